@@ -1,0 +1,48 @@
+# What a person types. Everything runs in a virtual environment of this folder, from locked packages with hashes.
+
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test up down lock check reset
+
+help: ## Show what there is to type
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make the virtual environment (demo, test and up do it by themselves)
+
+# The lock names every package with its hash, so nothing is left to resolve (--no-deps) and nothing unknown gets in.
+$(INSTALLED): requirements.lock pyproject.toml
+	@echo "Installing into $(VENV) (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=small|default|large|full)
+	@$(BIN)/cdp demo $(if $(SCALE),--scale $(SCALE))
+
+test: $(INSTALLED) ## Run every test
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+up: $(INSTALLED) ## Serve the Dagster UI with schedules and sensors on, until Ctrl-C
+	@exec $(BIN)/cdp up $(if $(SCALE),--scale $(SCALE))
+
+down: $(INSTALLED) ## Stop what `make up` and the sandbox run
+	@$(BIN)/cdp down
+
+reset: $(INSTALLED) ## Stop the sandbox and delete all that it stored
+	@$(BIN)/cdp sandbox reset
+
+check: $(INSTALLED) ## Formatting, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/ty check
+	@$(BIN)/lint-imports
+
+lock: $(INSTALLED) ## Resolve the newest packages that pyproject.toml allows into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--upgrade --extra sandbox --group dev --output-file requirements.lock pyproject.toml
