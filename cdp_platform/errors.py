@@ -1,0 +1,33 @@
+"""Errors that a person can act on.
+
+Every message says what happened and what to do next, in one line and without data of a customer: the command line
+prints it as it stands, and Dagster keeps it in its event log for ever.
+"""
+
+
+class PlatformError(Exception):
+    """Base of every error that the platform raises on purpose."""
+
+
+class ConfigurationError(PlatformError):
+    """The environment, a role or a setting is wrong. Repeating does not help; a person has to change something."""
+
+
+class SourceError(PlatformError):
+    """An outside system could not be read. ``transient`` says whether trying again may help."""
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class MissingCollectionError(SourceError):
+    """The database has no such collection."""
+
+
+class UnknownTenantError(PlatformError):
+    """No active tenant of this name is registered."""
+
+
+class BusyError(PlatformError):
+    """Somebody else is doing the same work; nothing was changed."""

@@ -1,0 +1,201 @@
+"""ArangoDB, read only, through python-arango.
+
+What python-arango does not do by itself and this module makes sure of: a lost response loses no batch, bytes are parsed
+as UTF-8 without guessing, and a failed read is an error that says what to do, never an empty result.
+"""
+
+import json
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from cdp_platform.errors import MissingCollectionError, SourceError
+from cdp_platform.settings import ArangoSettings
+
+if TYPE_CHECKING:
+    from arango.cursor import Cursor
+    from arango.database import StandardDatabase
+    from arango.http import HTTPClient
+
+# A sorted read of a large collection without a fitting index answers its first batch late.
+REQUEST_TIMEOUT_SECONDS = 300.0
+# A server that is there takes a connection at once.
+_CONNECT_TIMEOUT_SECONDS = 5.0
+# How long the server keeps a cursor for a reader that is busy with a batch.
+CURSOR_TTL_SECONDS = 600
+BATCH_SIZE = 5000
+
+# ArangoDB's error numbers that a person can do something about.
+_COLLECTION_NOT_FOUND = 1203
+_DATABASE_NOT_FOUND = 1228
+_CURSOR_NOT_FOUND = 1600
+_HTTP_UNAUTHORIZED = 401
+_HTTP_FORBIDDEN = 403
+_HTTP_SERVER_ERROR = 500
+
+
+class ArangoDatabase:
+    """One database of the server. Every error comes out as SourceError, saying where and what to do."""
+
+    def __init__(self, database: "StandardDatabase", where: str, user: str) -> None:
+        self._database = database
+        self._where = where
+        self._user = user
+
+    def stream(self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE) -> Iterator[list[Any]]:
+        """Yield the result of a query batch by batch, as one snapshot of the data.
+
+        With ``allow_retry`` the server keeps the latest batch until the next one is asked for by its number. Without it
+        a response that is lost on the way is lost for good, because python-arango sends the request again and gets the
+        batch after it.
+        """
+        with self._explained():
+            result = self._database.aql.execute(
+                query,
+                bind_vars=dict(bind_vars),
+                batch_size=batch_size,
+                ttl=cast("Any", CURSOR_TTL_SECONDS),
+                stream=True,
+                allow_retry=True,
+                fill_block_cache=False,
+            )
+            cursor = cast("Cursor", result)
+            try:
+                while True:
+                    batch = cursor.batch()
+                    if batch:
+                        yield list(batch)
+                        batch.clear()
+                    if not cursor.has_more():
+                        break
+                    cursor.fetch()
+            finally:
+                cursor.close(ignore_missing=True)
+
+    def query(self, query: str, bind_vars: Mapping[str, Any] | None = None) -> list[Any]:
+        """The whole result of a query that is known to be small."""
+        return [row for batch in self.stream(query, bind_vars or {}) for row in batch]
+
+    def version(self) -> str:
+        """The server's version."""
+        with self._explained():
+            return str(self._database.version())
+
+    def indexed_fields(self, collection: str) -> list[tuple[str, ...]]:
+        """The fields of each index of a collection that a sorted range can use."""
+        with self._explained():
+            indexes = cast("list[dict[str, Any]]", self._database.collection(collection).indexes())
+        return [tuple(index["fields"]) for index in indexes if index["type"] == "persistent" and not index["sparse"]]
+
+    @contextmanager
+    def _explained(self) -> Generator[None]:
+        from arango.exceptions import ArangoError, ArangoServerError  # noqa: PLC0415
+        from requests.exceptions import RequestException  # noqa: PLC0415
+
+        try:
+            yield
+        except ArangoServerError as error:
+            raise _source_error(error, self._where, self._user) from error
+        except (ArangoError, RequestException, ConnectionError) as error:
+            raise SourceError(
+                f"{self._where}: no usable answer ({type(error).__name__}). Is it running, and is ARANGO_HOST right?",
+                transient=True,
+            ) from error
+
+
+@contextmanager
+def open_database(
+    settings: ArangoSettings, name: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+) -> Generator[ArangoDatabase]:
+    """A database of the server, ready to query; each request may take so long. Nothing is sent before the first."""
+    from arango import ArangoClient  # noqa: PLC0415 (heavy; definitions load without it)
+
+    client = ArangoClient(
+        hosts=settings.host,
+        http_client=_http_client(timeout_seconds),
+        serializer=lambda document: orjson.dumps(document).decode(),
+        deserializer=_parse,
+        request_timeout=timeout_seconds,
+    )
+    try:
+        database = client.db(name, username=settings.user, password=settings.password.get_secret_value())
+        yield ArangoDatabase(database, f"ArangoDB at {settings.host}, database {name}", settings.user)
+    finally:
+        client.close()
+
+
+def _parse(body: bytes | str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # Half a surrogate pair, NaN or 1e400 somewhere in the page: the lenient parser reads them, and the mapping
+        # rejects just the documents that hold them.
+        return json.loads(body)
+
+
+def _http_client(timeout_seconds: float) -> "HTTPClient":
+    from arango.http import DefaultHTTPClient  # noqa: PLC0415
+    from arango.response import Response  # noqa: PLC0415
+
+    class BytesHTTPClient(DefaultHTTPClient):
+        """Hands the body over as it came.
+
+        The server declares no charset, and `requests` would guess one from the bytes of every page: slow, and a guess.
+        """
+
+        def send_request(  # noqa: PLR0917 (python-arango's signature)
+            self,
+            session: Any,
+            method: str,
+            url: str,
+            headers: Any = None,
+            params: Any = None,
+            data: Any = None,
+            auth: Any = None,
+        ) -> Response:
+            answer = session.request(
+                method=method,
+                url=url,
+                params=params,
+                data=data,
+                headers=headers,
+                auth=auth,
+                timeout=(_CONNECT_TIMEOUT_SECONDS, self.request_timeout),
+            )
+            return Response(
+                method=method,
+                url=answer.url,
+                headers=answer.headers,
+                status_code=answer.status_code,
+                status_text=answer.reason,
+                raw_body=answer.content,
+            )
+
+    # No retries of its own: python-arango sends again at once, and then the run's retry policy has its turn. With them
+    # a server that is away is noticed after 18 seconds instead of at once.
+    return BytesHTTPClient(request_timeout=timeout_seconds, retry_attempts=0)
+
+
+def _source_error(error: Any, where: str, user: str) -> SourceError:
+    status, number = error.http_code, error.error_code
+    if status in {_HTTP_UNAUTHORIZED, _HTTP_FORBIDDEN}:
+        return SourceError(
+            f"{where}: {user} is not let in. Check ARANGO_USER and ARANGO_PASSWORD, and that the user may read it.",
+            transient=False,
+        )
+    if number == _DATABASE_NOT_FOUND:
+        return SourceError(
+            f"{where}: there is no such database. `cdp tenant add` sets a tenant's database.", transient=False
+        )
+    if number == _COLLECTION_NOT_FOUND:
+        return MissingCollectionError(f"{where}: {error.error_message}. Is this a LEO CDP database?", transient=False)
+    if number == _CURSOR_NOT_FOUND:
+        return SourceError(
+            f"{where}: the cursor expired before its next batch was asked for. A new run goes on from the watermark.",
+            transient=True,
+        )
+    return SourceError(
+        f"{where}: HTTP {status}, error {number}: {error.error_message}", transient=status >= _HTTP_SERVER_ERROR
+    )

@@ -1,0 +1,107 @@
+"""Connections to the warehouse, and the tenant they act for.
+
+Every statement on a tenant's data runs inside `tenant_transaction`: row-level security then shows and accepts that
+tenant's rows only. Outside of it the policies show nothing, so a forgotten context loses no data to a stranger.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import orjson
+import psycopg
+from psycopg import sql
+from psycopg.types.json import set_json_dumps
+
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.settings import PostgresSettings
+
+# One round trip tells everything that decides whether this role may run the platform: row-level security does not
+# bind a superuser or BYPASSRLS, and an owner could switch it off.
+_ROLE_CHECK = """
+SELECT rolsuper, rolbypassrls,
+       EXISTS (SELECT FROM pg_class WHERE relowner = role.oid AND relpersistence <> 't') AS owns_tables
+FROM pg_roles AS role WHERE rolname = current_user
+"""
+
+
+def open_connection(settings: PostgresSettings, *, user: str, password: str) -> psycopg.Connection:
+    """Open an autocommitting connection in UTC as the given role.
+
+    Raises:
+        ConfigurationError: the server cannot be reached or refuses the role; says which variables to look at.
+    """
+    try:
+        connection = psycopg.connect(
+            host=settings.db_host,
+            port=settings.db_port,
+            dbname=settings.db_name,
+            user=user,
+            password=password,
+            autocommit=True,
+            connect_timeout=10,
+            application_name="cdp_platform",
+            options="-c timezone=UTC",
+        )
+        # Takes JSON values and, as orjson.Fragment, documents that are encoded already.
+        set_json_dumps(orjson.dumps, connection)
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ConfigurationError(
+            f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_name} does not let {user} in: {reason}. "
+            "Is the server up (`cdp sandbox status` for the embedded one), was `cdp migrate` run, "
+            "and are the PGSQL_ variables right?"
+        ) from error
+    return connection
+
+
+@contextmanager
+def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
+    """Connect as the platform's own role, which owns nothing and is bound by row-level security.
+
+    Raises:
+        ConfigurationError: no connection, or a role that row-level security would not bind.
+    """
+    with open_connection(
+        settings, user=settings.db_user, password=settings.db_password.get_secret_value()
+    ) as connection:
+        row = connection.execute(_ROLE_CHECK).fetchone()
+        assert row is not None  # noqa: S101 (current_user always has a row in pg_roles)
+        superuser, bypasses, owns = row
+        if superuser or bypasses or owns:
+            flaw = "is a superuser" if superuser else "has BYPASSRLS" if bypasses else "owns tables"
+            raise ConfigurationError(
+                f"PGSQL_DB_USER={settings.db_user} {flaw}, so row-level security would not separate tenants. "
+                "Use a role that owns nothing: `cdp migrate` makes one when PGSQL_OWNER_USER may create roles."
+            )
+        yield connection
+
+
+@contextmanager
+def tenant_transaction(connection: psycopg.Connection, tenant_id: str) -> Generator[psycopg.Connection]:
+    """One transaction that sees and writes rows of this tenant only."""
+    with connection.transaction():
+        connection.execute("SELECT set_config('app.tenant_id', %s, true)", [tenant_id])
+        yield connection
+
+
+@contextmanager
+def single_flight(connection: psycopg.Connection, work: str, *, wait_seconds: float) -> Generator[bool]:
+    """Hold the advisory lock of this work for the connection's session; yields whether it was free in time.
+
+    A session lock, because the work spans many transactions; a crashed session frees it by itself.
+    """
+    key = sql.SQL("hashtextextended({}, 0)").format(sql.Literal(f"cdp_platform:{work}"))
+    try:
+        with connection.transaction():
+            connection.execute(
+                sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{int(wait_seconds * 1000)}ms"))
+            )
+            connection.execute(sql.SQL("SELECT pg_advisory_lock({})").format(key))
+    except psycopg.errors.LockNotAvailable:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if not connection.closed:
+            connection.execute(sql.SQL("SELECT pg_advisory_unlock({})").format(key))

@@ -1,0 +1,152 @@
+"""Bring the warehouse to the schema that this version of the platform needs.
+
+Migrations are alembic revisions that run one SQL file each, in `migrations/`. Only the owner of the tables runs them;
+the platform's own role gets what it needs from the group role ``cdp_platform`` and nothing more.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from psycopg import sql
+
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.settings import PostgresSettings
+from cdp_platform.warehouse.connection import open_connection, single_flight
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_WAIT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What a migration did: the revision before (None in an empty database) and after."""
+
+    before: str | None
+    after: str
+
+
+def head() -> str:
+    """The newest revision that this version of the platform knows."""
+    revision = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert revision is not None  # noqa: S101 (the package ships at least one)
+    return revision
+
+
+def current(connection: psycopg.Connection) -> str | None:
+    """The revision that the database is at, or None when nothing was migrated yet."""
+    row = connection.execute("SELECT to_regclass('ops.alembic_version') IS NOT NULL").fetchone()
+    if not row or not row[0]:
+        return None
+    row = connection.execute("SELECT version_num FROM ops.alembic_version").fetchone()
+    return row[0] if row else None
+
+
+def migrate(settings: PostgresSettings) -> Migrated:
+    """Upgrade the warehouse to this version's schema; does nothing where it is there already.
+
+    Two migrations at once wait for each other. Also makes the platform's login role if the owner may create roles.
+
+    Raises:
+        ConfigurationError: no owner is configured, the database is newer than this version, or a role is missing
+            and cannot be made.
+    """
+    if not settings.owner_user:
+        raise ConfigurationError(
+            "`cdp migrate` needs the role that owns the tables: set PGSQL_OWNER_USER and PGSQL_OWNER_PASSWORD."
+        )
+    password = settings.owner_password.get_secret_value()
+    with (
+        open_connection(settings, user=settings.owner_user, password=password) as connection,
+        single_flight(connection, "migrate", wait_seconds=_WAIT_SECONDS) as free,
+        _asking_an_administrator(settings),
+    ):
+        if not free:
+            raise ConfigurationError(
+                f"Another migration has been running for {_WAIT_SECONDS} s; try again when it ends."
+            )
+        before = current(connection)
+        _refuse_a_newer_database(before)
+        connection.execute("CREATE SCHEMA IF NOT EXISTS ops")
+        with _alembic(settings) as config:
+            command.upgrade(config, "head")
+        _ensure_login_role(connection, settings)
+        return Migrated(before, head())
+
+
+def run_sql_beside(revision_file: str) -> None:
+    """Run the SQL file of the same name as a revision, statement after statement as psql would; for revisions."""
+    from alembic import op  # noqa: PLC0415 (a proxy that exists only while a migration runs)
+
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None  # noqa: S101 (revisions run online)
+    connection.execute(Path(revision_file).with_suffix(".sql").read_text())
+
+
+def _refuse_a_newer_database(revision: str | None) -> None:
+    if revision is None:
+        return
+    try:
+        ScriptDirectory(str(MIGRATIONS)).get_revision(revision)
+    except CommandError:
+        raise ConfigurationError(
+            f"The warehouse is at revision {revision}, which this version of the platform does not know "
+            f"(its newest is {head()}). Upgrade the platform; nothing was changed."
+        ) from None
+
+
+@contextmanager
+def _alembic(settings: PostgresSettings) -> Generator[Config]:
+    from sqlalchemy import URL, create_engine  # noqa: PLC0415 (only a migration pays for importing it)
+
+    engine = create_engine(
+        URL.create(
+            "postgresql+psycopg",
+            username=settings.owner_user,
+            password=settings.owner_password.get_secret_value(),
+            host=settings.db_host,
+            port=settings.db_port,
+            database=settings.db_name,
+        )
+    )
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            yield config
+    finally:
+        engine.dispose()
+
+
+def _ensure_login_role(connection: psycopg.Connection, settings: PostgresSettings) -> None:
+    role = sql.Identifier(settings.db_user)
+    known = connection.execute("SELECT oid FROM pg_roles WHERE rolname = %s", [settings.db_user]).fetchone()
+    if known is None:
+        password = sql.Literal(settings.db_password.get_secret_value())
+        # Roles belong to the whole cluster: the migration of another warehouse may make it at this moment.
+        with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
+    member = connection.execute("SELECT pg_has_role(%s, 'cdp_platform', 'USAGE')", [settings.db_user]).fetchone()
+    if not member or not member[0]:
+        connection.execute(sql.SQL("GRANT cdp_platform TO {}").format(role))
+
+
+@contextmanager
+def _asking_an_administrator(settings: PostgresSettings) -> Generator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"PGSQL_OWNER_USER={settings.owner_user} may not do all that a migration needs "
+            f"({error.diag.message_primary}). If it is about roles, an administrator makes them once: "
+            f"CREATE ROLE cdp_platform NOLOGIN; CREATE ROLE {settings.db_user} LOGIN PASSWORD '...'; "
+            f"GRANT cdp_platform TO {settings.db_user};"
+        ) from error

@@ -1,0 +1,8 @@
+"""Runs the revisions on the connection that `cdp_platform.warehouse.migrate` hands over."""
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, version_table_schema="ops")
+with context.begin_transaction():
+    context.run_migrations()
