@@ -1,0 +1,1 @@
+"""Stand-in for ArangoDB 3.11: its HTTP API, its document store, and its query language."""

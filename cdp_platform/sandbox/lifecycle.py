@@ -1,0 +1,388 @@
+"""The sandbox of one checkout as a whole: start, stop, look, throw away.
+
+Here belongs which components there are, their ports and passwords, the databases and roles that the platform expects
+to find, and the `.env` that points the platform at them. How one component is started is in `postgres.py` and
+`services.py`; what a person reads is printed by the command line.
+
+Everything the sandbox keeps is in `<checkout>/.sandbox/`. Nothing in there says what runs: that is asked of the
+running processes themselves, so a crash or a reboot leaves no wrong record behind, and the next start puts right
+whatever is missing.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from dotenv import dotenv_values
+
+from cdp_platform.sandbox.postgres import SUPERUSER, EmbeddedPostgres
+from cdp_platform.sandbox.processes import HOST, PortTakenError, SandboxError, port_is_free
+from cdp_platform.sandbox.services import ServicesProcess
+
+POSTGRES_PORT_VARIABLE = "SANDBOX_POSTGRES_PORT"
+SERVICES_PORT_VARIABLE = "SANDBOX_SERVICES_PORT"
+WEBSERVER_PORT_VARIABLE = "DAGSTER_WEBSERVER_PORT"
+WAREHOUSE_DATABASE = "warehouse"
+WAREHOUSE_OWNER = "cdp_owner"
+DAGSTER_DATABASE = "dagster"
+DAGSTER_ROLE = "dagster"
+
+_ENV_HEADER = """\
+# Written by the sandbox: it points the platform at the services that `cdp sandbox start` runs in this checkout.
+# Can be deleted; the next start writes it again. Once you change it, the sandbox leaves it alone.
+"""
+# A choice of the person who runs the platform, not an address: may differ while the rest points here.
+# What a person may set as they like without leaving the sandbox.
+_FREE = {"ARANGO_DB", "DEFAULT_TENANT_ID", WEBSERVER_PORT_VARIABLE}
+_PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon"}
+
+
+@dataclass(frozen=True)
+class SandboxAddresses:
+    """Where the running components answer.
+
+    Attributes:
+        postgres: `host:port` of PostgreSQL.
+        services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root.
+    """
+
+    postgres: str
+    services: str
+
+
+@dataclass(frozen=True)
+class ComponentStatus:
+    """One component as it is at this moment.
+
+    Attributes:
+        name: `postgres` or `services`.
+        running: It answers, and it is this checkout's.
+        address: Where it answers, or would answer once started.
+        pid: Its process id, when there is a process.
+        since: When that process was started, UTC.
+        problem: What is wrong and what to do, in one line; empty when it runs or is merely not started.
+    """
+
+    name: str
+    running: bool
+    address: str
+    pid: int | None = None
+    since: datetime | None = None
+    problem: str = ""
+
+
+class Sandbox:
+    """The sandbox of the checkout in `root`.
+
+    Making one starts and writes nothing; it reads the ports from the environment and from `.env`.
+
+    Attributes:
+        root: The checkout.
+        state_dir: Everything the sandbox keeps.
+        dagster_home: `DAGSTER_HOME` of the platform when it runs on the sandbox.
+        logs: What the components write while they run.
+        postgres: The PostgreSQL server.
+        services: The process of the stand-ins.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.state_dir = self.root / ".sandbox"
+        self.dagster_home = self.state_dir / "dagster_home"
+        self.logs = self.state_dir / "logs"
+        self._env_file = self.root / ".env"
+        self._credentials_file = self.state_dir / "credentials.json"
+        self.postgres = EmbeddedPostgres(
+            self.state_dir / "pgdata", self._port(POSTGRES_PORT_VARIABLE, 0), self.logs / "postgres.log"
+        )
+        self.services = ServicesProcess(
+            self.state_dir / "services", self._port(SERVICES_PORT_VARIABLE, 1), self.logs / "services.log"
+        )
+
+    def start(self) -> SandboxAddresses:
+        """Start what does not run, wait until it answers, and write `.env` if there is none.
+
+        Returns:
+            Where the components answer.
+
+        Raises:
+            SandboxError: A port is taken or a component does not start. The other component may run by then; the
+                next start takes it from there.
+        """
+        with self._alone():
+            self.state_dir.mkdir(mode=0o711, exist_ok=True)
+            self._ensure_credentials()
+            with ThreadPoolExecutor() as pool:
+                started = [pool.submit(self._start_postgres), pool.submit(self._start_services)]
+            for component in started:
+                component.result()
+            self._ensure_dagster_home()
+            self._ensure_env_file()
+        return SandboxAddresses(self._postgres_address, self._services_url)
+
+    def stop(self) -> None:
+        """Stop every component and wait until their processes are gone. What they stored is kept."""
+        with self._alone():
+            self._stop()
+
+    def reset(self) -> None:
+        """Stop, and delete everything stored, and `.env` too if it is still as the sandbox wrote it."""
+        with self._alone():
+            self._stop()
+            if self._env_file_is_ours():
+                self._env_file.unlink()
+            if self.state_dir.exists():
+                shutil.rmtree(self.state_dir)
+
+    def status(self) -> list[ComponentStatus]:
+        """Look at every component: whether it runs, where, since when, and what is wrong with it."""
+        postgres, services = self.postgres, self.services
+        return [
+            _status(
+                ComponentStatus("postgres", postgres.is_running(), self._postgres_address),
+                postgres.process(),
+                postgres.port,
+                POSTGRES_PORT_VARIABLE,
+            ),
+            _status(
+                ComponentStatus("services", services.answering_pid() is not None, self._services_url),
+                next(iter(services.processes()), None),
+                services.port,
+                SERVICES_PORT_VARIABLE,
+            ),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point the platform, and Dagster, at this sandbox.
+
+        Raises:
+            SandboxError: It was never started.
+        """
+        passwords = self._credentials()
+        return {
+            "PGSQL_DB_HOST": HOST,
+            "PGSQL_DB_PORT": str(self.postgres.port),
+            "PGSQL_DB_NAME": WAREHOUSE_DATABASE,
+            "PGSQL_DB_USER": "cdp_app",
+            "PGSQL_DB_PASSWORD": passwords["cdp_app"],
+            "PGSQL_OWNER_USER": WAREHOUSE_OWNER,
+            "PGSQL_OWNER_PASSWORD": passwords[WAREHOUSE_OWNER],
+            "ARANGO_HOST": self._services_url,
+            "ARANGO_USER": "root",
+            "ARANGO_PASSWORD": passwords["arango"],
+            "DAGSTER_HOME": str(self.dagster_home),
+            "DAGSTER_PG_HOST": HOST,
+            "DAGSTER_PG_PORT": str(self.postgres.port),
+            "DAGSTER_PG_DB": DAGSTER_DATABASE,
+            "DAGSTER_PG_USERNAME": DAGSTER_ROLE,
+            "DAGSTER_PG_PASSWORD": passwords[DAGSTER_ROLE],
+            WEBSERVER_PORT_VARIABLE: str(self._port(WEBSERVER_PORT_VARIABLE, 2)),
+            **_PREFERENCES,
+        }
+
+    def env_points_here(self) -> bool:
+        """Tell whether a platform process started in the checkout would reach this sandbox, and nothing else.
+
+        It would read `.env`, and variables that are set in the environment go before those.
+        """
+        if not self._credentials_file.exists():
+            return False
+        seen = self._configured()
+        return all(seen.get(name) == value for name, value in self.environment().items() if name not in _FREE)
+
+    @property
+    def _postgres_address(self) -> str:
+        return f"{HOST}:{self.postgres.port}"
+
+    @property
+    def _services_url(self) -> str:
+        return f"http://{HOST}:{self.services.port}"
+
+    def _configured(self) -> dict[str, str | None]:
+        try:
+            return {**dotenv_values(self._env_file), **os.environ}
+        except PermissionError as error:
+            raise self._foreign(error) from error
+
+    def _foreign(self, error: Exception) -> SandboxError:
+        return SandboxError(f"the sandbox in {self.root} belongs to another user ({error}): use it as that user")
+
+    def _port(self, variable: str, offset: int) -> int:
+        """Return the port that the variable sets, or else one out of the ten that belong to this checkout's path.
+
+        The ports from 20000 to 29999 lie below those that systems hand out to outgoing connections.
+        """
+        text = self._configured().get(variable)
+        if not text:
+            digest = hashlib.sha256(str(self.root).encode()).digest()
+            return 20000 + int.from_bytes(digest) % 1000 * 10 + offset
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+            raise SandboxError(f"{variable} is {text!r}: set it to a port, 1 to 65535")
+        return int(text)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Let one process at a time start or stop the sandbox of a checkout; the others wait."""
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        except (PermissionError, psutil.AccessDenied) as error:
+            raise self._foreign(error) from error
+        finally:
+            os.close(descriptor)
+
+    def _start_postgres(self) -> None:
+        passwords = self._credentials()
+        with _naming(POSTGRES_PORT_VARIABLE, "PostgreSQL"):
+            self.postgres.start(superuser_password=passwords[SUPERUSER])
+        _provide_databases(self.postgres.port, passwords)
+
+    def _start_services(self) -> None:
+        with _naming(SERVICES_PORT_VARIABLE, "the services process"):
+            self.services.start(environment={"ARANGO_USER": "root", "ARANGO_PASSWORD": self._credentials()["arango"]})
+
+    def _stop(self) -> None:
+        with ThreadPoolExecutor() as pool:
+            stopped = [pool.submit(self.postgres.stop), pool.submit(self.services.stop)]
+        for component in stopped:
+            component.result()
+
+    def _credentials(self) -> dict[str, str]:
+        try:
+            return json.loads(self._credentials_file.read_text())
+        except FileNotFoundError as error:
+            raise SandboxError("the sandbox has never been started here: run 'cdp sandbox start'") from error
+        except PermissionError as error:
+            raise self._foreign(error) from error
+
+    def _ensure_credentials(self) -> None:
+        if self._credentials_file.exists():
+            return
+        if self.postgres.data_dir.exists():
+            raise SandboxError(f"{self._credentials_file} is gone, and with it the passwords: run 'cdp sandbox reset'")
+        # What still runs when the state folder was deleted has neither its data nor the passwords that come now.
+        self._stop()
+        names = (SUPERUSER, WAREHOUSE_OWNER, "cdp_app", DAGSTER_ROLE, "arango")
+        _write_private(self._credentials_file, json.dumps({name: secrets.token_urlsafe(18) for name in names}))
+
+    def _ensure_dagster_home(self) -> None:
+        self.dagster_home.mkdir(exist_ok=True)
+        source, copy = self.root / "dagster.yaml", self.dagster_home / "dagster.yaml"
+        if source.exists() and not (copy.exists() and copy.read_bytes() == source.read_bytes()):
+            shutil.copyfile(source, copy)
+
+    def _ensure_env_file(self) -> None:
+        if self._env_file.exists() and not self._env_file_is_ours():
+            return
+        # Chosen ports are kept, so that whoever chose them once need not do so in every shell.
+        chosen = {
+            name: value
+            for name in (POSTGRES_PORT_VARIABLE, SERVICES_PORT_VARIABLE)
+            if (value := self._configured().get(name))
+        }
+        lines = [f"{name}={_quoted(value)}\n" for name, value in {**self.environment(), **chosen}.items()]
+        body = "".join(lines)
+        text = f"{_ENV_HEADER}{_seal(body)}\n{body}"
+        _write_private(self._env_file, text)
+
+    def _env_file_is_ours(self) -> bool:
+        """Tell whether `.env` is as a sandbox wrote it. It says so itself, and so survives a deleted `.sandbox/`."""
+        try:
+            text = self._env_file.read_text()
+        except FileNotFoundError:
+            return False
+        seal, _, body = text.removeprefix(_ENV_HEADER).partition("\n")
+        return text.startswith(_ENV_HEADER) and seal == _seal(body)
+
+
+def _seal(body: str) -> str:
+    return f"# Unchanged as long as the lines below have this SHA-256: {hashlib.sha256(body.encode()).hexdigest()}"
+
+
+@contextlib.contextmanager
+def _naming(variable: str, component: str) -> Generator[None]:
+    """Turn a taken port into an error that names the variable by which the component can be moved."""
+    try:
+        yield
+    except PortTakenError as error:
+        raise SandboxError(_taken(error.port, variable, component)) from error
+
+
+def _taken(port: int, variable: str, component: str) -> str:
+    return (
+        f"port {port}, where {component} of the sandbox would listen, is taken by another program: "
+        f"set {variable} to a free port, in the environment or in .env"
+    )
+
+
+def _status(component: ComponentStatus, process: psutil.Process | None, port: int, variable: str) -> ComponentStatus:
+    """Complete what is known of a component by its process, and by what is wrong if it does not run."""
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            since = datetime.fromtimestamp(process.create_time(), UTC)
+            problem = "" if component.running else f"process {process.pid} does not answer: run 'cdp sandbox start'"
+            return replace(component, pid=process.pid, since=since, problem=problem)
+    if not component.running and not port_is_free(port):
+        return replace(component, problem=_taken(port, variable, component.name))
+    return component
+
+
+def _provide_databases(port: int, passwords: Mapping[str, str]) -> None:
+    """Create the roles and databases that are missing. The role that the platform works as is made by `cdp migrate`."""
+    import psycopg
+    from psycopg import sql
+
+    def enter(database: str) -> psycopg.Connection:
+        return psycopg.connect(
+            host=HOST, port=port, user=SUPERUSER, password=passwords[SUPERUSER], dbname=database, autocommit=True
+        )
+
+    try:
+        server = enter("postgres")
+    except psycopg.OperationalError as error:
+        raise SandboxError(
+            "the sandbox's PostgreSQL does not know the password in .sandbox/credentials.json: run 'cdp sandbox reset'"
+        ) from error
+    with server:
+        roles = {name for (name,) in server.execute("SELECT rolname FROM pg_roles")}
+        databases = {name for (name,) in server.execute("SELECT datname FROM pg_database")}
+        for role, rights in ((WAREHOUSE_OWNER, "LOGIN CREATEROLE"), (DAGSTER_ROLE, "LOGIN")):
+            if role not in roles:
+                create = sql.SQL("CREATE ROLE {} {} PASSWORD {}")
+                server.execute(create.format(sql.Identifier(role), sql.SQL(rights), passwords[role]))
+        for database, owner in ((WAREHOUSE_DATABASE, WAREHOUSE_OWNER), (DAGSTER_DATABASE, DAGSTER_ROLE)):
+            if database not in databases:
+                create = sql.SQL("CREATE DATABASE {} OWNER {}")
+                server.execute(create.format(sql.Identifier(database), sql.Identifier(owner)))
+    with enter(WAREHOUSE_DATABASE) as warehouse:
+        # Only a superuser may add it: the wheel's build does not mark it as trusted.
+        warehouse.execute("CREATE EXTENSION IF NOT EXISTS vector")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, as a whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def _quoted(value: str) -> str:
+    """Write a value as `.env` files do, in quotes only where it needs them."""
+    if re.fullmatch(r"[\w./:+-]*", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,145 @@
+"""The sandbox services process: one web front for all stand-ins.
+
+`python -m cdp_platform.sandbox.server --host 127.0.0.1 --port 8529 --state-dir .sandbox` runs it in the foreground.
+Here belongs putting the stand-ins together, the page that says what answers, and the process. What a stand-in does is
+in its own folder; starting and stopping the process from outside is in `services.py`.
+
+Environment: `ARANGO_USER` (root if unset) and `ARANGO_PASSWORD` (empty if unset) are the root credentials of the
+ArangoDB stand-in. `ARANGO_JWT_SECRET` signs its tokens; if unset, a new secret is made at each start and older tokens
+end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import secrets
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from cdp_platform.sandbox.arango.app import ArangoServer
+from cdp_platform.sandbox.faults import FaultMiddleware, TransportProtocol
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>cdp sandbox</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430; }}
+table {{ border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }}
+th, td {{ text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #d8dee6; }}
+td.count, th.count {{ text-align: right; font-variant-numeric: tabular-nums; }}
+code {{ background: #eef1f5; padding: 0 .25rem; }}
+</style></head><body>
+<h1>cdp sandbox</h1>
+<p>Stand-ins for outside systems, for this machine only. Their state is in <code>{state_dir}</code>.</p>
+{parts}
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """One outside system that the sandbox stands in for.
+
+    Attributes:
+        name: What it stands in for.
+        path: Where it is mounted, without the slash at the end. Empty for the one that takes what no other takes.
+        app: What answers.
+        counts: What it holds: number of records, by place and kind.
+        close: Called once when the process ends.
+    """
+
+    name: str
+    path: str
+    app: ASGIApp
+    counts: Callable[[], dict[str, dict[str, int]]]
+    close: Callable[[], None]
+
+
+def stand_ins(state_dir: Path) -> list[StandIn]:
+    """Open all stand-ins on one state folder. The one without a path comes last."""
+    arango = ArangoServer(
+        state_dir / "arango.sqlite",
+        root=os.environ.get("ARANGO_USER") or "root",
+        password=os.environ.get("ARANGO_PASSWORD", ""),
+        token_secret=os.environ.get("ARANGO_JWT_SECRET") or secrets.token_hex(32),
+    )
+    return [StandIn("ArangoDB 3.11", "", arango, arango.counts, arango.close)]
+
+
+def make_app(services: Sequence[StandIn], state_dir: Path) -> FaultMiddleware:
+    """Put stand-ins together behind one front that can be told to misbehave."""
+
+    def home(request: Request) -> HTMLResponse:
+        parts = "".join(_section(service, str(request.base_url).rstrip("/")) for service in services)
+        return HTMLResponse(_PAGE.format(state_dir=escape(str(state_dir)), parts=parts))
+
+    async def health(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok", "state_dir": str(state_dir), "pid": os.getpid()})
+
+    routes = [Route("/", home), Route("/healthz", health)]
+    return FaultMiddleware(Starlette(routes=[*routes, *(Mount(one.path, one.app) for one in services)]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the process until it is told to end."""
+    parser = argparse.ArgumentParser(prog="python -m cdp_platform.sandbox.server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8529)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    state_dir = options.state_dir.absolute()
+    state_dir.mkdir(parents=True, exist_ok=True)
+    # Documents have no cycles, and looking through millions of them for some takes longer than answering.
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        services = stand_ins(state_dir)
+    except sqlite3.OperationalError as error:
+        sys.exit(f"cannot open the state in {state_dir}, another process may have it open: {error}")
+    # uvicorn ends its work on SIGTERM and then raises it again, which would end the process before its files close.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        uvicorn.run(
+            make_app(services, state_dir),
+            host=options.host,
+            port=options.port,
+            http=TransportProtocol,
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            # Each stand-in answers with the headers of what it stands in for.
+            server_header=False,
+            date_header=False,
+            # A client that is quiet for a while must not find its connection closed: a real server waits this long.
+            timeout_keep_alive=300,
+            timeout_graceful_shutdown=1,
+        )
+    finally:
+        for service in services:
+            service.close()
+
+
+def _section(service: StandIn, base: str) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(place)}</td><td>{escape(kind)}</td><td class=count>{count:,}</td></tr>"
+        for place, kinds in service.counts().items()
+        for kind, count in kinds.items()
+    )
+    head = f"<h2>{escape(service.name)}</h2><p>Base address: <code>{escape(base + service.path)}</code></p>"
+    table = f"<table><tr><th>Database</th><th>Collection</th><th class=count>Documents</th></tr>{rows}</table>"
+    return head + (table if rows else "<p>It holds nothing yet.</p>")
+
+
+if __name__ == "__main__":
+    main()

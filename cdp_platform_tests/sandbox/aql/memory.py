@@ -1,0 +1,56 @@
+"""Collections in memory, and the shortest way to ask them something."""
+
+# ruff: noqa: S311 - the generator shuffles, it guards nothing.
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from cdp_platform.sandbox.arango.aql import QueryResult, execute
+from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+
+
+class Collections:
+    """A source of documents that is a dictionary."""
+
+    def __init__(self, **documents: list[dict[str, Any]]) -> None:
+        self.by_name = documents
+
+    def documents(self, collection: str) -> Sequence[dict[str, Any]]:
+        if collection not in self.by_name:
+            raise ArangoError(404, ErrorNumber.COLLECTION_NOT_FOUND, f"collection or view not found: {collection}")
+        return self.by_name[collection]
+
+    def document(self, identifier: str) -> dict[str, Any] | None:
+        name, _, key = identifier.partition("/")
+        return next((found for found in self.documents(name) if found["_key"] == key), None)
+
+    def count(self, collection: str) -> int:
+        return len(self.documents(collection))
+
+
+def run(query: str, source: Collections | None = None, *, seed: int | None = None, **binds: Any) -> QueryResult:
+    """Runs a query; binds that start with ``at_`` are those of collections."""
+    named = {f"@{name[3:]}" if name.startswith("at_") else name: value for name, value in binds.items()}
+    shuffle = None if seed is None else random.Random(seed)
+    return execute(query, named, source or Collections(), shuffle=shuffle)
+
+
+def rows(query: str, source: Collections | None = None, **binds: Any) -> list[Any]:
+    return list(run(query, source, **binds).rows)
+
+
+def value(expression: str, source: Collections | None = None, **binds: Any) -> Any:
+    (only,) = rows(f"RETURN {expression}", source, **binds)
+    return only
+
+
+def unforeseen(query: str, binds: dict[str, Any], source: Collections | None = None) -> BaseException | None:
+    """Returns what Python raised inside the engine, if a query fails in a way that nobody has thought of."""
+    try:
+        execute(query, binds, source or Collections(), shuffle=random.Random(1))
+    except ArangoError as error:
+        return error.__cause__
+    return None
