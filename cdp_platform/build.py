@@ -1,0 +1,28 @@
+"""The one place where rooms and resources are put together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from cdp_platform.customers.definitions import definitions as customers
+from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource, silent
+
+
+def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All rooms with the production resources.
+
+    Args:
+        resources: replaces resources by name, for tests and the command line.
+    """
+    shared = dg.Definitions(
+        resources={
+            "warehouse": WarehouseResource(),
+            "arango": ArangoResource(),
+            "progress": silent,
+            **(resources or {}),
+        },
+        # A spawned step costs two seconds, and ours wait for databases.
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(shared, customers)

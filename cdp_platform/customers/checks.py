@@ -1,0 +1,172 @@
+"""What has to hold of the room's tables, asked per tenant after each run.
+
+A check that stops what follows is `blocking`; the others tell a person. Staleness is asked of all tenants at once by an
+hourly schedule, because a tenant that no run reaches any more is just what it looks for.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import psycopg
+from psycopg import sql
+
+from cdp_platform.customers import profiles, transactions
+from cdp_platform.customers.assets import cdp_profiles, transaction_lines
+from cdp_platform.orchestration.partitions import tenant_partitions
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.tenant_runs import check_each_tenant
+from cdp_platform.warehouse import rejected, tenants, watermark
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.load import Target
+from cdp_platform.warehouse.tenants import Tenant
+
+# Any rejected document is worth a look; one in a hundred means that the mapping or the source is broken.
+REJECTED_SHARE_ERROR = 0.01
+
+# Four runs of the 15-minute schedule were missed; then a day of data.
+STALE_WARN = timedelta(hours=1)
+STALE_ERROR = timedelta(hours=24)
+
+
+def _count(connection: psycopg.Connection, tenant: Tenant, query: sql.SQL | sql.Composed) -> tuple[int, ...]:
+    with tenant_transaction(connection, tenant.tenant_id):
+        row = connection.execute(query, {"tenant": tenant.tenant_id}).fetchone()
+    return tuple(row or ())
+
+
+def _keys_unique(asset: dg.AssetsDefinition, target: Target) -> dg.AssetChecksDefinition:
+    query = sql.SQL(
+        "SELECT count(*), count(DISTINCT {key}), count(*) FILTER (WHERE {key} = '') FROM {table}"
+        " WHERE tenant_id = %(tenant)s"
+    ).format(key=sql.Identifier(target.key), table=sql.Identifier(target.schema, target.table))
+
+    @dg.asset_check(
+        asset=asset,
+        name="keys_unique",
+        blocking=True,
+        partitions_def=tenant_partitions,
+        description=f"Each {target.key} stands once and is not empty. Blocks what follows.",
+    )
+    def keys_unique(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+            rows, keys, empty = _count(connection, tenant, query)
+            return dg.AssetCheckResult(
+                passed=rows == keys and not empty,
+                metadata={"rows": rows, "keys": keys, "empty": empty},
+                description=None if rows == keys and not empty else "The primary key does not hold: was it dropped?",
+            )
+
+        return check_each_tenant(context, warehouse, examine)
+
+    return keys_unique
+
+
+def _rejected_share(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name="rejected_share",
+        partitions_def=tenant_partitions,
+        description=f"No document of {collection} waits rejected: WARN for any, ERROR from "
+        f"{REJECTED_SHARE_ERROR:.0%} of the source.",
+    )
+    def rejected_share(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+            with tenant_transaction(connection, tenant.tenant_id):
+                waiting = rejected.count_waiting(connection, tenant.tenant_id, collection)
+                known = {state.source: state for state in watermark.states(connection, tenant.tenant_id)}
+            state = known.get(collection)
+            share = waiting / max(state.source_count or 0 if state else 0, waiting, 1)
+            severe = share >= REJECTED_SHARE_ERROR
+            return dg.AssetCheckResult(
+                passed=waiting == 0,
+                severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+                metadata={"rejected_waiting": waiting, "share": share},
+                description=f"{waiting} documents wait: `cdp rejected list --tenant {tenant.tenant_id}` says why."
+                if waiting
+                else None,
+            )
+
+        return check_each_tenant(context, warehouse, examine)
+
+    return rejected_share
+
+
+def _none_of(asset: dg.AssetsDefinition, name: str, description: str, query: str) -> dg.AssetChecksDefinition:
+    """A check that warns when a query counts anything; the query also counts the rows in question."""
+
+    @dg.asset_check(asset=asset, name=name, partitions_def=tenant_partitions, description=description)
+    def none_of(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+            found, rows = _count(connection, tenant, sql.SQL(query))  # ty: ignore[invalid-argument-type]
+            return dg.AssetCheckResult(
+                passed=found == 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"found": found, "rows": rows},
+                description=f"{found:,} of {rows:,} rows" if found else None,
+            )
+
+        return check_each_tenant(context, warehouse, examine)
+
+    return none_of
+
+
+def _staleness(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name="staleness",
+        description="Every active tenant's source was read to its end lately: WARN after one hour, ERROR after a day.",
+    )
+    def staleness(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        now = datetime.now(UTC)
+        ages: dict[str, timedelta | None] = {}
+        with warehouse.connect() as connection:
+            for tenant in filter(lambda tenant: tenant.active, tenants.registered(connection)):
+                with tenant_transaction(connection, tenant.tenant_id):
+                    states = watermark.states(connection, tenant.tenant_id)
+                last = next((state.last_success_at for state in states if state.source == collection), None)
+                ages[tenant.tenant_id] = now - last if last else None
+        stale = {tenant: age for tenant, age in ages.items() if age is None or age > STALE_WARN}
+        severe = any(age is None or age > STALE_ERROR for age in stale.values())
+        return dg.AssetCheckResult(
+            passed=not stale,
+            severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+            metadata={"tenants": len(ages), "stale": len(stale)},
+            description="; ".join(
+                f"{tenant}: {'never read' if age is None else f'last read {age.total_seconds() / 3600:.1f} h ago'}"
+                for tenant, age in stale.items()
+            )
+            or None,
+        )
+
+    return staleness
+
+
+STALENESS = [_staleness(cdp_profiles, profiles.COLLECTION), _staleness(transaction_lines, transactions.COLLECTION)]
+
+CHECKS = [
+    _keys_unique(cdp_profiles, profiles.TARGET),
+    _keys_unique(transaction_lines, transactions.TARGET),
+    _rejected_share(cdp_profiles, profiles.COLLECTION),
+    _rejected_share(transaction_lines, transactions.COLLECTION),
+    _none_of(
+        transaction_lines,
+        "transactions_without_profile",
+        "Every transaction's profile is there. Expected while a profile waits rejected, and in the minutes between "
+        "the two syncs.",
+        """
+        SELECT count(*) FILTER (WHERE p.profile_id IS NULL), count(*)
+        FROM customers.transactions AS t LEFT JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
+        WHERE t.tenant_id = %(tenant)s AND t.closed_at IS NULL
+        """,
+    ),
+    _none_of(
+        transaction_lines,
+        "amounts_without_currency",
+        "Every amount has a currency. Without one it is counted under XXX and added to no other.",
+        """
+        SELECT count(*) FILTER (WHERE amount <> 0 AND currency IS NULL), count(*)
+        FROM customers.transactions WHERE tenant_id = %(tenant)s AND closed_at IS NULL
+        """,
+    ),
+    *STALENESS,
+]

@@ -1,0 +1,19 @@
+"""Everything of this room that Dagster loads."""
+
+import dagster as dg
+
+from cdp_platform.customers import assets, checks, sensors
+
+definitions = dg.Definitions(
+    assets=[
+        assets.cdp_profile,
+        assets.cdp_profile2conversion,
+        assets.cdp_profiles,
+        assets.transaction_lines,
+        assets.customer_metrics,
+    ],
+    asset_checks=checks.CHECKS,
+    jobs=[sensors.customers_job, sensors.staleness_job],
+    schedules=[sensors.customers_every_15_minutes, sensors.staleness_hourly],
+    sensors=[sensors.arango_changes, sensors.tenant_registry, sensors.automation],
+)

@@ -1,0 +1,264 @@
+"""How a document of ``cdp_profile`` becomes a row of ``customers.cdp_profiles``.
+
+Grain: one row per profile and tenant, also when the CDP has merged it away, deactivated or removed it; such a row is
+closed with the reason. Field meanings and codes are those of LEO CDP's ``Profile`` and ``AbstractProfile`` classes.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from cdp_platform.customers import contacts
+from cdp_platform.customers import documents as read
+from cdp_platform.customers.documents import Document
+from cdp_platform.warehouse.load import Target
+from cdp_platform.warehouse.tenants import Tenant
+
+COLLECTION = "cdp_profile"
+
+# When a profile without any date was closed.
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+# Raise it when a row comes out differently for the same document, and run a full sync.
+VERSION = 1
+
+# ProfileGenderCode of LEO CDP.
+GENDERS = {
+    0: "female",
+    1: "male",
+    2: "lgbt",
+    3: "lesbian",
+    4: "gay",
+    5: "bisexual",
+    6: "transgender",
+    7: "unknown",
+}
+
+# PersistentObject of LEO CDP; 1 and whatever is above is alive.
+CLOSING_STATUS = {0: "inactive", -1: "invalid", -4: "removed", -44: "dead"}
+
+TARGET = Target(
+    schema="customers",
+    table="cdp_profiles",
+    key="profile_id",
+    columns=(
+        ("tenant_id", "text"),
+        ("profile_id", "text"),
+        ("status", "text"),
+        ("status_code", "int4"),
+        ("profile_type", "int4"),
+        ("root_profile_id", "text"),
+        ("merge_code", "int4"),
+        ("closed_reason", "text"),
+        ("closed_at", "timestamptz"),
+        ("identities", "jsonb"),
+        ("visitor_id", "text"),
+        ("visitor_ids", "jsonb"),
+        ("fingerprint_id", "text"),
+        ("crm_ref_id", "text"),
+        ("primary_email", "text"),
+        ("primary_email_raw", "text"),
+        ("secondary_emails", "jsonb"),
+        ("primary_phone", "text"),
+        ("primary_phone_raw", "text"),
+        ("secondary_phones", "jsonb"),
+        ("first_name", "text"),
+        ("middle_name", "text"),
+        ("last_name", "text"),
+        ("gender", "text"),
+        ("age", "int4"),
+        ("primary_nationality", "text"),
+        ("living_location", "text"),
+        ("living_country", "text"),
+        ("living_state", "text"),
+        ("living_province", "text"),
+        ("living_county", "text"),
+        ("living_city", "text"),
+        ("living_district", "text"),
+        ("living_ward", "text"),
+        ("job_titles", "jsonb"),
+        ("data_labels", "jsonb"),
+        ("content_keywords", "jsonb"),
+        ("product_keywords", "jsonb"),
+        ("media_channels", "jsonb"),
+        ("behavioral_events", "jsonb"),
+        ("segments", "jsonb"),
+        ("campaigns", "jsonb"),
+        ("accounts", "jsonb"),
+        ("journey_maps", "jsonb"),
+        ("event_statistics", "jsonb"),
+        ("top_engaged_touchpoints", "jsonb"),
+        ("funnel_stage", "text"),
+        ("last_purchase_event", "jsonb"),
+        ("purchased_items", "jsonb"),
+        ("total_lead_score", "float8"),
+        ("rfm_score", "float8"),
+        ("churn_score", "float8"),
+        ("total_clv", "float8"),
+        ("total_cac", "float8"),
+        ("total_transaction_value", "float8"),
+        ("receive_email", "bool"),
+        ("receive_sms", "bool"),
+        ("receive_web_push", "bool"),
+        ("receive_app_push", "bool"),
+        ("receive_ads", "bool"),
+        ("ext_data", "jsonb"),
+        ("created_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        ("updated_by_crm_at", "timestamptz"),
+        ("document", "jsonb"),
+        ("document_hash", "bytea"),
+    ),
+)
+
+
+class ProfileMapper:
+    """Maps the profiles of one tenant.
+
+    Attributes:
+        unusable_contacts: primary e-mails and phones seen so far that have no normal form.
+    """
+
+    collection = COLLECTION
+    target = TARGET
+
+    def __init__(self, tenant: Tenant, fetch_touchpoints: Callable[[list[str]], Iterable[Document]]) -> None:
+        self.unusable_contacts = 0
+        self._tenant_id = tenant.tenant_id
+        self._region = tenant.settings.phone_region
+        self._fetch_touchpoints = fetch_touchpoints
+        self._touchpoints: dict[str, Document] = {}
+
+    def prepare(self, batch: list[Document]) -> None:
+        """Fetch the touchpoints that these profiles name and that were not seen before, in one query."""
+        wanted = {key for document in batch for key in _touchpoint_keys(document)} - self._touchpoints.keys()
+        if wanted:
+            # A touchpoint that is gone keeps its id; the profile is not worse for it.
+            self._touchpoints |= {key: {"id": key} for key in wanted}
+            for touchpoint in self._fetch_touchpoints(sorted(wanted)):
+                self._touchpoints[touchpoint["id"]] = touchpoint
+
+    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
+        """Canonical bytes and hash; the joined touchpoints count, so that a full sync notices when they change."""
+        return read.fingerprint(document, version=VERSION, beside=self._joined(document))
+
+    def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
+        """The row, in the order of ``TARGET.columns``.
+
+        Raises:
+            RejectedDocumentError: a field is not what it has to be.
+        """
+        status_code = read.integer(document, "status")
+        root_profile_id = read.text(document, "rootProfileId")
+        closed_reason = _closed_reason(status_code, root_profile_id, read.key(document))
+        updated_at = read.timestamp(document, "updatedAt")
+        created_at = read.timestamp(document, "createdAt")
+        email_raw = read.text(document, "primaryEmail")
+        email = contacts.email(email_raw)
+        phone_raw = read.text(document, "primaryPhone")
+        phone = contacts.phone(phone_raw, self._region)
+        self.unusable_contacts += (email is None and email_raw is not None) + (phone is None and phone_raw is not None)
+        return (
+            self._tenant_id,
+            read.key(document),
+            _status(status_code, closed_reason),
+            status_code,
+            read.integer(document, "type"),
+            root_profile_id,
+            read.integer(document, "mergeCode"),
+            closed_reason,
+            (updated_at or created_at or _EPOCH) if closed_reason else None,
+            read.texts(document, "identities"),
+            read.text(document, "visitorId"),
+            read.texts(document, "visitorIds"),
+            read.text(document, "fingerprintId"),
+            read.text(document, "crmRefId"),
+            email,
+            email_raw,
+            [usable for raw in read.texts(document, "secondaryEmails") if (usable := contacts.email(raw))],
+            phone,
+            phone_raw,
+            [
+                usable
+                for raw in read.texts(document, "secondaryPhones")
+                if (usable := contacts.phone(raw, self._region))
+            ],
+            read.text(document, "firstName"),
+            read.text(document, "middleName"),
+            read.text(document, "lastName"),
+            _gender(document),
+            # The CDP writes 0 for an unknown age.
+            read.integer(document, "age") or None,
+            read.text(document, "primaryNationality"),
+            read.text(document, "livingLocation"),
+            read.text(document, "livingCountry"),
+            read.text(document, "livingState"),
+            read.text(document, "livingProvince"),
+            read.text(document, "livingCounty"),
+            read.text(document, "livingCity"),
+            read.text(document, "livingDistrict"),
+            read.text(document, "livingWard"),
+            read.texts(document, "jobTitles"),
+            read.texts(document, "dataLabels"),
+            read.texts(document, "contentKeywords"),
+            read.texts(document, "productKeywords"),
+            read.texts(document, "mediaChannels"),
+            read.texts(document, "behavioralEvents"),
+            read.references(document, "inSegments", ("name",)),
+            read.references(document, "inCampaigns", ("name",)),
+            read.references(document, "inAccounts", ("name",)),
+            read.references(document, "inJourneyMaps", ("name", "funnelIndex")),
+            read.mapping(document, "eventStatistics"),
+            self._joined(document),
+            read.text(document, "funnelStage"),
+            read.mapping(document, "lastPurchaseEvent") or None,
+            read.objects(document, "purchasedItems"),
+            read.number(document, "totalLeadScore"),
+            read.number(document, "rfmScore"),
+            read.number(document, "churnScore"),
+            read.number(document, "totalCLV"),
+            read.number(document, "totalCAC"),
+            read.number(document, "totalTransactionValue"),
+            read.flag(document, "receiveEmail"),
+            read.flag(document, "receiveSMS"),
+            read.flag(document, "receiveWebPush"),
+            read.flag(document, "receiveAppPush"),
+            read.flag(document, "receiveAds"),
+            read.mapping(document, "extAttributes"),
+            created_at,
+            updated_at,
+            read.timestamp(document, "updatedByCrmAt"),
+            orjson.Fragment(content),
+            digest,
+        )
+
+    def _joined(self, document: Document) -> list[Document]:
+        return [self._touchpoints.get(key, {"id": key}) for key in _touchpoint_keys(document)]
+
+
+def _touchpoint_keys(document: Document) -> list[str]:
+    """Keys of the touchpoints that a profile names; what is not a list of them is `row`'s to reject."""
+    keys = document.get("topEngagedTouchpointIds")
+    return [key for key in keys if isinstance(key, str) and key] if isinstance(keys, list) else []
+
+
+def _closed_reason(status_code: int | None, root_profile_id: str | None, profile_id: str) -> str | None:
+    if root_profile_id and root_profile_id != profile_id:
+        return "merged"
+    if status_code is None or status_code > 0:
+        return None
+    return CLOSING_STATUS.get(status_code, "invalid")
+
+
+def _status(status_code: int | None, closed_reason: str | None) -> str:
+    if closed_reason is None:
+        return "active"
+    return "suspended" if status_code == 0 and closed_reason == "inactive" else "archived"
+
+
+def _gender(document: Document) -> str | None:
+    code = read.integer(document, "gender")
+    # A code of a newer CDP is unknown to us; the document keeps it.
+    return None if code is None else GENDERS.get(code, "unknown")

@@ -1,0 +1,161 @@
+"""What makes the room run: changes in the source, new tenants, and the clock as the net beneath both."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+
+import dagster as dg
+
+from cdp_platform.customers import checks, profiles, transactions
+from cdp_platform.customers.assets import (
+    GROUP,
+    cdp_profile,
+    cdp_profile2conversion,
+    cdp_profiles,
+    customer_metrics,
+    transaction_lines,
+)
+from cdp_platform.customers.source import SourceState, TenantSource
+from cdp_platform.errors import SourceError
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
+from cdp_platform.warehouse import tenants
+
+# A tick has 60 seconds before Dagster gives it up and its cursor is lost.
+TICK_BUDGET_SECONDS = 20.0
+# So that one source which hangs does not cost the tick.
+_LOOK_SECONDS = 10.0
+
+_WATCHED = {profiles.COLLECTION: cdp_profile, transactions.COLLECTION: cdp_profile2conversion}
+
+Seen = dict[str, dict[str, list]]
+"""Tenant -> collection -> [count, greatest stamp], as of the last tick that could read them."""
+
+
+def changes(before: Mapping[str, list], states: Mapping[str, SourceState]) -> list[str]:
+    """The collections that differ from what was seen last."""
+    return [name for name, state in states.items() if before.get(name) != [state.count, state.greatest]]
+
+
+def in_turn(tenant_ids: list[str], after: str | None) -> list[str]:
+    """All tenants, beginning behind the one that the last tick came to: nobody waits for ever behind a slow one."""
+    later = [tenant_id for tenant_id in tenant_ids if after is not None and tenant_id > after]
+    return later + [tenant_id for tenant_id in tenant_ids if tenant_id not in set(later)]
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks at the count and greatest updatedAt of every tenant's collections, and reports what changed. "
+    "What depends on it runs by its automation condition.",
+)
+def arango_changes(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, arango: ArangoResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One batched look at all tenants; the cursor is written last, so a tick that dies is repeated."""
+    deadline = time.monotonic() + TICK_BUDGET_SECONDS
+    cursor = json.loads(context.cursor or "{}")
+    seen: Seen = cursor.get("seen", {})
+    after: str | None = cursor.get("after")
+    with warehouse.connect() as connection:
+        active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
+    ready = sorted(active.keys() & set(partitions.known(context.instance)))
+    events: list[dg.AssetMaterialization] = []
+    unreadable: dict[str, str] = {}
+    for tenant_id in in_turn(ready, after):
+        if time.monotonic() > deadline:
+            break
+        after = tenant_id
+        try:
+            with arango.open(active[tenant_id].arango_database, timeout_seconds=_LOOK_SECONDS) as database:
+                source = TenantSource(database, active[tenant_id])
+                states = {name: source.state(name) for name in _WATCHED}
+        except SourceError as error:
+            # Unknown is not empty and not unchanged: what was seen before stays, and the next tick asks again.
+            unreadable[tenant_id] = str(error)
+            context.log.warning("%s", error)
+            continue
+        events += [
+            dg.AssetMaterialization(
+                asset_key=_WATCHED[name].key,
+                partition=tenant_id,
+                metadata={"documents": states[name].count, "greatest_updated_at": str(states[name].greatest)},
+            )
+            for name in changes(seen.get(tenant_id, {}), states)
+        ]
+        seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
+    if unreadable and len(unreadable) == len(ready):
+        raise dg.Failure(f"No tenant's source could be read. {next(iter(unreadable.values()))}")
+    cursor = {"seen": {name: state for name, state in seen.items() if name in active}, "after": after}
+    return dg.SensorResult(
+        asset_events=events,
+        cursor=json.dumps(cursor),
+        skip_reason=None if events else f"No change in {len(ready)} tenants ({len(unreadable)} not readable).",
+    )
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Gives every active tenant its partition, and takes it from retired tenants that are idle.",
+)
+def tenant_registry(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
+    """Partitions follow `ops.tenant`, whoever wrote it."""
+    with warehouse.connect() as connection:
+        registered = tenants.registered(connection)
+    known = partitions.known(context.instance)
+    added = partitions.to_add(registered, known)
+    deleted = partitions.to_delete(context.instance, registered, known)
+    requests = []
+    if added:
+        requests.append(partitions.tenant_partitions.build_add_request(added))
+    if deleted:
+        requests.append(partitions.tenant_partitions.build_delete_request(deleted))
+    return dg.SensorResult(
+        dynamic_partitions_requests=requests,
+        skip_reason=None if requests else f"{len(known)} tenants, all in step.",
+    )
+
+
+customers_job = dg.define_asset_job(
+    "customers_sync",
+    selection=dg.AssetSelection.assets(cdp_profiles, transaction_lines, customer_metrics),
+    description="Profiles, transactions and metrics of a tenant, or of a range of tenants in one run.",
+)
+
+staleness_job = dg.define_asset_job(
+    "customers_staleness",
+    selection=dg.AssetSelection.checks(*checks.STALENESS),
+    description="Asks of every active tenant when its sources were last read to their end.",
+)
+
+
+@dg.schedule(
+    job=customers_job,
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The net under the sensor: one run over all tenants. Costs little where nothing changed.",
+)
+def customers_every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One ranged run for everybody."""
+    known = partitions.known(context.instance)
+    if not known:
+        return dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
+    due: datetime = context.scheduled_execution_time
+    return dg.RunRequest(run_key=f"{GROUP}-{due.isoformat()}", tags=partitions.range_tags(known))
+
+
+staleness_hourly = dg.ScheduleDefinition(
+    name="customers_staleness_hourly",
+    job=staleness_job,
+    cron_schedule="5 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+automation = dg.AutomationConditionSensorDefinition(
+    "customers_automation",
+    target=dg.AssetSelection.groups(GROUP),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Walks changes that sensors reported down the room's assets.",
+)

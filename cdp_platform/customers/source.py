@@ -1,0 +1,70 @@
+"""What is asked of a tenant's ArangoDB database: the queries in `aql/`, and nothing about where the answers go."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cdp_platform.customers.documents import Document
+from cdp_platform.errors import MissingCollectionError
+from cdp_platform.resources.arango import ArangoDatabase
+from cdp_platform.warehouse.tenants import Tenant
+
+# What the sync asks for is one range of this index; without it the server sorts the whole collection each time.
+WANTED_INDEX = ("updatedAt", "_key")
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """A collection at a glance: its number of documents and its greatest ``updatedAt`` (any JSON value)."""
+
+    count: int
+    greatest: Any
+
+
+@lru_cache
+def aql(name: str) -> str:
+    """The text of `aql/NAME.aql`."""
+    return (Path(__file__).parent / "aql" / f"{name}.aql").read_text()
+
+
+class TenantSource:
+    """One tenant's database, read with the queries of this room."""
+
+    def __init__(self, database: ArangoDatabase, tenant: Tenant) -> None:
+        self._database = database
+        self._only = tenant.tenant_id if tenant.settings.shared_database else None
+
+    def everything(self, collection: str) -> Iterator[list[Document]]:
+        """All documents, ordered by (updatedAt, _key), in batches."""
+        return self._stream("all_documents", collection)
+
+    def changed_since(self, collection: str, since: str) -> Iterator[list[Document]]:
+        """Documents stamped at or after ``since``, in the same order."""
+        return self._stream("changed_documents", collection, since=since)
+
+    def unstamped(self, collection: str) -> Iterator[list[Document]]:
+        """Documents that no comparison of stamps finds."""
+        return self._stream("unstamped_documents", collection)
+
+    def touchpoints(self, keys: list[str]) -> list[Document]:
+        """The touchpoints of these keys that exist; none where the CDP has no such collection."""
+        try:
+            return self._database.query(aql("touchpoints"), {"keys": keys})
+        except MissingCollectionError:
+            return []
+
+    def state(self, collection: str) -> SourceState:
+        """Count and greatest stamp. In a shared database these are of all its tenants together."""
+        (row,) = self._database.query(aql("source_state"), {"@collection": collection})
+        return SourceState(row["count"], row["greatest"])
+
+    def now(self) -> datetime:
+        """The time by the source's clock."""
+        (epoch_ms,) = self._database.query("RETURN DATE_NOW()")
+        return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+
+    def _stream(self, query: str, collection: str, **bind_vars: str) -> Iterator[list[Document]]:
+        return self._database.stream(aql(query), {"@collection": collection, "tenant": self._only, **bind_vars})

@@ -1,0 +1,200 @@
+"""Moving a tenant's changed documents from ArangoDB into PostgreSQL, so that none is lost and none costs twice.
+
+A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
+transaction, so a run that dies anywhere is repeated from the last whole batch. What can be missed by a watermark alone
+is read again: the last minutes (`OVERLAP`, for writers that commit late) and documents whose stamp cannot be compared.
+Documents that are unchanged are told by their hash and neither mapped nor written.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any, Protocol
+
+import psycopg
+
+from cdp_platform.customers.documents import Document, key
+from cdp_platform.customers.source import TenantSource
+from cdp_platform.errors import BusyError
+from cdp_platform.warehouse import load, rejected, watermark
+from cdp_platform.warehouse.connection import single_flight, tenant_transaction
+from cdp_platform.warehouse.rejected import RejectedDocumentError, Rejection
+from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.warehouse.watermark import Watermark
+
+# A stamp is set before its commit. ArangoDB ends stream transactions after two minutes at most, and large AQL writes
+# commit in pieces; ten minutes cover the slowest writer with room for the skew between two application servers.
+OVERLAP = timedelta(minutes=10)
+
+# A stamp further ahead of the source's own clock is an error of whoever wrote it. It lands, but if it became the
+# watermark, everything written until that day would be missed.
+CLOCK_SKEW = timedelta(minutes=10)
+
+# Only this form orders as text the way it orders in time.
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+# Whoever comes second waits this long for the first to end.
+_WAIT_SECONDS = 300
+
+
+class Mapper(Protocol):
+    """How documents of one collection become rows of one table."""
+
+    collection: str
+    target: load.Target
+
+    def prepare(self, batch: list[Document]) -> None:
+        """Fetch what the rows of this batch need beside their documents."""
+
+    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
+        """Canonical bytes and hash; raises RejectedDocumentError."""
+        ...
+
+    def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
+        """The row; raises RejectedDocumentError."""
+        ...
+
+
+@dataclass
+class SyncResult:
+    """What a run did, in documents.
+
+    ``read`` = ``new`` + ``changed`` + ``unchanged`` + ``rejected``.
+    """
+
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    rejected_by_code: dict[str, int] = field(default_factory=dict)
+    source_count: int = 0
+    watermark: str | None = None
+
+    def add(self, batch: "SyncResult") -> None:
+        """Count a batch in."""
+        self.read += batch.read
+        self.new += batch.new
+        self.changed += batch.changed
+        self.unchanged += batch.unchanged
+        self.rejected += batch.rejected
+        for code, count in batch.rejected_by_code.items():
+            self.rejected_by_code[code] = self.rejected_by_code.get(code, 0) + count
+
+
+Progress = Callable[[int, int | None], None]
+"""Called after each batch with the documents read so far and how many there are in all, None if unknown."""
+
+
+def sync(
+    connection: psycopg.Connection,
+    source: TenantSource,
+    tenant: Tenant,
+    mapper: Mapper,
+    *,
+    full: bool = False,
+    progress: Progress = lambda _read, _total: None,
+) -> SyncResult:
+    """Bring one tenant's table up to its collection.
+
+    Args:
+        connection: of the platform's role, outside any transaction.
+        source: the tenant's database.
+        tenant: whose rows they are.
+        mapper: of the collection.
+        full: read every document again, not only those since the watermark.
+        progress: is told after each batch.
+
+    Raises:
+        BusyError: another sync of this tenant and collection did not end in time; nothing was done.
+        SourceError: the source could not be read to its end; what came before is landed and will not be read again.
+    """
+    collection = mapper.collection
+    with single_flight(connection, f"sync {tenant.tenant_id} {collection}", wait_seconds=_WAIT_SECONDS) as free:
+        if not free:
+            raise BusyError(f"Another sync of {collection} for tenant {tenant.tenant_id} has been running for long.")
+        with tenant_transaction(connection, tenant.tenant_id):
+            known = watermark.read(connection, tenant.tenant_id, collection)
+        trusted_until = _stamp(source.now() + CLOCK_SKEW)
+        result = SyncResult(source_count=source.state(collection).count, watermark=known.stamp if known else None)
+        everything = full or known is None
+        total = result.source_count if everything else None
+        progress(0, total)
+        batches = source.everything(collection) if everything else _changes(source, collection, known)
+        # A full read starts from nothing: after the source was restored, its greatest stamp may lie before ours.
+        position = None if everything else known
+        for batch in batches:
+            mapper.prepare(batch)
+            position = _position(batch, trusted_until) or position
+            with tenant_transaction(connection, tenant.tenant_id):
+                result.add(land(connection, tenant, mapper, batch))
+                if position is not None:
+                    watermark.write(connection, tenant.tenant_id, collection, position)
+            progress(result.read, total)
+        with tenant_transaction(connection, tenant.tenant_id):
+            watermark.succeeded(connection, tenant.tenant_id, collection, result.source_count)
+        if position is not None:
+            result.watermark = position.stamp
+        return result
+
+
+def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> SyncResult:
+    """Write one batch inside the caller's transaction: rows that are new or changed, and rejections."""
+    rejections: list[Rejection] = []
+    prints: dict[str, tuple[Document, bytes, bytes]] = {}
+    for document in batch:
+        try:
+            _belongs(document, tenant)
+            prints[key(document)] = (document, *mapper.fingerprint(document))
+        except RejectedDocumentError as error:
+            rejections.append(Rejection.of(key(document), document, error))
+    unchanged = load.unchanged_keys(
+        connection,
+        mapper.target,
+        tenant.tenant_id,
+        {document_key: digest for document_key, (_, _, digest) in prints.items()},
+    )
+    rows = []
+    for document_key, (document, content, digest) in prints.items():
+        if document_key in unchanged:
+            continue
+        try:
+            rows.append(mapper.row(document, content, digest))
+        except RejectedDocumentError as error:
+            rejections.append(Rejection.of(document_key, document, error))
+    new, changed = load.merge(connection, mapper.target, rows) if rows else (0, 0)
+    rejected.record(connection, tenant.tenant_id, mapper.collection, rejections)
+    taken = prints.keys() - {rejection.document_key for rejection in rejections}
+    rejected.resolve(connection, tenant.tenant_id, mapper.collection, taken)
+    by_code: dict[str, int] = {}
+    for rejection in rejections:
+        by_code[rejection.code] = by_code.get(rejection.code, 0) + 1
+    return SyncResult(len(batch), new, changed, len(unchanged), len(rejections), by_code)
+
+
+def _changes(source: TenantSource, collection: str, known: Watermark | None) -> Iterator[list[Document]]:
+    assert known is not None  # noqa: S101 (without a watermark everything is read)
+    since = _stamp(datetime.fromisoformat(known.stamp) - OVERLAP)
+    return chain(source.unstamped(collection), source.changed_since(collection, since))
+
+
+def _position(batch: list[Document], trusted_until: str) -> Watermark | None:
+    """The last document of a sorted batch whose stamp may become the watermark."""
+    for document in reversed(batch):
+        stamp = document.get("updatedAt")
+        if isinstance(stamp, str) and _STAMP.fullmatch(stamp) and stamp <= trusted_until:
+            return Watermark(stamp, key(document))
+    return None
+
+
+def _stamp(moment: datetime) -> str:
+    """The form in which LEO CDP writes a moment: ISO 8601 in UTC with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _belongs(document: Document, tenant: Tenant) -> None:
+    owner = document.get("tenant_id")
+    if owner is not None and owner != tenant.tenant_id:
+        raise RejectedDocumentError("foreign_tenant", "$.tenant_id", "the document says that it is another tenant's")

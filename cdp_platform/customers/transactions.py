@@ -1,0 +1,117 @@
+"""How an edge of ``cdp_profile2conversion`` becomes a row of ``customers.transactions``.
+
+Grain: one row per edge, that is per product line of an order; the lines of one order share ``order_id``. Amounts are
+exact decimals beside their currency, and no currency is assumed where the source has none.
+"""
+
+from typing import Any
+
+import orjson
+
+from cdp_platform.customers import documents as read
+from cdp_platform.customers.documents import Document
+from cdp_platform.customers.profiles import COLLECTION as PROFILE_COLLECTION
+from cdp_platform.warehouse.load import Target
+from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.warehouse.tenants import Tenant
+
+COLLECTION = "cdp_profile2conversion"
+
+# Raise it when a row comes out differently for the same document, and run a full sync.
+VERSION = 1
+
+TARGET = Target(
+    schema="customers",
+    table="transactions",
+    key="line_id",
+    columns=(
+        ("tenant_id", "text"),
+        ("line_id", "text"),
+        ("order_id", "text"),
+        ("profile_id", "text"),
+        ("product_id", "text"),
+        ("event_name", "text"),
+        ("amount", "numeric"),
+        ("currency", "text"),
+        ("quantity", "numeric"),
+        ("event_score", "float8"),
+        ("total_event", "int8"),
+        ("segment_ids", "jsonb"),
+        ("asset_group_ids", "jsonb"),
+        ("touchpoint_id", "text"),
+        ("occurred_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        ("closed_reason", "text"),
+        ("closed_at", "timestamptz"),
+        ("document", "jsonb"),
+        ("document_hash", "bytea"),
+    ),
+)
+
+
+class TransactionMapper:
+    """Maps the conversion edges of one tenant."""
+
+    collection = COLLECTION
+    target = TARGET
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant_id = tenant.tenant_id
+
+    def prepare(self, batch: list[Document]) -> None:
+        """Nothing to join."""
+
+    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
+        """Canonical bytes and hash."""
+        return read.fingerprint(document, version=VERSION)
+
+    def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
+        """The row, in the order of ``TARGET.columns``.
+
+        Raises:
+            RejectedDocumentError: a field is not what it has to be.
+        """
+        _, profile_id = _vertex(document, "_from", PROFILE_COLLECTION)
+        product_id = _vertex(document, "_to")[1] if document.get("_to") else None
+        return (
+            self._tenant_id,
+            read.key(document),
+            read.text(document, "transactionId"),
+            profile_id,
+            product_id,
+            read.text(document, "eventMetricId"),
+            read.decimal(document, "transactionValue"),
+            _currency(document),
+            read.decimal(document, "quantity"),
+            read.number(document, "eventScore"),
+            read.integer(document, "totalEvent"),
+            read.texts(document, "segmentIds"),
+            read.texts(document, "assetGroupIds"),
+            read.text(document, "targetMediaUnitId"),
+            read.timestamp(document, "createdAt"),
+            read.timestamp(document, "updatedAt"),
+            None,
+            None,
+            orjson.Fragment(content),
+            digest,
+        )
+
+
+def _vertex(document: Document, name: str, collection: str | None = None) -> tuple[str, str]:
+    value = document.get(name)
+    found, _, key = value.partition("/") if isinstance(value, str) else ("", "", "")
+    if not key or (collection and found != collection):
+        raise RejectedDocumentError(
+            "not_a_vertex", f"$.{name}", f"{name} does not name a document of {collection or 'a collection'}"
+        )
+    return found, key
+
+
+def _currency(document: Document) -> str | None:
+    value = read.text(document, "currencyCode")
+    if value is None:
+        return None
+    code = value.strip().upper()
+    if len(code) != 3 or not code.isascii() or not code.isalpha():
+        raise RejectedDocumentError("not_a_currency", "$.currencyCode", "currencyCode is no three-letter ISO 4217 code")
+    return code

@@ -1,0 +1,112 @@
+"""Running a job in this process, for the command line: same assets, same checks, same events as a deployed run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from cdp_platform.orchestration import partitions
+
+# What the job says goes to the event log; the terminal belongs to the progress bars and the table.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one asset did for one tenant."""
+
+    asset: str
+    tenant_id: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What a check found for one tenant ('' for a check of all tenants at once)."""
+
+    check: str
+    tenant_id: str
+    passed: bool
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A finished run.
+
+    Attributes:
+        run_id: as the Dagster UI knows it.
+        outcomes: one per asset and tenant that were materialized.
+        checks: one per check and tenant.
+        errors: one line per step that failed.
+    """
+
+    run_id: str
+    outcomes: list[Outcome]
+    checks: list[CheckOutcome]
+    errors: list[str]
+
+    @property
+    def success(self) -> bool:
+        """Whether every step succeeded and no check failed with severity ERROR."""
+        return not self.errors and not any(c.severity == "ERROR" and not c.passed for c in self.checks)
+
+
+def run_job(
+    definitions: dg.Definitions,
+    job_name: str,
+    instance: dg.DagsterInstance,
+    tenant_ids: Sequence[str],
+    *,
+    config: dict[str, Any] | None = None,
+) -> RunOutcome:
+    """Run a job for these tenants, which have to follow each other among the instance's partitions."""
+    job = definitions.resolve_job_def(job_name)
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=tenant_ids[0] if len(tenant_ids) == 1 else None,
+        tags=partitions.range_tags(tenant_ids) if len(tenant_ids) > 1 else None,
+        run_config={**_QUIET, **({"ops": config} if config else {})},
+        raise_on_error=False,
+    )
+    return RunOutcome(
+        result.run_id,
+        list(_outcomes(result.all_events)),
+        list(_checks(result.all_events)),
+        [_error(event) for event in result.all_events if event.is_step_failure],
+    )
+
+
+def _outcomes(events: Sequence[dg.DagsterEvent]) -> Iterator[Outcome]:
+    for event in events:
+        if event.is_step_materialization:
+            made = event.materialization
+            yield Outcome(
+                made.asset_key.path[-1],
+                made.partition or "",
+                {name: value.value for name, value in made.metadata.items()},
+            )
+
+
+def _checks(events: Sequence[dg.DagsterEvent]) -> Iterator[CheckOutcome]:
+    for event in events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found = event.asset_check_evaluation_data
+            yield CheckOutcome(
+                f"{found.asset_key.path[-1]}: {found.check_name}",
+                found.partition or "",
+                found.passed,
+                found.severity.value,
+                found.description or "",
+            )
+
+
+def _error(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    words = failure.user_failure_data.description if failure.user_failure_data else None
+    if not words and failure.error:
+        cause = failure.error.cause or failure.error
+        words = cause.message.strip().splitlines()[0]
+    return f"{event.step_key}: {words or 'failed'}"

@@ -1,0 +1,47 @@
+"""The outside systems as Dagster resources: thin handles that read the environment when they are used.
+
+Nothing is configured here, so a run's configuration, the snapshot of the repository and the UI hold no secret, and
+definitions load with an empty environment.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import dagster as dg
+import psycopg
+
+from cdp_platform import settings
+from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database
+from cdp_platform.warehouse.connection import connect
+
+
+class WarehouseResource(dg.ConfigurableResource):
+    """PostgreSQL, from the PGSQL_ variables."""
+
+    def connect(self) -> AbstractContextManager[psycopg.Connection]:
+        """A connection as the platform's role; see `cdp_platform.warehouse.connection.connect`."""
+        return connect(settings.postgres())
+
+
+class ArangoResource(dg.ConfigurableResource):
+    """ArangoDB, from the ARANGO_ variables."""
+
+    def open(
+        self, database: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    ) -> AbstractContextManager[ArangoDatabase]:
+        """A database of the server; see `cdp_platform.resources.arango.open_database`."""
+        return open_database(settings.arango(), database, timeout_seconds=timeout_seconds)
+
+
+class Progress(Protocol):
+    """Whoever wants to watch long work."""
+
+    def __call__(self, tenant_id: str, subject: str) -> Callable[[int, int | None], None]:
+        """Called as the work begins; returns what is called with the units done, and in all (None if unknown)."""
+        ...
+
+
+def silent(_tenant_id: str, _subject: str) -> Callable[[int, int | None], None]:
+    """Nobody watches: a deployed run tells how it went in its metadata."""
+    return lambda _done, _total: None

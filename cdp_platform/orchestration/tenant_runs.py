@@ -1,0 +1,103 @@
+"""Doing the same for every tenant of a run, so that one tenant's trouble stays its own.
+
+A run covers one partition or a range of them. Each tenant gets its own figures on its own materialization; a tenant
+that fails is named at the end, after the others are done and recorded.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from cdp_platform.orchestration.failures import describe, is_expected, is_transient
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.tenants import Tenant
+
+Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
+"""Does one tenant's share, on a connection of its own, and returns the metadata of its materialization."""
+
+
+def for_each_tenant(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, work: Work
+) -> dg.MaterializeResult:
+    """Do the work for each partition of the run.
+
+    Raises:
+        dg.Failure: the work failed for at least one tenant; names each with what to do. Retried only if all that
+            failed may pass by itself.
+    """
+    metadata: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, Exception] = {}
+    for tenant_id in context.partition_keys:
+        started = time.monotonic()
+        try:
+            with warehouse.connect() as connection:
+                tenant = tenants.get(connection, tenant_id)
+                # A range of partitions may span a tenant that was retired meanwhile.
+                outcome = work(connection, tenant) if tenant.active else {"skipped": "the tenant is retired"}
+        except Exception as error:
+            context.log.error("%s: %s", tenant_id, describe(error))
+            failed[tenant_id] = error
+        else:
+            metadata[tenant_id] = {"seconds": round(time.monotonic() - started, 3), **outcome}
+    if failed:
+        _raise(context, metadata, failed)
+    for tenant_id, outcome in metadata.items():
+        context.add_asset_metadata(outcome, partition_key=tenant_id)
+    return dg.MaterializeResult()
+
+
+def _raise(
+    context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Exception]
+) -> None:
+    # The step fails as a whole, but these tenants' rows are committed: without their events, what depends on them
+    # would wait for a run in which every tenant is well.
+    for tenant_id, outcome in metadata.items():
+        context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=tenant_id, metadata=outcome))
+    defect = next((error for error in failed.values() if not is_expected(error)), None)
+    # What people can mend is told in one line; a defect of ours keeps its stack trace, and repeating it helps nobody.
+    raise dg.Failure(
+        description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
+        metadata={"failed_tenants": ", ".join(failed), "succeeded_tenants": ", ".join(metadata)},
+        allow_retries=all(map(is_transient, failed.values())),
+    ) from defect
+
+
+def check_each_tenant(
+    context: dg.AssetCheckExecutionContext,
+    warehouse: WarehouseResource,
+    examine: Callable[[psycopg.Connection, Tenant], dg.AssetCheckResult],
+) -> dg.AssetCheckResult:
+    """Examine each partition of the run; each tenant gets its own evaluation, and the run the worst of them."""
+    results: dict[str, dg.AssetCheckResult] = {}
+    for tenant_id in context.partition_keys:
+        with warehouse.connect() as connection:
+            results[tenant_id] = examine(connection, tenants.get(connection, tenant_id))
+    if len(results) == 1:
+        return next(iter(results.values()))
+    (spec,) = context.check_specs
+    for tenant_id, result in results.items():
+        context.op_execution_context.log_event(
+            # Taken at run time and kept per partition; only the annotation of log_event does not name it.
+            dg.AssetCheckEvaluation(  # ty: ignore[invalid-argument-type]
+                asset_key=spec.asset_key,
+                check_name=spec.name,
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+                description=result.description,
+                blocking=spec.blocking,
+                partition=tenant_id,
+            )
+        )
+    flaws = {tenant_id: result for tenant_id, result in results.items() if not result.passed}
+    errors = [result for result in flaws.values() if result.severity == dg.AssetCheckSeverity.ERROR]
+    return dg.AssetCheckResult(
+        passed=not flaws,
+        severity=dg.AssetCheckSeverity.ERROR if errors else dg.AssetCheckSeverity.WARN,
+        description=f"{len(flaws)} of {len(results)} tenants: {', '.join(flaws)}" if flaws else None,
+        metadata={"tenants": len(results), "failed_tenants": len(flaws)},
+    )

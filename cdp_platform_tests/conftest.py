@@ -1,0 +1,130 @@
+"""Real services for the tests: one embedded PostgreSQL per session, a database of its own for whoever asks.
+
+No test reaches a server that it did not start: the environment is emptied of the platform's variables first.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cdp_platform import settings
+from cdp_platform.sandbox.postgres import EmbeddedPostgres, temporary_postgres
+from cdp_platform.warehouse.connection import connect
+from cdp_platform.warehouse.migrate import migrate
+from cdp_platform_tests.sandbox.arango.conftest import sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
+
+PASSWORD = "test-only"
+_OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID")
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        monkeypatch.delenv(name)
+    # A `.env` of the checkout must not reach a test.
+    monkeypatch.chdir(tmp_path_factory.getbasetemp())
+    settings.forget()
+    yield
+    settings.forget()
+
+
+@dataclass(frozen=True)
+class Server:
+    """The session's PostgreSQL server."""
+
+    postgres: EmbeddedPostgres
+
+    @property
+    def port(self) -> int:
+        return self.postgres.port
+
+    def superuser(self, database: str = "postgres") -> psycopg.Connection:
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, dbname=database, user="postgres", password=PASSWORD, autocommit=True
+        )
+
+    def new_database(self, owner: str) -> str:
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        with self.superuser() as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
+            )
+        return name
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A migrated warehouse of one test."""
+
+    settings: settings.PostgresSettings
+    server: Server
+
+    def superuser(self) -> psycopg.Connection:
+        return self.server.superuser(self.settings.db_name)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PGSQL_DB_HOST": "127.0.0.1",
+            "PGSQL_DB_PORT": str(self.settings.db_port),
+            "PGSQL_DB_NAME": self.settings.db_name,
+            "PGSQL_DB_USER": self.settings.db_user,
+            "PGSQL_DB_PASSWORD": PASSWORD,
+            "PGSQL_OWNER_USER": self.settings.owner_user,
+            "PGSQL_OWNER_PASSWORD": PASSWORD,
+        }
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with temporary_postgres(superuser_password=PASSWORD) as postgres:
+        running = Server(postgres)
+        with running.superuser() as connection:
+            connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        yield running
+
+
+def postgres_settings(server: Server, database: str) -> settings.PostgresSettings:
+    return settings.PostgresSettings(
+        db_host="127.0.0.1",
+        db_port=server.port,
+        db_name=database,
+        db_user="test_app",
+        db_password=PASSWORD,
+        owner_user="test_owner",
+        owner_password=PASSWORD,
+    )
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(server: Server) -> str:
+    """A migrated database to copy: a copy takes a fraction of a migration's time."""
+    name = server.new_database("test_owner")
+    migrate(postgres_settings(server, name))
+    return name
+
+
+@pytest.fixture
+def warehouse(server: Server, _migrated_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with server.superuser() as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_migrated_template} OWNER test_owner")
+    made = Warehouse(postgres_settings(server, name), server)
+    for variable, value in made.environment().items():
+        monkeypatch.setenv(variable, value)
+    settings.forget()
+    yield made
+    with server.superuser() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def app(warehouse: Warehouse) -> Iterator[psycopg.Connection]:
+    """A connection as the platform's own role."""
+    with connect(warehouse.settings) as connection:
+        yield connection

@@ -1,0 +1,195 @@
+"""The worked rows of the ETL that this room replaces, and what it got wrong."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from cdp_platform.customers import metrics
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import tenant_transaction
+
+AS_OF = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+class Shop:
+    """A tenant with customers and their purchases, written straight into the tables."""
+
+    def __init__(self, connection: psycopg.Connection, tenant_id: str = "acme") -> None:
+        self.connection, self.tenant_id, self.lines = connection, tenant_id, 0
+        tenants.add(connection, tenant_id, name=tenant_id, arango_database=tenant_id, settings={})
+
+    def customer(self, profile_id: str, *, closed: bool = False) -> None:
+        closed_reason, closed_at = ("merged", AS_OF) if closed else (None, None)
+        with tenant_transaction(self.connection, self.tenant_id):
+            # Every list that the table wants is empty: metrics read none of them.
+            self.connection.execute(
+                """
+                INSERT INTO customers.cdp_profiles
+                SELECT * FROM jsonb_populate_record(NULL::customers.cdp_profiles,
+                    (SELECT jsonb_object_agg(attname, '[]'::jsonb) FROM pg_attribute
+                     WHERE attrelid = 'customers.cdp_profiles'::regclass AND atttypid = 'jsonb'::regtype)
+                    || jsonb_build_object('tenant_id', %s::text, 'profile_id', %s::text, 'status', 'active',
+                        'closed_reason', %s::text, 'closed_at', %s::text, 'document_hash', '', 'synced_at', now()))
+                """,
+                [self.tenant_id, profile_id, closed_reason, closed_at],
+            )
+
+    def buys(self, profile_id: str, amount: Any, days_ago: float | None, **more: Any) -> None:
+        self.lines += 1
+        occurred_at = None if days_ago is None else AS_OF - timedelta(days=days_ago)
+        row = {"currency": "USD", "order_id": None, "line_id": f"l{self.lines}"} | more
+        with tenant_transaction(self.connection, self.tenant_id):
+            self.connection.execute(
+                "INSERT INTO customers.transactions (tenant_id, line_id, order_id, profile_id, amount, currency,"
+                " occurred_at, segment_ids, asset_group_ids, document, document_hash)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, '[]', '[]', '{}', '')",
+                [self.tenant_id, row["line_id"], row["order_id"], profile_id, amount, row["currency"], occurred_at],
+            )
+
+    def refresh(self, as_of: datetime = AS_OF) -> dict[tuple[str, str], tuple[Any, ...]]:
+        """Metrics by (customer, currency): freq, aov, monetary, clv, experience, segment."""
+        with tenant_transaction(self.connection, self.tenant_id):
+            self.connection.execute("SELECT customers.refresh_customer_metrics(%s, %s)", [self.tenant_id, as_of])
+            rows = self.connection.execute(
+                "SELECT profile_id, currency, freq_90d, round(avg_order_value, 2), monetary_90d, clv_est,"
+                " experience_score, segment FROM customers.customer_metrics"
+            ).fetchall()
+        return {(row[0], row[1]): row[2:] for row in rows}
+
+
+@pytest.fixture
+def shop(app: psycopg.Connection) -> Shop:
+    return Shop(app)
+
+
+@pytest.mark.parametrize(
+    ("purchases", "clv", "experience", "segment"),
+    [
+        ([], "-5", "-60", "prospective"),
+        ([(120, 10)], "1455", "43", "happy"),
+        ([(100, 5), (50, 40), (300, 200)], "3645", "45", "happy"),
+        ([(300, 200)], "-5", "-10", "inactive"),
+        ([(0, 1)], "-5", "42", "target"),
+        ([(15, 10)], "177.50", "43", "first_time"),
+        ([(75, None)], "-5", "-60", "prospective"),
+        ([(12990000, 10)], "158044995", "43", "happy"),
+    ],
+    ids=["nothing", "one recent", "three", "one old", "zero value", "small", "no date", "dong"],
+)
+def test_the_worked_rows(shop: Shop, purchases, clv, experience, segment):
+    shop.customer("c")
+    for amount, days in purchases:
+        shop.buys("c", amount, days)
+    ((*_, found_clv, found_experience, found_segment),) = shop.refresh().values()
+    assert (found_clv, found_experience, found_segment) == (Decimal(clv), Decimal(experience), segment)
+
+
+def test_the_third_worked_row_in_full(shop: Shop):
+    shop.customer("c")
+    for amount, days in [(100, 5), (50, 40), (300, 200)]:
+        shop.buys("c", amount, days)
+    assert shop.refresh()["c", "USD"] == (2, Decimal(150), Decimal(150), Decimal(3645), Decimal(45), "happy")
+
+
+def test_currencies_are_never_added(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 12990000, 10, currency="VND")
+    shop.buys("c", 120, 10, currency="USD")
+    found = shop.refresh()
+    assert {key: row[3] for key, row in found.items()} == {("c", "VND"): 158044995, ("c", "USD"): 1455}
+
+
+def test_an_amount_without_currency_is_counted_by_itself(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 10, 10, currency=None)
+    shop.buys("c", 120, 10)
+    assert set(shop.refresh()) == {("c", "XXX"), ("c", "USD")}
+
+
+def test_the_lines_of_one_order_are_one_purchase(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 100, 10, order_id="o1")
+    shop.buys("c", 20, 10, order_id="o1")
+    assert shop.refresh()["c", "USD"] == (1, Decimal(120), Decimal(120), Decimal(1455), Decimal(43), "happy")
+    with tenant_transaction(shop.connection, shop.tenant_id):
+        orders = shop.connection.execute("SELECT order_id, currency, lines, amount FROM customers.orders").fetchall()
+    assert orders == [("o1", "USD", 2, Decimal(120))]
+
+
+def test_the_same_order_id_of_two_customers_is_two_orders(shop: Shop):
+    for name in ("a", "b"):
+        shop.customer(name)
+        shop.buys(name, 120, 10, order_id="o1")
+    assert {row[0] for row in shop.refresh().values()} == {1}
+
+
+def test_a_closed_profile_has_no_metrics_any_more(shop: Shop):
+    shop.customer("c")
+    shop.customer("gone", closed=True)
+    assert set(shop.refresh()) == {("c", "XXX")}
+
+
+def test_what_changed_is_written_and_nothing_else(shop: Shop):
+    for name in ("a", "b"):
+        shop.customer(name)
+        shop.buys(name, 120, 10)
+
+    def versions() -> dict[str, str]:
+        with tenant_transaction(shop.connection, shop.tenant_id):
+            rows = shop.connection.execute(
+                "SELECT profile_id, xmin::text || ctid::text FROM customers.customer_metrics"
+            )
+            return dict(rows.fetchall())
+
+    shop.refresh()
+    before = versions()
+    shop.refresh()
+    assert versions() == before
+    shop.buys("a", 1, 1)
+    shop.refresh()
+    assert [name for name, version in versions().items() if version != before[name]] == ["a"]
+
+
+def test_the_configuration_of_a_currency_wins_over_that_of_all(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 120, 10, currency="USD")
+    shop.buys("c", 120, 10, currency="EUR")
+    with tenant_transaction(shop.connection, shop.tenant_id):
+        shop.connection.execute(
+            "INSERT INTO customers.tenant_metrics_config (tenant_id, currency, cac, clv_happy_threshold)"
+            " VALUES (%(t)s, '*', 60, 500), (%(t)s, 'EUR', 160, 5000)",
+            {"t": shop.tenant_id},
+        )
+    found = shop.refresh()
+    assert found["c", "USD"][3:] == (Decimal(1400), Decimal(43), "happy")
+    assert found["c", "EUR"][3:] == (Decimal(1300), Decimal(43), "first_time")
+
+
+def test_time_alone_moves_a_customer(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 120, 10)
+    assert shop.refresh()["c", "USD"][-1] == "happy"
+    assert shop.refresh(AS_OF + timedelta(days=100))["c", "USD"][-1] == "inactive"
+
+
+def test_a_transaction_acts_for_one_tenant(shop: Shop):
+    with (
+        pytest.raises(psycopg.errors.RaiseException, match="acts for tenant acme"),
+        tenant_transaction(shop.connection, "acme"),
+    ):
+        shop.connection.execute("SELECT customers.refresh_customer_metrics('beta')")
+
+
+def test_called_without_context_it_takes_the_tenant_and_gives_it_back(shop: Shop):
+    shop.customer("c")
+    assert shop.connection.execute("SELECT customers.refresh_customer_metrics('acme')").fetchone() == (1,)
+    assert shop.connection.execute("SELECT count(*) FROM customers.customer_metrics").fetchone() == (0,)
+
+
+def test_the_result_counts_segments(shop: Shop):
+    shop.customer("a")
+    shop.customer("b")
+    assert metrics.refresh(shop.connection, "acme") == metrics.MetricsResult(2, {"prospective": 2})
