@@ -120,7 +120,9 @@ def tenant_registry(context: dg.SensorEvaluationContext, warehouse: WarehouseRes
 
 customers_job = dg.define_asset_job(
     "customers_sync",
-    selection=dg.AssetSelection.assets(cdp_profiles, transaction_lines, customer_metrics),
+    # Staleness speaks of all tenants: not the business of a run for one.
+    selection=dg.AssetSelection.assets(cdp_profiles, transaction_lines, customer_metrics)
+    - dg.AssetSelection.checks(*checks.STALENESS),
     description="Profiles, transactions and metrics of a tenant, or of a range of tenants in one run.",
 )
 

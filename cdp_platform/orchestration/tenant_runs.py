@@ -54,9 +54,15 @@ def _raise(
     context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Exception]
 ) -> None:
     # The step fails as a whole, but these tenants' rows are committed: without their events, what depends on them
-    # would wait for a run in which every tenant is well.
+    # would wait for a run in which every tenant is well. Events that a step logs are lost when it raises.
     for tenant_id, outcome in metadata.items():
-        context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=tenant_id, metadata=outcome))
+        context.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=context.asset_key,
+                partition=tenant_id,
+                metadata={**outcome, "run": dg.MetadataValue.dagster_run(context.run.run_id)},
+            )
+        )
     defect = next((error for error in failed.values() if not is_expected(error)), None)
     # What people can mend is told in one line; a defect of ours keeps its stack trace, and repeating it helps nobody.
     raise dg.Failure(

@@ -2,19 +2,23 @@
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 
 from cdp_platform import settings
+from cdp_platform.build import build_definitions
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import Mapper, SyncResult, sync
 from cdp_platform.customers.transactions import TransactionMapper
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.in_process import RunOutcome, run_job
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse import rejected, tenants, watermark
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -106,3 +110,38 @@ def new_leo(sandbox: SandboxProcess, app: psycopg.Connection, monkeypatch: pytes
 @pytest.fixture
 def leo(new_leo: Callable[..., Leo]) -> Leo:
     return new_leo()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def run(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[..., RunOutcome]:
+    """Runs the room's job for these tenants, as the command line does."""
+
+    def go(*tenant_ids: str, job: str = "customers_sync", config: dict[str, Any] | None = None) -> RunOutcome:
+        partitions.keep_in_step(instance, tenants.registered(app))
+        return run_job(build_definitions(), job, instance, tenant_ids, config=config)
+
+    return go
+
+
+def figures(outcome: RunOutcome, *names: str) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Metadata of these names by (asset, tenant)."""
+    return {(made.asset, made.tenant_id): tuple(made.metadata.get(n) for n in names) for made in outcome.outcomes}
+
+
+def verdicts(outcome: RunOutcome) -> dict[tuple[str, str], str]:
+    """`passed`, or the severity, by (asset: check, tenant)."""
+    return {(c.check, c.tenant_id): "passed" if c.passed else c.severity for c in outcome.checks}
+
+
+def with_customers(leo: Leo, number: int = 2) -> Leo:
+    """The tenant with customers who bought something each."""
+    for each in range(number):
+        leo.profile(f"c{each}")
+        leo.purchase(f"e{each}", f"c{each}")
+    return leo

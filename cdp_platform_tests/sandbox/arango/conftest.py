@@ -80,6 +80,9 @@ class SandboxProcess:
     def spoil(self, *rules: dict[str, Any]) -> None:
         _control.post(f"{self.url}/_sandbox/faults", json=list(rules)).raise_for_status()
 
+    def clear(self) -> None:
+        _control.delete(f"{self.url}/_sandbox/faults")
+
     def fired(self) -> list[int]:
         return [rule["fired"] for rule in _control.get(f"{self.url}/_sandbox/faults").json()]
 
@@ -102,7 +105,7 @@ def session_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
 def sandbox(session_sandbox: SandboxProcess) -> Iterator[SandboxProcess]:
     """The sandbox of the session, without faults."""
     yield session_sandbox
-    _control.delete(f"{session_sandbox.url}/_sandbox/faults")
+    session_sandbox.clear()
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""The assets of the room on a real instance: one tenant, ranges of tenants, trouble."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from cdp_platform.build import build_definitions
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.warehouse import tenants
+from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+
+
+def test_one_tenant_from_source_to_metrics(leo: Leo, run: Callable[..., RunOutcome]):
+    with_customers(leo)
+    outcome = run("acme")
+    assert outcome.success
+    assert figures(outcome, "dagster/partition_row_count", "new", "rejected") == {
+        ("cdp_profiles", "acme"): (2, 2, 0),
+        ("transactions", "acme"): (2, 2, 0),
+        ("customer_metrics", "acme"): (2, None, None),
+    }
+    assert set(verdicts(outcome).values()) == {"passed"}
+
+
+def test_an_empty_tenant_is_a_recorded_result(leo: Leo, run: Callable[..., RunOutcome]):
+    outcome = run("acme")
+    assert outcome.success
+    assert set(figures(outcome, "dagster/partition_row_count").values()) == {(0,)}
+
+
+def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Callable[..., RunOutcome]):
+    with_customers(new_leo("alpha"), 1)
+    with_customers(new_leo("beta"), 3)
+    outcome = run("alpha", "beta")
+    found = figures(outcome, "dagster/partition_row_count")
+    assert found["cdp_profiles", "alpha"] == (1,)
+    assert found["cdp_profiles", "beta"] == (3,)
+    assert found["customer_metrics", "beta"] == (3,)
+    assert verdicts(outcome)["transactions: keys_unique", "beta"] == "passed"
+
+
+def test_a_tenant_that_fails_is_named_and_the_others_are_done_and_recorded(
+    new_leo, run: Callable[..., RunOutcome], instance: dg.DagsterInstance
+):
+    with_customers(new_leo("alpha"))
+    with_customers(new_leo("broken")).database.delete_collection("cdp_profile")
+    with_customers(new_leo("gamma"))
+    outcome = run("alpha", "broken", "gamma")
+    assert not outcome.success
+    assert "broken: " in outcome.errors[0]
+    assert "cdp_profile" in outcome.errors[0]
+    asset_key = dg.AssetKey(["customers", "cdp_profiles"])
+    done = instance.get_materialized_partitions(asset_key)
+    assert done == {"alpha", "gamma"}
+    wanted = dg.AssetRecordsFilter(asset_key, asset_partitions=["gamma"])
+    (recorded,) = instance.fetch_materializations(wanted, limit=5).records
+    assert recorded.asset_materialization is not None
+    assert recorded.asset_materialization.metadata["new"].value == 2
+
+
+def test_a_retired_tenant_inside_a_range_is_left_alone(new_leo, app: psycopg.Connection, instance):
+    for name in ("alpha", "beta", "gamma"):
+        with_customers(new_leo(name))
+    partitions.keep_in_step(instance, tenants.registered(app))
+    tenants.retire(app, "beta")
+    outcome = run_job(build_definitions(), "customers_sync", instance, ["alpha", "gamma"])
+    assert figures(outcome, "skipped")["cdp_profiles", "beta"] == ("the tenant is retired",)
+    assert figures(outcome, "new")["cdp_profiles", "gamma"] == (2,)
+
+
+def test_full_reads_everything_again(leo: Leo, run: Callable[..., RunOutcome]):
+    for day in range(1, 6):
+        leo.profile(f"c{day}", day)
+    run("acme")
+    outcome = run("acme", config={"customers__cdp_profiles": {"config": {"full": True}}})
+    assert figures(outcome, "read", "unchanged")["cdp_profiles", "acme"] == (5, 5)
+
+
+def test_what_a_defect_prints_and_stores_holds_no_personal_data(leo: Leo, run, monkeypatch, instance):
+    leo.profile("c1", firstName="Nguyễn Thị Bí Mật")
+
+    def breaks(*_args: Any) -> None:
+        raise psycopg.errors.CheckViolation("Failing row contains (Nguyễn Thị Bí Mật)")
+
+    monkeypatch.setattr("cdp_platform.customers.sync.load.merge", breaks)
+    outcome = run("acme")
+    assert not outcome.success
+    logs = " ".join(str(entry) for entry in instance.all_logs(outcome.run_id))
+    assert "CheckViolation" in logs
+    assert "Bí Mật" not in logs

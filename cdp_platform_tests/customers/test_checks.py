@@ -1,0 +1,70 @@
+"""Each check fails when what it promises does not hold."""
+
+import dagster as dg
+import pytest
+
+from cdp_platform.build import build_definitions
+from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+
+
+def test_rejected_documents_warn_below_one_in_a_hundred_and_are_an_error_above(leo: Leo, run):
+    for number in range(120):
+        leo.profile(f"c{number}")
+    leo.profile("broken", inSegments={"id": "x"})
+    assert verdicts(run("acme"))["cdp_profiles: rejected_share", "acme"] == "WARN"
+    for number in range(5):
+        leo.profile(f"broken{number}", inSegments={"id": "x"})
+    outcome = run("acme")
+    assert verdicts(outcome)["cdp_profiles: rejected_share", "acme"] == "ERROR"
+    assert not outcome.success
+
+
+def test_a_key_that_stands_twice_blocks_the_metrics(leo: Leo, run, warehouse: Warehouse):
+    with_customers(leo)
+    run("acme")
+    with warehouse.superuser() as connection:
+        connection.execute(
+            "ALTER TABLE customers.cdp_profiles DROP CONSTRAINT cdp_profiles_pkey;"
+            "INSERT INTO customers.cdp_profiles SELECT * FROM customers.cdp_profiles LIMIT 1"
+        )
+    outcome = run("acme")
+    assert verdicts(outcome)["cdp_profiles: keys_unique", "acme"] == "ERROR"
+    assert ("customer_metrics", "acme") not in figures(outcome)
+
+
+def test_transactions_without_profile_or_currency_are_told(leo: Leo, run):
+    with_customers(leo)
+    leo.purchase("orphan", "nobody")
+    leo.purchase("unpriced", "c1", currencyCode=None)
+    found = verdicts(run("acme"))
+    assert found["transactions: transactions_without_profile", "acme"] == "WARN"
+    assert found["transactions: amounts_without_currency", "acme"] == "WARN"
+
+
+@pytest.mark.parametrize(("hours", "verdict"), [(0, "passed"), (2, "WARN"), (25, "ERROR")])
+def test_a_tenant_that_nobody_reads_any_more_is_stale(  # noqa: PLR0917 (fixtures and cases)
+    new_leo, run, warehouse: Warehouse, instance, hours, verdict
+):
+    with_customers(new_leo("busy"))
+    with_customers(new_leo("quiet"))
+    run("busy", "quiet")
+    with warehouse.superuser() as connection:
+        connection.execute(
+            "UPDATE ops.sync_watermark SET last_success_at = now() - make_interval(hours => %s)"
+            " WHERE tenant_id = 'quiet'",
+            [hours],
+        )
+    result = build_definitions().resolve_job_def("customers_staleness").execute_in_process(instance=instance)
+    evaluations = result.get_asset_check_evaluations()
+    assert len(evaluations) == 2
+    assert {"passed" if each.passed else each.severity.value for each in evaluations} == {verdict}
+    assert all("quiet" in (each.description or "") for each in evaluations if not each.passed)
+
+
+def test_a_tenant_that_was_never_read_is_stale(new_leo, instance: dg.DagsterInstance):
+    new_leo("fresh")
+    result = build_definitions().resolve_job_def("customers_staleness").execute_in_process(instance=instance)
+    assert {each.description for each in result.get_asset_check_evaluations()} == {"fresh: never read"}

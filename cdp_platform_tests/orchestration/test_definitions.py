@@ -1,0 +1,89 @@
+"""Promises that hold for every asset, check, schedule and sensor of the platform."""
+
+import warnings
+
+import dagster as dg
+import pytest
+
+from cdp_platform.build import build_definitions
+
+ROOMS = {"customers"}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions()
+
+
+def test_definitions_load_without_environment_and_without_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The `__fields__` attribute is deprecated", DeprecationWarning)
+        dg.Definitions.validate_loadable(build_definitions())
+
+
+def test_every_asset_says_what_it_is_whose_and_where(definitions: dg.Definitions):
+    specs = list(definitions.resolve_all_asset_specs())
+    assert specs
+    for spec in specs:
+        assert spec.group_name in ROOMS, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.description, spec.key
+
+
+def test_an_asset_that_is_a_table_has_its_name_under_its_room(definitions: dg.Definitions):
+    for asset in definitions.resolve_asset_graph().materializable_asset_keys:
+        node = definitions.resolve_asset_graph().get(asset)
+        assert node.metadata["dagster/table_name"] == ".".join(asset.path)
+        assert node.group_name == asset.path[0]
+
+
+def test_the_graph_is_as_drawn(definitions: dg.Definitions):
+    """Keys, dependencies, partitions and conditions: a change here is a change for everybody's deployment."""
+    found = {
+        spec.key.to_user_string(): (
+            sorted(dep.asset_key.to_user_string() for dep in spec.deps),
+            getattr(spec.partitions_def, "name", None),
+            spec.automation_condition.get_label() if spec.automation_condition else None,
+        )
+        for spec in definitions.resolve_all_asset_specs()
+    }
+    assert found == {
+        "arangodb/cdp_profile": ([], "tenant", None),
+        "arangodb/cdp_profile2conversion": ([], "tenant", None),
+        "customers/cdp_profiles": (["arangodb/cdp_profile"], "tenant", "follow_upstream"),
+        "customers/transactions": (["arangodb/cdp_profile2conversion"], "tenant", "follow_upstream"),
+        "customers/customer_metrics": (
+            ["customers/cdp_profiles", "customers/transactions"],
+            "tenant",
+            "follow_upstream",
+        ),
+    }
+
+
+def test_the_checks_are_as_listed(definitions: dg.Definitions):
+    keys = definitions.resolve_asset_graph().asset_check_keys
+    assert {f"{key.asset_key.path[-1]}: {key.name}" for key in keys} == {
+        "cdp_profiles: keys_unique",
+        "cdp_profiles: rejected_share",
+        "cdp_profiles: staleness",
+        "transactions: amounts_without_currency",
+        "transactions: keys_unique",
+        "transactions: rejected_share",
+        "transactions: staleness",
+        "transactions: transactions_without_profile",
+    }
+
+
+def test_schedules_and_sensors_run_from_the_start(definitions: dg.Definitions):
+    repository = definitions.get_repository_def()
+    for schedule in repository.schedule_defs:
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, schedule.name
+    for sensor in repository.sensor_defs:
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING, sensor.name
+
+
+def test_a_resource_can_be_replaced_by_name():
+    marker = lambda _tenant, _subject: lambda _done, _total: None  # noqa: E731
+    assert (build_definitions({"progress": marker}).resources or {})["progress"] is marker
