@@ -22,7 +22,6 @@ from cdp_platform.orchestration.resources import ArangoResource, Progress, Wareh
 from cdp_platform.orchestration.tenant_runs import for_each_tenant
 from cdp_platform.warehouse import rejected
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.load import count_rows
 from cdp_platform.warehouse.tenants import Tenant
 
 GROUP = "customers"
@@ -59,9 +58,8 @@ class SyncConfig(dg.Config):
 def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> Mapping[str, Any]:
     with tenant_transaction(connection, tenant.tenant_id):
         waiting = rejected.count_waiting(connection, tenant.tenant_id, mapper.collection)
-        rows = count_rows(connection, mapper.target, tenant.tenant_id)
     return {
-        "dagster/partition_row_count": rows,
+        "dagster/partition_row_count": result.rows,
         "read": result.read,
         "new": result.new,
         "changed": result.changed,
@@ -70,6 +68,7 @@ def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant,
         "rejected_waiting": waiting,
         "rejected_by_code": counts("reason", result.rejected_by_code),
         "source_count": result.source_count,
+        "full_read": result.full,
         "watermark": result.watermark or "none",
     }
 

@@ -61,6 +61,13 @@ class TenantSource:
         (row,) = self._database.query(aql("source_state"), {"@collection": collection})
         return SourceState(row["count"], row["greatest"])
 
+    def count(self, collection: str) -> int:
+        """How many documents the tenant has."""
+        if self._only is None:
+            return self.state(collection).count
+        (count,) = self._database.query(aql("count_of_tenant"), {"@collection": collection, "tenant": self._only})
+        return count
+
     def now(self) -> datetime:
         """The time by the source's clock."""
         (epoch_ms,) = self._database.query("RETURN DATE_NOW()")

@@ -2,7 +2,8 @@
 
 A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
 transaction, so a run that dies anywhere is repeated from the last whole batch. What can be missed by a watermark alone
-is read again: the last minutes (`OVERLAP`, for writers that commit late) and documents whose stamp cannot be compared.
+is read again: the last minutes (`OVERLAP`, for writers that commit late), documents whose stamp cannot be compared, and
+everything where the source has more documents than have come here.
 Documents that are unchanged are told by their hash and neither mapped nor written.
 """
 
@@ -14,6 +15,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 import psycopg
+from psycopg import sql
 
 from cdp_platform.customers.documents import Document, key
 from cdp_platform.customers.source import TenantSource
@@ -62,6 +64,13 @@ class SyncResult:
     """What a run did, in documents.
 
     ``read`` = ``new`` + ``changed`` + ``unchanged`` + ``rejected``.
+
+    Attributes:
+        rejected_by_code: how many were rejected for which reason.
+        source_count: documents in the source as the run began.
+        rows: rows of the tenant in the table as the run ended.
+        full: whether the source was read from its beginning.
+        watermark: the stamp that the source has been read to.
     """
 
     read: int = 0
@@ -71,6 +80,8 @@ class SyncResult:
     rejected: int = 0
     rejected_by_code: dict[str, int] = field(default_factory=dict)
     source_count: int = 0
+    rows: int = 0
+    full: bool = False
     watermark: str | None = None
 
     def add(self, batch: "SyncResult") -> None:
@@ -118,25 +129,32 @@ def sync(
         with tenant_transaction(connection, tenant.tenant_id):
             known = watermark.read(connection, tenant.tenant_id, collection)
         trusted_until = _stamp(source.now() + CLOCK_SKEW)
-        result = SyncResult(source_count=source.state(collection).count, watermark=known.stamp if known else None)
-        everything = full or known is None
-        total = result.source_count if everything else None
-        progress(0, total)
-        batches = source.everything(collection) if everything else _changes(source, collection, known)
-        # A full read starts from nothing: after the source was restored, its greatest stamp may lie before ours.
-        position = None if everything else known
-        for batch in batches:
-            mapper.prepare(batch)
-            position = _position(batch, trusted_until) or position
-            with tenant_transaction(connection, tenant.tenant_id):
-                result.add(land(connection, tenant, mapper, batch))
-                if position is not None:
-                    watermark.write(connection, tenant.tenant_id, collection, position)
+        result = SyncResult(source_count=source.count(collection), watermark=known.stamp if known else None)
+
+        def read(batches: Iterator[list[Document]], position: Watermark | None, total: int | None) -> None:
             progress(result.read, total)
+            for batch in batches:
+                mapper.prepare(batch)
+                position = _position(batch, trusted_until) or position
+                with tenant_transaction(connection, tenant.tenant_id):
+                    result.add(land(connection, tenant, mapper, batch))
+                    if position is not None:
+                        watermark.write(connection, tenant.tenant_id, collection, position)
+                        result.watermark = position.stamp
+                progress(result.read, total)
+
+        if known is not None and not full:
+            read(_changes(source, collection, known), known, None)
+            # Documents that came with older stamps, as an import or a restore brings them: no watermark sees those.
+            result.full = result.source_count > _held(connection, tenant, mapper)
+        else:
+            result.full = True
+        if result.full:
+            # From nothing: after the source was restored, its greatest stamp may lie before ours.
+            read(source.everything(collection), None, result.read + result.source_count)
         with tenant_transaction(connection, tenant.tenant_id):
             watermark.succeeded(connection, tenant.tenant_id, collection, result.source_count)
-        if position is not None:
-            result.watermark = position.stamp
+            result.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
         return result
 
 
@@ -174,10 +192,23 @@ def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: 
     return SyncResult(len(batch), new, changed, len(unchanged), len(rejections), by_code)
 
 
-def _changes(source: TenantSource, collection: str, known: Watermark | None) -> Iterator[list[Document]]:
-    assert known is not None  # noqa: S101 (without a watermark everything is read)
+def _changes(source: TenantSource, collection: str, known: Watermark) -> Iterator[list[Document]]:
     since = _stamp(datetime.fromisoformat(known.stamp) - OVERLAP)
     return chain(source.unstamped(collection), source.changed_since(collection, since))
+
+
+def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int:
+    """How many of the source's documents are here: as rows, or waiting rejected without an older version as row."""
+    query = sql.SQL(
+        "SELECT (SELECT count(*) FROM {table}"
+        " WHERE tenant_id = %(tenant)s AND closed_reason IS DISTINCT FROM 'deleted')"
+        " + (SELECT count(*) FROM ops.rejected_record AS r WHERE r.tenant_id = %(tenant)s AND r.source = %(source)s"
+        " AND r.resolved_at IS NULL AND NOT EXISTS"
+        " (SELECT FROM {table} AS t WHERE t.tenant_id = r.tenant_id AND t.{key} = r.document_key))"
+    ).format(table=sql.Identifier(mapper.target.schema, mapper.target.table), key=sql.Identifier(mapper.target.key))
+    with tenant_transaction(connection, tenant.tenant_id):
+        row = connection.execute(query, {"tenant": tenant.tenant_id, "source": mapper.collection}).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _position(batch: list[Document], trusted_until: str) -> Watermark | None:

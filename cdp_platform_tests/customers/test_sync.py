@@ -79,6 +79,18 @@ def test_a_late_commit_with_an_older_stamp_is_found_in_the_overlap(leo: Leo):
     assert leo.keys() == {"p1", "late"}
 
 
+def test_documents_that_come_with_old_stamps_are_noticed_by_their_number(leo: Leo):
+    leo.profile("p1", 20)
+    leo.profile("broken", 20, inSegments={"id": "x"})
+    leo.sync()
+    assert not leo.sync().full
+    for number in range(7):
+        leo.profile(f"imported{number}", 3)
+    result = leo.sync()
+    assert (result.full, result.new, result.watermark) == (True, 7, STAMP.format(day=20))
+    assert not leo.sync().full
+
+
 def test_documents_without_a_comparable_stamp_are_read_every_time(leo: Leo):
     leo.profile("p1", 5)
     leo.sync()
