@@ -4,10 +4,13 @@ An address that cannot be used is None here and stays as the source wrote it in 
 costs the contact, not the customer.
 """
 
+import re
 from functools import lru_cache
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
+
+_PLAIN_LOCAL_PART = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*")
 
 
 @lru_cache(maxsize=4096)
@@ -26,7 +29,7 @@ def email(raw: str | None) -> str | None:
     address = raw.strip().lower()
     local, _, domain = address.rpartition("@")
     # Most addresses are plain; they take the full validator's verdict on their domain and nothing else of its time.
-    if local.isascii() and local.isalnum() and len(local) <= 64 and domain.isascii():
+    if _PLAIN_LOCAL_PART.fullmatch(local) and len(local) <= 64 and domain.isascii():
         return address if _domain_is_usable(domain) else None
     return _validated(address)
 

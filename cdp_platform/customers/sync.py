@@ -135,7 +135,7 @@ def sync(
             progress(result.read, total)
             for batch in batches:
                 mapper.prepare(batch)
-                position = _position(batch, trusted_until) or position
+                position = _later(position, _position(batch, trusted_until))
                 with tenant_transaction(connection, tenant.tenant_id):
                     result.add(land(connection, tenant, mapper, batch))
                     if position is not None:
@@ -218,6 +218,13 @@ def _position(batch: list[Document], trusted_until: str) -> Watermark | None:
         if isinstance(stamp, str) and _STAMP.fullmatch(stamp) and stamp <= trusted_until:
             return Watermark(stamp, key(document))
     return None
+
+
+def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
+    """The greater position; the overlap begins before the one that is known."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda position: datetime.fromisoformat(position.stamp))
 
 
 def _stamp(moment: datetime) -> str:

@@ -79,6 +79,15 @@ def test_a_late_commit_with_an_older_stamp_is_found_in_the_overlap(leo: Leo):
     assert leo.keys() == {"p1", "late"}
 
 
+def test_the_watermark_stays_when_the_newest_document_is_gone(leo: Leo):
+    leo.profile("p1", updatedAt="2026-01-05T12:00:00.000Z")
+    leo.profile("p2", updatedAt="2026-01-05T12:05:00.000Z")
+    leo.sync()
+    leo.database.collection("cdp_profile").delete("p2")
+    leo.sync()
+    assert leo.stamp() == "2026-01-05T12:05:00.000Z"
+
+
 def test_documents_that_come_with_old_stamps_are_noticed_by_their_number(leo: Leo):
     leo.profile("p1", 20)
     leo.profile("broken", 20, inSegments={"id": "x"})
