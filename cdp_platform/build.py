@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from cdp_platform.customers.definitions import definitions as customers
+from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource, silent
 
 
@@ -16,6 +17,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         resources: replaces resources by name, for tests and the command line.
     """
     shared = dg.Definitions(
+        sensors=[tenant_registry],
         resources={
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),

@@ -25,8 +25,16 @@ class MissingCollectionError(SourceError):
     """The database has no such collection."""
 
 
+class UnavailableError(PlatformError):
+    """The warehouse could not be reached. It may be back soon."""
+
+
 class UnknownTenantError(PlatformError):
     """No active tenant of this name is registered."""
+
+
+class BlockedError(PlatformError):
+    """What the work would build on is not fit for it."""
 
 
 class BusyError(PlatformError):

@@ -44,8 +44,20 @@ class ArangoSettings(BaseSettings):
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="ARANGO_")
 
     host: str
-    db: str = "_system"
+    db: str = ""
     user: str = "root"
+    password: SecretStr = SecretStr("")
+
+
+class DagsterStorageSettings(BaseSettings):
+    """Where Dagster keeps its runs and events. dagster.yaml reads the same variables; here they are only looked at."""
+
+    model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="DAGSTER_PG_")
+
+    host: str
+    port: int = Field(default=5432, ge=1, le=65535)
+    db: str
+    username: str
     password: SecretStr = SecretStr("")
 
 
@@ -87,6 +99,12 @@ def arango() -> ArangoSettings:
 
 
 @lru_cache
+def dagster_storage() -> DagsterStorageSettings:
+    """Settings of Dagster's own database; raises ConfigurationError naming each variable that is missing or wrong."""
+    return _load(DagsterStorageSettings)
+
+
+@lru_cache
 def platform() -> PlatformSettings:
     """The remaining settings; raises ConfigurationError naming each variable that is wrong."""
     return _load(PlatformSettings)
@@ -94,5 +112,5 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use (after `.env` was written, or a test changed it)."""
-    for cached in (postgres, arango, platform):
+    for cached in (postgres, arango, dagster_storage, platform):
         cached.cache_clear()

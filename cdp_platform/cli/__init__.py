@@ -4,6 +4,7 @@ A command prints a table (or with --json the same as JSON) and exits 0 only if a
 that says what to do; --debug adds the stack trace. What a command does lives in the rooms and in `operations`.
 """
 
+import os
 import sys
 
 import click
@@ -17,10 +18,17 @@ from cdp_platform.cli.operate import health, migrate, status
 from cdp_platform.cli.sandbox import demo, down, sandbox, up
 from cdp_platform.errors import PlatformError
 
+_NOT_MIGRATED = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
-def cdp(*, debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the stack trace of an error.")
+def cdp() -> None:
     """A customer data platform on Dagster."""
     # Dagster's own configuration (dagster.yaml) reads the process environment and knows no .env.
     load_dotenv(".env")
@@ -32,20 +40,34 @@ for command in (demo, up, down, sandbox, migrate, tenant, sync, rejected, status
 
 def main() -> None:
     """Entry point: runs the command and turns errors into one line and an exit code."""
-    debug = "--debug" in sys.argv
+    # Wherever it stands: people add it to the end of the line that has just failed.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        code = cdp(standalone_mode=False)
+        code = cdp(arguments, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except (PlatformError, psycopg.Error) as error:
+    except BrokenPipeError:
+        # Whoever reads (`| head`) has seen enough; the flush at exit must not complain about it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
         if debug:
             raise
-        lines = str(error).strip().splitlines()
-        Console(stderr=True).print(
-            f"[red]error:[/] {escape(lines[0] if lines else type(error).__name__)}", soft_wrap=True
-        )
+        Console(stderr=True).print(f"[red]error:[/] {escape(_one_line(error))}", highlight=False, soft_wrap=True)
         code = 1
     sys.exit(code or 0)
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    first = lines[0] if lines else ""
+    if isinstance(error, PlatformError) and first:
+        return first
+    if isinstance(error, _NOT_MIGRATED):
+        return f"The warehouse is not at this version's schema ({first}): run `cdp migrate`."
+    # Nobody foresaw this one, so its own words may not be enough.
+    return f"{type(error).__name__}: {first} (the same with --debug shows where)"

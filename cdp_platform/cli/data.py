@@ -1,7 +1,9 @@
 """Commands on tenants and their data: `tenant`, `sync`, `rejected`."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -10,6 +12,7 @@ from rich.markup import escape
 from cdp_platform import settings
 from cdp_platform.cli.printing import bars, console, json_option, show, show_json
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse import rejected as rejected_records
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -41,19 +44,26 @@ def tenant() -> None:
 @click.argument("tenant_id", metavar="ID")
 @click.option("--name", help="What people call it; the id if not given.")
 @click.option("--database", help="Its ArangoDB database; ARANGO_DB if not given.")
-@click.option("--phone-region", default="VN", show_default=True, help="Region of phone numbers without country code.")
-@click.option("--shared-database", is_flag=True, help="Read only documents whose tenant_id is this tenant.")
+@click.option("--phone-region", help="Region of phone numbers without country code; VN if not given.")
+@click.option(
+    "--shared-database/--own-database", default=None, help="Read only documents whose tenant_id is this tenant, or all."
+)
 def tenant_add(
-    tenant_id: str, *, name: str | None, database: str | None, phone_region: str, shared_database: bool
+    tenant_id: str, *, name: str | None, database: str | None, phone_region: str | None, shared_database: bool | None
 ) -> None:
-    """Register a tenant, or change one; a retired one becomes active again."""
+    """Register a tenant, change one, or take a retired one back.
+
+    What is not given of a tenant that is known stays as it is.
+    """
+    given = {"phone_region": phone_region, "shared_database": shared_database}
     with connect(settings.postgres()) as connection:
+        known = {each.tenant_id for each in tenants.registered(connection)}
         new = tenants.add(
             connection,
             tenant_id,
-            name=name or tenant_id,
-            arango_database=database or settings.arango().db,
-            settings={"phone_region": phone_region, "shared_database": shared_database},
+            name=name,
+            arango_database=database or (None if tenant_id in known else settings.arango().db),
+            settings={option: value for option, value in given.items() if value is not None},
         )
         console.print(f"{'Added' if new else 'Changed'} tenant {tenant_id}.")
         keep_partitions_in_step(tenants.registered(connection))
@@ -66,12 +76,21 @@ def tenant_list(*, as_json: bool) -> None:
     with connect(settings.postgres()) as connection:
         registered = tenants.registered(connection)
     if as_json:
-        show_json([{**vars(each), "settings": each.settings.model_dump()} for each in registered])
+        show_json(registered)
         return
     show(
         "Tenants",
-        ["id", "name", "status", "ArangoDB database", "phone region"],
-        [(t.tenant_id, t.name, t.status, t.arango_database, t.settings.phone_region) for t in registered],
+        ["id", "name", "status", "ArangoDB database", "settings"],
+        [
+            (
+                each.tenant_id,
+                each.name,
+                each.status,
+                each.arango_database,
+                ", ".join(f"{setting}: {value}" for setting, value in each.stored_settings.items()) or "defaults",
+            )
+            for each in registered
+        ],
         empty="No tenants yet: `cdp tenant add ID --database DB` makes one.",
     )
 
@@ -91,12 +110,53 @@ def keep_partitions_in_step(registered: list[tenants.Tenant]) -> None:
     if not os.environ.get("DAGSTER_HOME"):
         console.print("DAGSTER_HOME is not set: the sensor `tenant_registry` will bring Dagster's partitions in step.")
         return
+    from cdp_platform.orchestration import partitions
+
+    with _dagster_instance() as instance:
+        partitions.keep_in_step(instance, registered)
+
+
+@contextmanager
+def _dagster_instance() -> Generator[Any]:
+    """Dagster's own instance where this shell knows Dagster's home, else one that lives as long as the command."""
     import dagster as dg
 
     from cdp_platform.orchestration import partitions
 
-    with dg.DagsterInstance.get() as instance:
-        partitions.keep_in_step(instance, registered)
+    if not os.environ.get("DAGSTER_HOME"):
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
+        return
+    try:
+        with _without_warnings():
+            instance = dg.DagsterInstance.get()
+            # The first words with its database; what is wrong with it comes up here.
+            partitions.known(instance)
+    except Exception as error:
+        raise ConfigurationError(
+            f"Dagster's own storage cannot be used: {_reason(error)}. Is the server up (`cdp sandbox status` for the "
+            "embedded one), and are DAGSTER_HOME, the dagster.yaml in it and the DAGSTER_PG_ variables right?"
+        ) from error
+    with instance:
+        yield instance
+
+
+@contextmanager
+def _without_warnings() -> Generator[None]:
+    """Dagster tells of each of its attempts to connect; the last one's error says the same once."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what began it all."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 @click.command()
@@ -104,11 +164,17 @@ def keep_partitions_in_step(registered: list[tenants.Tenant]) -> None:
 @click.option("--full", is_flag=True, help="Read every document again, not only those since the watermark.")
 @json_option
 def sync(tenant_id: str, *, full: bool, as_json: bool) -> None:
-    """Bring one tenant's profiles, transactions and metrics up to date, in this process."""
+    """Bring one tenant's tables up to date, in this process.
+
+    Profiles, transactions and metrics. Exit code 1 if a step or a check fails.
+    """
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
     if not known.active:
         raise ConfigurationError(f"Tenant {tenant_id} is retired; `cdp tenant add {tenant_id}` takes it back.")
+    # A run waits and tries again, for it may have been started at night. Whoever types this wants to know now.
+    with open_database(settings.arango(), known.arango_database) as database:
+        database.version()
     outcome = materialize([known], full=full)
     if as_json:
         show_json(outcome)
@@ -120,15 +186,12 @@ def sync(tenant_id: str, *, full: bool, as_json: bool) -> None:
 
 def materialize(wanted: list[tenants.Tenant], *, full: bool = False) -> Any:
     """Run the room of customers for these tenants, with progress bars, on Dagster's own instance where there is one."""
-    import dagster as dg
-
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration import partitions
     from cdp_platform.orchestration.in_process import run_job
 
-    home = os.environ.get("DAGSTER_HOME")
-    with dg.DagsterInstance.get() if home else dg.DagsterInstance.ephemeral() as instance:
-        partitions.keep_in_step(instance, wanted)
+    with _dagster_instance() as instance:
+        partitions.ensure(instance, wanted)
         wanted_ids = {each.tenant_id for each in wanted}
         ordered = [tenant_id for tenant_id in partitions.known(instance) if tenant_id in wanted_ids]
         config = {f"customers__{name}": {"config": {"full": full}} for name in ("cdp_profiles", "transactions")}
@@ -197,21 +260,40 @@ def rejected_list(tenant_id: str, *, as_json: bool) -> None:
 @tenant_option
 @json_option
 def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
-    """Try the waiting documents again, after the mapping or the tenant's settings were mended."""
+    """Try the documents that wait again.
+
+    Helps after the mapping or the tenant's settings were mended. Exit code 1 if one is rejected again.
+    """
     from cdp_platform.customers.replay import replay
     from cdp_platform.customers.source import TenantSource
-    from cdp_platform.resources.arango import open_database
 
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
         with open_database(settings.arango(), known.arango_database) as database:
-            outcome = replay(connection, TenantSource(database, known), known)
+            replayed = replay(connection, TenantSource(database, known), known)
+    outcome = {source: result for source, result in replayed.items() if result.read}
+    still_rejected = sum(result.rejected for result in outcome.values())
     if as_json:
-        show_json(outcome)
-        return
-    show(
-        f"Replayed for {tenant_id}",
-        ["source", "tried", "taken", "still rejected"],
-        [(source, result.read, result.read - result.rejected, result.rejected) for source, result in outcome.items()],
-        empty="Nothing waits.",
-    )
+        show_json(
+            [
+                {
+                    "source": source,
+                    "tried": result.read,
+                    "taken": result.read - result.rejected,
+                    "still_rejected": result.rejected,
+                    "rejected_by_code": result.rejected_by_code,
+                }
+                for source, result in outcome.items()
+            ]
+        )
+    else:
+        show(
+            f"Replayed for {tenant_id}",
+            ["source", "tried", "taken", "still rejected"],
+            [(name, result.read, result.read - result.rejected, result.rejected) for name, result in outcome.items()],
+            empty=f"No document of {tenant_id} waits.",
+        )
+        if still_rejected:
+            console.print(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.", highlight=False)
+    if still_rejected:
+        raise click.exceptions.Exit(1)

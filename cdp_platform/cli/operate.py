@@ -24,7 +24,10 @@ def migrate() -> None:
 @click.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show how far each tenant's data has come: last success, lag behind the source, rejected documents."""
+    """Show how far each tenant's data has come.
+
+    Last success, lag behind the source and rejected documents. Exit code 1 if a source cannot be asked.
+    """
     from cdp_platform.operations.status import read
 
     found = read()
@@ -57,7 +60,10 @@ def status(*, as_json: bool) -> None:
 @click.command()
 @json_option
 def health(*, as_json: bool) -> None:
-    """Look at every outside system: is it there, which version, how fast, what is wrong and what to do."""
+    """Look at every outside system: what is wrong, and what to do.
+
+    Exit code 1 if one does not answer or cannot be used.
+    """
     from cdp_platform.operations.health import examine
 
     findings = examine()

@@ -17,6 +17,8 @@ from rich.table import Table
 
 # In a file or a pipe there is no width to keep to; in a terminal, what is long folds.
 console = Console(width=None if sys.stdout.isatty() else 160)
+# Where bars are drawn: what a command reports, JSON above all, stays alone on stdout.
+_bars_console = Console(stderr=True)
 
 _SHORT = 12
 
@@ -61,13 +63,20 @@ def duration(value: timedelta | None) -> str:
 
 @contextmanager
 def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]:
-    """Progress bars, one for each (tenant, subject) that begins; the `progress` resource of assets."""
+    """Progress bars, one for each (tenant, subject) that begins; the `progress` resource of assets.
+
+    They are gone at the end, when a table says the same; in a file or a pipe they are not drawn at all.
+    """
+    if not _bars_console.is_terminal:
+        yield lambda _tenant_id, _subject: lambda _done, _total: None
+        return
     with Progress(
         TextColumn("{task.description:<38}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=console,
+        console=_bars_console,
+        transient=True,
     ) as progress:
         tasks: dict[tuple[str, str], TaskID] = {}
 

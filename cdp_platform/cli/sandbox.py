@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SCALES = ["small", "default", "large", "full"]
 
+# Fails in the demo, and shall: among few documents, the few that are broken on purpose are a large share.
+_REJECTED_CHECK = "rejected_share"
+
 
 def _sandbox() -> Any:
     try:
@@ -31,12 +34,18 @@ def _sandbox() -> Any:
 
 @click.group()
 def sandbox() -> None:
-    """The embedded PostgreSQL and the stand-ins for the outside systems, kept in .sandbox/."""
+    """The embedded PostgreSQL and stand-ins for other systems.
+
+    Everything they store is in .sandbox/ of the current folder.
+    """
 
 
 @sandbox.command("start")
 def sandbox_start() -> None:
-    """Start what does not run, and write a .env that points at it if there is none."""
+    """Start what does not run.
+
+    Writes a .env that points at it, if there is none.
+    """
     box = _sandbox()
     addresses = box.start()
     console.print(f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}")
@@ -79,12 +88,18 @@ def sandbox_reset() -> None:
 @click.command()
 @click.option("--scale", type=click.Choice(SCALES), default="default", show_default=True, help="How much demo data.")
 def demo(scale: str) -> None:
-    """Start the sandbox, fill it with demo tenants, materialize everything and show the result."""
+    """Run everything once, on embedded services with demo data.
+
+    Starts the sandbox, fills it with demo tenants, materializes all assets and shows the result. A second time it
+    changes nothing.
+    """
     registered = prepare(_sandbox(), scale)
     outcome = materialize(registered)
     show_outcome(outcome)
-    if not outcome.success:
+    failed = {each.check for each in outcome.checks if each.severity == "ERROR" and not each.passed}
+    if outcome.errors or not all(check.endswith(f" {_REJECTED_CHECK}") for check in failed):
         raise click.exceptions.Exit(1)
+    console.print("Some of the demo's documents are broken on purpose: those are the rejected ones.", highlight=False)
     _show_customers(registered)
     console.print(
         "What to type next\n"
@@ -97,9 +112,11 @@ def demo(scale: str) -> None:
     )
 
 
-def prepare(box: Any, scale: str) -> list[tenants.Tenant]:
-    """Sandbox running, schema migrated, demo tenants registered and their databases filled."""
-    from cdp_platform.sandbox.demo.fill import fill
+def prepare(box: Any, scale: str | None) -> list[tenants.Tenant]:
+    """Sandbox running, schema migrated, demo tenants registered and their databases filled.
+
+    Without a scale, demo tenants that are registered are left as they are, retired ones too.
+    """
     from cdp_platform.sandbox.demo.model import TENANTS
     from cdp_platform.warehouse.migrate import migrate
 
@@ -114,6 +131,22 @@ def prepare(box: Any, scale: str) -> list[tenants.Tenant]:
     settings.forget()
     with console.status("Migrating the warehouse"):
         migrate(settings.postgres())
+    demo_ids = {each.id for each in TENANTS}
+    with connect(settings.postgres()) as connection:
+        present = {each.tenant_id for each in tenants.registered(connection)}
+    if scale or not demo_ids <= present:
+        _fill(cast("Scale", scale or "default"))
+    with connect(settings.postgres()) as connection:
+        registered = tenants.registered(connection)
+    keep_partitions_in_step(registered)
+    return [each for each in registered if each.tenant_id in demo_ids]
+
+
+def _fill(scale: "Scale") -> None:
+    """Write the demo tenants into the stand-in ArangoDB and register them."""
+    from cdp_platform.sandbox.demo.fill import fill
+    from cdp_platform.sandbox.demo.model import TENANTS
+
     source = settings.arango()
     with bars() as progress:
         watchers: dict[str, Any] = {}
@@ -123,15 +156,11 @@ def prepare(box: Any, scale: str) -> list[tenants.Tenant]:
             watcher = watchers.get(subject) or watchers.setdefault(subject, progress(tenant_id, f"fill {collection}"))
             watcher(done, total)
 
-        fill(source.host, source.user, source.password.get_secret_value(), scale=cast("Scale", scale), progress=watch)
+        fill(source.host, source.user, source.password.get_secret_value(), scale=scale, progress=watch)
     with connect(settings.postgres()) as connection:
         for each in TENANTS:
             region = {"phone_region": each.settings["phone_region"]}
             tenants.add(connection, each.id, name=each.name, arango_database=each.database, settings=region)
-        registered = tenants.registered(connection)
-    keep_partitions_in_step(registered)
-    demo_ids = {each.id for each in TENANTS}
-    return [each for each in registered if each.tenant_id in demo_ids]
 
 
 def _show_customers(registered: list[tenants.Tenant]) -> None:
@@ -158,9 +187,12 @@ def _show_customers(registered: list[tenants.Tenant]) -> None:
 
 
 @click.command()
-@click.option("--scale", type=click.Choice(SCALES), default="default", show_default=True, help="How much demo data.")
-def up(scale: str) -> None:
-    """Serve the Dagster UI with schedules and sensors on, until Ctrl-C."""
+@click.option("--scale", type=click.Choice(SCALES), help="Write this much demo data; default: what is there.")
+def up(scale: str | None) -> None:
+    """Serve the Dagster UI with schedules and sensors, until Ctrl-C.
+
+    Starts the sandbox, and fills it with demo tenants if it has none.
+    """
     from cdp_platform.cli.serve import serve
 
     box = _sandbox()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from cdp_platform.sandbox.processes import HOST, end, is_alive, port_is_free
 
 _PATIENCE_SECONDS = 15
 _READY_SECONDS = 90
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def serve(box: Any, prepare: Callable[[], Any]) -> None:
@@ -33,11 +35,16 @@ def serve(box: Any, prepare: Callable[[], Any]) -> None:
     """
     marker = box.state_dir / "up.json"
     if _serving(marker):
-        raise ConfigurationError("This folder is being served already: `make down` stops it.")
+        raise ConfigurationError("This folder is being served already: `cdp down` stops it.")
+    # Of a `cdp up` that was killed: a second daemon beside them would run everything twice.
+    _end_sessions(_left_behind(marker))
     sandbox_ran = all(component.running for component in box.status())
     children: list[subprocess.Popen[bytes]] = []
-    # From here on SIGTERM is an ordinary way out, so that what was started is stopped on it too.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # From here on these are ordinary ways out, so that what was started is stopped on them too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Under nohup the end of the terminal is to be outlived.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         prepare()
         port = settings.platform().dagster_webserver_port
@@ -45,17 +52,18 @@ def serve(box: Any, prepare: Callable[[], Any]) -> None:
             raise ConfigurationError(
                 f"Port {port} on {HOST} is taken, and the Dagster UI needs one: set DAGSTER_WEBSERVER_PORT to another."
             )
-        marker.write_text(json.dumps(_identity(psutil.Process())))
         workspace = ["-w", str(Path.cwd() / "workspace.yaml")]
-        children = [
-            _spawn(["dagster-webserver", *workspace, "-h", HOST, "-p", str(port)], box.logs / "webserver.log"),
-            _spawn(["dagster-daemon", "run", *workspace], box.logs / "daemon.log"),
-        ]
+        for command, log in (
+            (["dagster-webserver", *workspace, "-h", HOST, "-p", str(port)], "webserver.log"),
+            (["dagster-daemon", "run", *workspace], "daemon.log"),
+        ):
+            children.append(_spawn(command, box.logs / log))
+            _note(marker, children)
         with console.status("Starting the Dagster UI"):
             _wait_until_ready(port, children, box.logs)
         console.print(
             f"Dagster UI  http://{HOST}:{port}\nLogs        {box.logs.relative_to(Path.cwd())}/\n"
-            "Schedules and sensors are on: a change in the stand-in ArangoDB is picked up within a minute.\n"
+            "Schedules and sensors are on: a change in the stand-in ArangoDB is in the tables within two minutes.\n"
             "Ctrl-C stops everything that this command started."
         )
         while True:
@@ -65,20 +73,25 @@ def serve(box: Any, prepare: Callable[[], Any]) -> None:
         console.print("Stopping.")
     finally:
         # A second Ctrl-C must not leave half of them behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        _end_sessions([child.pid for child in children])
         for child in children:
-            _end_family(child)
-        marker.unlink(missing_ok=True)
+            child.wait()
+        if children:
+            marker.unlink(missing_ok=True)
         if not sandbox_ran:
             box.stop()
 
 
 def stop_serving(box: Any) -> None:
-    """End a `serve` of this folder that runs in another terminal, and wait until it has cleaned up."""
-    process = _serving(box.state_dir / "up.json")
+    """End a `serve` of this folder that runs in another terminal, or what is left of one that was killed."""
+    marker = box.state_dir / "up.json"
+    process = _serving(marker)
     if process is not None:
         end([process], signal_number=signal.SIGTERM, patience=3 * _PATIENCE_SECONDS)
+    _end_sessions(_left_behind(marker))
+    marker.unlink(missing_ok=True)
 
 
 def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -112,32 +125,80 @@ def _wait_until_ready(port: int, children: list[subprocess.Popen[bytes]], logs: 
 
 def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], logs: Path) -> None:
     for child, name in zip(children, ("webserver", "daemon"), strict=True):
-        if child.poll() is not None:
-            lines = (logs / f"{name}.log").read_text(errors="replace").strip().splitlines()
-            raise ConfigurationError(
-                f"The Dagster {name} ended with code {child.returncode}: {lines[-1] if lines else 'no output'} "
-                f"(see {logs / f'{name}.log'})."
-            )
+        code = child.poll()
+        if code is None:
+            continue
+        log = logs / f"{name}.log"
+        if code < 0:
+            raise ConfigurationError(f"The Dagster {name} was killed by {signal.Signals(-code).name} (see {log}).")
+        lines = _COLOR.sub("", log.read_text(errors="replace")).strip().splitlines()
+        last = lines[-1] if lines else "no output"
+        raise ConfigurationError(f"The Dagster {name} ended with code {code}: {last} (see {log}).")
 
 
-def _end_family(child: subprocess.Popen[bytes]) -> None:
-    """End a child and whatever it started, code servers and runs among them."""
-    try:
-        family = psutil.Process(child.pid)
-        descendants = family.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    end([family], signal_number=signal.SIGINT, patience=_PATIENCE_SECONDS)
-    end([p for p in descendants if is_alive(p)], signal_number=signal.SIGTERM, patience=_PATIENCE_SECONDS)
-    child.wait()
+def _end_sessions(leaders: list[int]) -> None:
+    """End processes and whatever they started, code servers and runs among them.
+
+    They share the session of the one who started them, and so are found where that one is dead already.
+    """
+    end(
+        [process for pid in leaders for process in _session(pid) if process.pid == pid],
+        signal_number=signal.SIGINT,
+        patience=_PATIENCE_SECONDS,
+    )
+    rest = [process for pid in leaders for process in _session(pid)]
+    end(rest, signal_number=signal.SIGTERM, patience=_PATIENCE_SECONDS)
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader and is_alive(process := psutil.Process(pid)):
+                found.append(process)
+    return found
+
+
+def _note(marker: Path, children: list[subprocess.Popen[bytes]]) -> None:
+    own, *noted = [_identity(psutil.Process(pid)) for pid in (os.getpid(), *(child.pid for child in children))]
+    marker.write_text(json.dumps({**own, "children": noted}))
+
+
+def _noted(marker: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return json.loads(marker.read_text())
+    return {}
 
 
 def _serving(marker: Path) -> psutil.Process | None:
-    with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess, ValueError):
-        noted = json.loads(marker.read_text())
+    noted = _noted(marker)
+    return _same(noted) if noted else None
+
+
+def _left_behind(marker: Path) -> list[int]:
+    """Session leaders that the noted `serve` started, as far as anything of their sessions is alive."""
+    noted = _noted(marker).get("children", [])
+    # Where the leader is dead its number may have been given away, but not while its session lasts; a stranger's
+    # session would not be at work in this folder.
+    here = Path.cwd()
+    return [
+        child["pid"]
+        for child in noted
+        if _same(child) or any(_works_in(process, here) for process in _session(child["pid"]))
+    ]
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return Path(process.cwd()) == folder
+    return False
+
+
+def _same(noted: dict[str, Any]) -> psutil.Process | None:
+    """The noted process if it is alive: its number may belong to another program by now."""
+    with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(noted["pid"])
-        # The number may belong to another program by now.
-        if _identity(process) == noted and is_alive(process):
+        if process.create_time() == noted["started"] and is_alive(process):
             return process
     return None
 

@@ -4,6 +4,7 @@ Thin on purpose: what is read and written is said in `sync`, `profiles`, `transa
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ import psycopg
 
 from cdp_platform.customers import metrics, profiles, transactions
 from cdp_platform.customers.profiles import ProfileMapper
+from cdp_platform.customers.quality import examine_keys
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import Mapper, SyncResult, sync
 from cdp_platform.customers.transactions import TransactionMapper
@@ -178,4 +180,5 @@ def customer_metrics(
             **{f"segment_{name}": count for name, count in result.segments.items()},
         }
 
-    return for_each_tenant(context, warehouse, work)
+    sound = (partial(examine_keys, profiles.TARGET), partial(examine_keys, transactions.TARGET))
+    return for_each_tenant(context, warehouse, work, only_if=sound)

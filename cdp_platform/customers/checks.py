@@ -4,7 +4,9 @@ A check that stops what follows is `blocking`; the others tell a person. Stalene
 hourly schedule, because a tenant that no run reaches any more is just what it looks for.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 import psycopg
@@ -12,6 +14,7 @@ from psycopg import sql
 
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.assets import cdp_profiles, transaction_lines
+from cdp_platform.customers.quality import count, examine_keys
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
@@ -28,18 +31,7 @@ STALE_WARN = timedelta(hours=1)
 STALE_ERROR = timedelta(hours=24)
 
 
-def _count(connection: psycopg.Connection, tenant: Tenant, query: sql.SQL | sql.Composed) -> tuple[int, ...]:
-    with tenant_transaction(connection, tenant.tenant_id):
-        row = connection.execute(query, {"tenant": tenant.tenant_id}).fetchone()
-    return tuple(row or ())
-
-
 def _keys_unique(asset: dg.AssetsDefinition, target: Target) -> dg.AssetChecksDefinition:
-    query = sql.SQL(
-        "SELECT count(*), count(DISTINCT {key}), count(*) FILTER (WHERE {key} = '') FROM {table}"
-        " WHERE tenant_id = %(tenant)s"
-    ).format(key=sql.Identifier(target.key), table=sql.Identifier(target.schema, target.table))
-
     @dg.asset_check(
         asset=asset,
         name="keys_unique",
@@ -48,15 +40,7 @@ def _keys_unique(asset: dg.AssetsDefinition, target: Target) -> dg.AssetChecksDe
         description=f"Each {target.key} stands once and is not empty. Blocks what follows.",
     )
     def keys_unique(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-            rows, keys, empty = _count(connection, tenant, query)
-            return dg.AssetCheckResult(
-                passed=rows == keys and not empty,
-                metadata={"rows": rows, "keys": keys, "empty": empty},
-                description=None if rows == keys and not empty else "The primary key does not hold: was it dropped?",
-            )
-
-        return check_each_tenant(context, warehouse, examine)
+        return check_each_tenant(context, warehouse, partial(examine_keys, target))
 
     return keys_unique
 
@@ -91,13 +75,17 @@ def _rejected_share(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChec
     return rejected_share
 
 
-def _none_of(asset: dg.AssetsDefinition, name: str, description: str, query: str) -> dg.AssetChecksDefinition:
+def _none_of(
+    asset: dg.AssetsDefinition, name: str, description: str, query: str, *, deps: Sequence[dg.AssetsDefinition] = ()
+) -> dg.AssetChecksDefinition:
     """A check that warns when a query counts anything; the query also counts the rows in question."""
 
-    @dg.asset_check(asset=asset, name=name, partitions_def=tenant_partitions, description=description)
+    @dg.asset_check(
+        asset=asset, name=name, partitions_def=tenant_partitions, description=description, additional_deps=deps
+    )
     def none_of(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
         def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-            found, rows = _count(connection, tenant, sql.SQL(query))  # ty: ignore[invalid-argument-type]
+            found, rows = count(connection, tenant, sql.SQL(query))  # ty: ignore[invalid-argument-type]
             return dg.AssetCheckResult(
                 passed=found == 0,
                 severity=dg.AssetCheckSeverity.WARN,
@@ -151,13 +139,13 @@ CHECKS = [
     _none_of(
         transaction_lines,
         "transactions_without_profile",
-        "Every transaction's profile is there. Expected while a profile waits rejected, and in the minutes between "
-        "the two syncs.",
+        "Every transaction's profile is there. Expected to fail while a profile waits rejected.",
         """
         SELECT count(*) FILTER (WHERE p.profile_id IS NULL), count(*)
         FROM customers.transactions AS t LEFT JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
         WHERE t.tenant_id = %(tenant)s AND t.closed_at IS NULL
         """,
+        deps=[cdp_profiles],
     ),
     _none_of(
         transaction_lines,

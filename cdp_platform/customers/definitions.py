@@ -15,5 +15,5 @@ definitions = dg.Definitions(
     asset_checks=checks.CHECKS,
     jobs=[sensors.customers_job, sensors.staleness_job],
     schedules=[sensors.customers_every_15_minutes, sensors.staleness_hourly],
-    sensors=[sensors.arango_changes, sensors.tenant_registry, sensors.automation],
+    sensors=[sensors.arango_changes, sensors.automation],
 )

@@ -32,8 +32,9 @@ def canonical(document: Document) -> bytes:
     try:
         encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        path = _first_path(document, _is_not_utf8)
-        raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
+        if path := _first_path(document, _is_not_utf8):
+            raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
+        raise RejectedDocumentError("number_out_of_range", "$", "a whole number has more than 64 bits") from None
     if b"\\u0000" in encoded:
         path = _first_path(document, lambda text: "\x00" in text)
         if path:
@@ -70,14 +71,14 @@ def text(document: Document, name: str) -> str | None:
     raise RejectedDocumentError("not_a_text", f"$.{name}", f"{name} is {_kind(value)}, not a text")
 
 
-def integer(document: Document, name: str) -> int | None:
-    """A whole number that fits PostgreSQL's int."""
+def integer(document: Document, name: str, *, bits: int = 32) -> int | None:
+    """A whole number of so many bits, sign included."""
     value = document.get(name)
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
         raise RejectedDocumentError("not_an_integer", f"$.{name}", f"{name} is {_kind(value)}, not a whole number")
     return value
 

@@ -5,6 +5,7 @@ closed with the reason. Field meanings and codes are those of LEO CDP's ``Profil
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from cdp_platform.customers import contacts
 from cdp_platform.customers import documents as read
 from cdp_platform.customers.documents import Document
 from cdp_platform.warehouse.load import Target
+from cdp_platform.warehouse.rejected import RejectedDocumentError
 from cdp_platform.warehouse.tenants import Tenant
 
 COLLECTION = "cdp_profile"
@@ -138,11 +140,14 @@ class ProfileMapper:
             # A touchpoint that is gone keeps its id; the profile is not worse for it.
             self._touchpoints |= {key: {"id": key} for key in wanted}
             for touchpoint in self._fetch_touchpoints(sorted(wanted)):
-                self._touchpoints[touchpoint["id"]] = touchpoint
+                # One that PostgreSQL could not store would cost every profile that names it.
+                with suppress(RejectedDocumentError):
+                    read.canonical(touchpoint)
+                    self._touchpoints[touchpoint["id"]] = touchpoint
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
-        """Canonical bytes and hash; the joined touchpoints count, so that a full sync notices when they change."""
-        return read.fingerprint(document, version=VERSION, beside=self._joined(document))
+        """Canonical bytes and hash, which also tells when a joined touchpoint or the phone region changed."""
+        return read.fingerprint(document, version=VERSION, beside=[self._region, self._joined(document)])
 
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
         """The row, in the order of ``TARGET.columns``.

@@ -1,4 +1,4 @@
-"""What makes the room run: changes in the source, new tenants, and the clock as the net beneath both."""
+"""What makes the room run: changes in the source, and the clock as the net beneath."""
 
 import json
 import time
@@ -95,29 +95,6 @@ def arango_changes(
     )
 
 
-@dg.sensor(
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Gives every active tenant its partition, and takes it from retired tenants that are idle.",
-)
-def tenant_registry(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """Partitions follow `ops.tenant`, whoever wrote it."""
-    with warehouse.connect() as connection:
-        registered = tenants.registered(connection)
-    known = partitions.known(context.instance)
-    added = partitions.to_add(registered, known)
-    deleted = partitions.to_delete(context.instance, registered, known)
-    requests = []
-    if added:
-        requests.append(partitions.tenant_partitions.build_add_request(added))
-    if deleted:
-        requests.append(partitions.tenant_partitions.build_delete_request(deleted))
-    return dg.SensorResult(
-        dynamic_partitions_requests=requests,
-        skip_reason=None if requests else f"{len(known)} tenants, all in step.",
-    )
-
-
 customers_job = dg.define_asset_job(
     "customers_sync",
     # Staleness speaks of all tenants: not the business of a run for one.
@@ -139,13 +116,20 @@ staleness_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="The net under the sensor: one run over all tenants. Costs little where nothing changed.",
 )
-def customers_every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """One ranged run for everybody."""
-    known = partitions.known(context.instance)
-    if not known:
-        return dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
+def customers_every_15_minutes(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for everybody; more only where partitions of others lie between."""
+    if partitions.is_running(context.instance, customers_job.name):
+        return dg.SkipReason("The last run has not ended. A second one would only wait for it.")
+    with warehouse.connect() as connection:
+        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
     due: datetime = context.scheduled_execution_time
-    return dg.RunRequest(run_key=f"{GROUP}-{due.isoformat()}", tags=partitions.range_tags(known))
+    requests = [
+        dg.RunRequest(run_key=f"{GROUP}-{due.isoformat()}-{keys[0]}", tags=partitions.range_tags(keys))
+        for keys in partitions.ranges(partitions.known(context.instance), active)
+    ]
+    return requests or dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
 
 
 staleness_hourly = dg.ScheduleDefinition(

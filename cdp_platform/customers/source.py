@@ -1,6 +1,6 @@
 """What is asked of a tenant's ArangoDB database: the queries in `aql/`, and nothing about where the answers go."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,10 +18,15 @@ WANTED_INDEX = ("updatedAt", "_key")
 
 @dataclass(frozen=True)
 class SourceState:
-    """A collection at a glance: its number of documents and its greatest ``updatedAt`` (any JSON value)."""
+    """A collection at a glance: its number of documents, and its greatest ``updatedAt`` that is not in the future."""
 
     count: int
     greatest: Any
+
+
+def stamp(moment: datetime) -> str:
+    """The form in which LEO CDP writes a moment: ISO 8601 in UTC with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @lru_cache
@@ -37,28 +42,28 @@ class TenantSource:
         self._database = database
         self._only = tenant.tenant_id if tenant.settings.shared_database else None
 
-    def everything(self, collection: str) -> Iterator[list[Document]]:
+    def everything(self, collection: str) -> Generator[list[Document]]:
         """All documents, ordered by (updatedAt, _key), in batches."""
         return self._stream("all_documents", collection)
 
-    def changed_since(self, collection: str, since: str) -> Iterator[list[Document]]:
+    def changed_since(self, collection: str, since: str) -> Generator[list[Document]]:
         """Documents stamped at or after ``since``, in the same order."""
         return self._stream("changed_documents", collection, since=since)
 
-    def unstamped(self, collection: str) -> Iterator[list[Document]]:
+    def unstamped(self, collection: str) -> Generator[list[Document]]:
         """Documents that no comparison of stamps finds."""
         return self._stream("unstamped_documents", collection)
 
     def touchpoints(self, keys: list[str]) -> list[Document]:
         """The touchpoints of these keys that exist; none where the CDP has no such collection."""
         try:
-            return self._database.query(aql("touchpoints"), {"keys": keys})
+            return self._database.query(aql("touchpoints"), {"keys": keys, "tenant": self._only})
         except MissingCollectionError:
             return []
 
     def state(self, collection: str) -> SourceState:
         """Count and greatest stamp. In a shared database these are of all its tenants together."""
-        (row,) = self._database.query(aql("source_state"), {"@collection": collection})
+        (row,) = self._database.query(aql("source_state"), {"@collection": collection, "now": stamp(self.now())})
         return SourceState(row["count"], row["greatest"])
 
     def count(self, collection: str) -> int:
@@ -73,5 +78,5 @@ class TenantSource:
         (epoch_ms,) = self._database.query("RETURN DATE_NOW()")
         return datetime.fromtimestamp(epoch_ms / 1000, UTC)
 
-    def _stream(self, query: str, collection: str, **bind_vars: str) -> Iterator[list[Document]]:
+    def _stream(self, query: str, collection: str, **bind_vars: str) -> Generator[list[Document]]:
         return self._database.stream(aql(query), {"@collection": collection, "tenant": self._only, **bind_vars})

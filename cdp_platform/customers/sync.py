@@ -2,23 +2,26 @@
 
 A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
 transaction, so a run that dies anywhere is repeated from the last whole batch. What can be missed by a watermark alone
-is read again: the last minutes (`OVERLAP`, for writers that commit late), documents whose stamp cannot be compared, and
-everything where the source has more documents than have come here.
-Documents that are unchanged are told by their hash and neither mapped nor written.
+is read again: the last minutes (`OVERLAP`, for writers that commit late), documents without a stamp, and everything
+where the source has more documents than have come here. Documents that are unchanged are told by their hash and neither
+mapped nor written.
+
+What no incremental run sees: a document that is deleted, and one that is changed without a newer stamp. A full run sees
+the second.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import chain
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 
 from cdp_platform.customers.documents import Document, key
-from cdp_platform.customers.source import TenantSource
+from cdp_platform.customers.source import TenantSource, stamp
 from cdp_platform.errors import BusyError
 from cdp_platform.warehouse import load, rejected, watermark
 from cdp_platform.warehouse.connection import single_flight, tenant_transaction
@@ -30,12 +33,10 @@ from cdp_platform.warehouse.watermark import Watermark
 # commit in pieces; ten minutes cover the slowest writer with room for the skew between two application servers.
 OVERLAP = timedelta(minutes=10)
 
-# A stamp further ahead of the source's own clock is an error of whoever wrote it. It lands, but if it became the
-# watermark, everything written until that day would be missed.
-CLOCK_SKEW = timedelta(minutes=10)
-
 # Only this form orders as text the way it orders in time.
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+FOREIGN_TENANT = "foreign_tenant"
 
 # Whoever comes second waits this long for the first to end.
 _WAIT_SECONDS = 300
@@ -122,26 +123,28 @@ def sync(
         BusyError: another sync of this tenant and collection did not end in time; nothing was done.
         SourceError: the source could not be read to its end; what came before is landed and will not be read again.
     """
-    collection = mapper.collection
-    with single_flight(connection, f"sync {tenant.tenant_id} {collection}", wait_seconds=_WAIT_SECONDS) as free:
-        if not free:
-            raise BusyError(f"Another sync of {collection} for tenant {tenant.tenant_id} has been running for long.")
+    collection, database = mapper.collection, tenant.arango_database
+    with exclusively(connection, tenant, collection):
         with tenant_transaction(connection, tenant.tenant_id):
-            known = watermark.read(connection, tenant.tenant_id, collection)
-        trusted_until = _stamp(source.now() + CLOCK_SKEW)
+            known = watermark.read(connection, tenant.tenant_id, collection, database=database)
+        began = _now(connection)
+        # A stamp ahead of the source's own clock is an error of whoever wrote it. It lands, but if it became the
+        # watermark, everything written until that moment would be missed.
+        trusted_until = stamp(source.now())
         result = SyncResult(source_count=source.count(collection), watermark=known.stamp if known else None)
 
-        def read(batches: Iterator[list[Document]], position: Watermark | None, total: int | None) -> None:
+        def read(batches: Generator[list[Document]], position: Watermark | None, total: int | None) -> None:
             progress(result.read, total)
-            for batch in batches:
-                mapper.prepare(batch)
-                position = _later(position, _position(batch, trusted_until))
-                with tenant_transaction(connection, tenant.tenant_id):
-                    result.add(land(connection, tenant, mapper, batch))
-                    if position is not None:
-                        watermark.write(connection, tenant.tenant_id, collection, position)
-                        result.watermark = position.stamp
-                progress(result.read, total)
+            with closing(batches):
+                for batch in batches:
+                    mapper.prepare(batch)
+                    position = _later(position, _position(batch, trusted_until))
+                    with tenant_transaction(connection, tenant.tenant_id):
+                        result.add(land(connection, tenant, mapper, batch))
+                        if position is not None:
+                            watermark.write(connection, tenant.tenant_id, collection, position, database=database)
+                            result.watermark = position.stamp
+                    progress(result.read, total)
 
         if known is not None and not full:
             read(_changes(source, collection, known), known, None)
@@ -153,9 +156,44 @@ def sync(
             # From nothing: after the source was restored, its greatest stamp may lie before ours.
             read(source.everything(collection), None, result.read + result.source_count)
         with tenant_transaction(connection, tenant.tenant_id):
+            if result.full:
+                rejected.resolve_unseen(connection, tenant.tenant_id, collection, began)
             watermark.succeeded(connection, tenant.tenant_id, collection, result.source_count)
             result.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
         return result
+
+
+def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, batch_size: int = 1000) -> SyncResult:
+    """Map and load every waiting document of a tenant and collection again; those that fail again go on waiting.
+
+    The kept document is the newest version that was seen: a newer one that was taken has ended the waiting.
+
+    Raises:
+        BusyError: a sync of this tenant and collection did not end in time; nothing was done.
+    """
+    result = SyncResult()
+    with exclusively(connection, tenant, mapper.collection):
+        after = ""
+        while True:
+            with tenant_transaction(connection, tenant.tenant_id):
+                page = rejected.waiting_documents(
+                    connection, tenant.tenant_id, mapper.collection, after=after, limit=batch_size
+                )
+                if not page:
+                    return result
+                documents = [document for _, document in page]
+                mapper.prepare(documents)
+                result.add(land(connection, tenant, mapper, documents))
+            after = page[-1][0]
+
+
+@contextmanager
+def exclusively(connection: psycopg.Connection, tenant: Tenant, collection: str) -> Generator[None]:
+    """Be the only one who writes what comes from this collection of this tenant; raises BusyError after a long wait."""
+    with single_flight(connection, f"sync {tenant.tenant_id} {collection}", wait_seconds=_WAIT_SECONDS) as free:
+        if not free:
+            raise BusyError(f"Another sync of {collection} for tenant {tenant.tenant_id} has been running for long.")
+        yield
 
 
 def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> SyncResult:
@@ -167,7 +205,9 @@ def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: 
             _belongs(document, tenant)
             prints[key(document)] = (document, *mapper.fingerprint(document))
         except RejectedDocumentError as error:
-            rejections.append(Rejection.of(key(document), document, error))
+            # Somebody else's document is none of ours to keep.
+            kept = {"_key": key(document)} if error.code == FOREIGN_TENANT else document
+            rejections.append(Rejection.of(key(document), kept, error))
     unchanged = load.unchanged_keys(
         connection,
         mapper.target,
@@ -192,9 +232,15 @@ def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: 
     return SyncResult(len(batch), new, changed, len(unchanged), len(rejections), by_code)
 
 
-def _changes(source: TenantSource, collection: str, known: Watermark) -> Iterator[list[Document]]:
-    since = _stamp(datetime.fromisoformat(known.stamp) - OVERLAP)
-    return chain(source.unstamped(collection), source.changed_since(collection, since))
+def _changes(source: TenantSource, collection: str, known: Watermark) -> Generator[list[Document]]:
+    yield from source.unstamped(collection)
+    yield from source.changed_since(collection, stamp(datetime.fromisoformat(known.stamp) - OVERLAP))
+
+
+def _now(connection: psycopg.Connection) -> datetime:
+    row = connection.execute("SELECT now()").fetchone()
+    assert row is not None  # noqa: S101 (one row always)
+    return row[0]
 
 
 def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int:
@@ -214,10 +260,19 @@ def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int
 def _position(batch: list[Document], trusted_until: str) -> Watermark | None:
     """The last document of a sorted batch whose stamp may become the watermark."""
     for document in reversed(batch):
-        stamp = document.get("updatedAt")
-        if isinstance(stamp, str) and _STAMP.fullmatch(stamp) and stamp <= trusted_until:
-            return Watermark(stamp, key(document))
+        value = document.get("updatedAt")
+        if isinstance(value, str) and _STAMP.fullmatch(value) and value <= trusted_until and _is_a_moment(value):
+            return Watermark(value, key(document))
     return None
+
+
+def _is_a_moment(value: str) -> bool:
+    """Whether a text in the right form is a day of the calendar, which the 30th of February is not."""
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
@@ -227,12 +282,7 @@ def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
     return max(one, other, key=lambda position: datetime.fromisoformat(position.stamp))
 
 
-def _stamp(moment: datetime) -> str:
-    """The form in which LEO CDP writes a moment: ISO 8601 in UTC with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _belongs(document: Document, tenant: Tenant) -> None:
     owner = document.get("tenant_id")
     if owner is not None and owner != tenant.tenant_id:
-        raise RejectedDocumentError("foreign_tenant", "$.tenant_id", "the document says that it is another tenant's")
+        raise RejectedDocumentError(FOREIGN_TENANT, "$.tenant_id", "the document says that it is another tenant's")

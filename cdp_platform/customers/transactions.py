@@ -84,7 +84,7 @@ class TransactionMapper:
             _currency(document),
             read.decimal(document, "quantity"),
             read.number(document, "eventScore"),
-            read.integer(document, "totalEvent"),
+            read.integer(document, "totalEvent", bits=64),
             read.texts(document, "segmentIds"),
             read.texts(document, "assetGroupIds"),
             read.text(document, "targetMediaUnitId"),

@@ -20,6 +20,9 @@ from cdp_platform.warehouse.tenants import Tenant
 
 T = TypeVar("T")
 
+# Whoever asks wants to know now, also that something hangs.
+_PATIENCE = 10.0
+
 
 @dataclass
 class Finding:
@@ -46,18 +49,20 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the warehouse, ArangoDB and each active tenant's database in it."""
+    """Look at the warehouse, Dagster's database, ArangoDB and each active tenant's database in it."""
     findings: list[Finding] = []
     registered: list[Tenant] = []
     with _looking_at("PostgreSQL (warehouse)", findings) as finding, connect(settings.postgres()) as connection:
         registered = _warehouse(connection, finding)
     with (
         _looking_at("ArangoDB", findings) as finding,
-        open_database(settings.arango(), settings.arango().db) as database,
+        open_database(settings.arango(), settings.arango().db or "_system", timeout_seconds=_PATIENCE) as database,
     ):
         finding.version = _timed(finding, database.version)
     if findings[-1].state == "ok":
         findings += _tenant_databases(registered)
+    with _looking_at("PostgreSQL (Dagster)", findings) as finding:
+        _dagster_storage(finding)
     return findings
 
 
@@ -73,6 +78,23 @@ def _warehouse(connection: psycopg.Connection, finding: Finding) -> list[Tenant]
     return registered
 
 
+def _dagster_storage(finding: Finding) -> None:
+    storage = settings.dagster_storage()
+    try:
+        with psycopg.connect(
+            host=storage.host,
+            port=storage.port,
+            dbname=storage.db,
+            user=storage.username,
+            password=storage.password.get_secret_value(),
+            connect_timeout=10,
+        ) as connection:
+            finding.version = _timed(finding, lambda: connection.execute("SHOW server_version").fetchone() or [""])[0]
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        finding.worsen("error", f"Not reachable: {reason}. Check the DAGSTER_PG_ variables.")
+
+
 def _tenant_databases(registered: list[Tenant]) -> list[Finding]:
     findings: list[Finding] = []
     for tenant in registered:
@@ -80,7 +102,7 @@ def _tenant_databases(registered: list[Tenant]) -> list[Finding]:
             continue
         with (
             _looking_at(f"ArangoDB {tenant.arango_database} ({tenant.tenant_id})", findings) as finding,
-            open_database(settings.arango(), tenant.arango_database) as database,
+            open_database(settings.arango(), tenant.arango_database, timeout_seconds=_PATIENCE) as database,
         ):
             for collection in (profiles.COLLECTION, transactions.COLLECTION):
                 fields = _timed(finding, lambda name=collection: database.indexed_fields(name))

@@ -77,7 +77,7 @@ def _of_tenant(connection: Any, tenant: Tenant) -> Iterator[TenantStatus]:
 
 def _ask(tenant: Tenant, source: str) -> tuple[SourceState | None, str]:
     try:
-        with open_database(settings.arango(), tenant.arango_database) as database:
+        with open_database(settings.arango(), tenant.arango_database, timeout_seconds=10) as database:
             return TenantSource(database, tenant).state(source), ""
     except SourceError as error:
         return None, str(error)

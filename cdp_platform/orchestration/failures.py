@@ -5,10 +5,13 @@ Three things can retry in Dagster, and they do not know of each other: the step 
 errors are worth the first.
 """
 
+import traceback
+from pathlib import Path
+
 import dagster as dg
 import psycopg
 
-from cdp_platform.errors import BusyError, PlatformError, SourceError
+from cdp_platform.errors import BusyError, PlatformError, SourceError, UnavailableError
 
 # Full jitter, so that a hundred steps that failed together do not come back together.
 IO_RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
@@ -18,16 +21,21 @@ def is_transient(error: Exception) -> bool:
     """Whether the same work may succeed if it is tried again soon."""
     if isinstance(error, SourceError):
         return error.transient
-    return isinstance(error, BusyError | psycopg.OperationalError)
-
-
-def is_expected(error: Exception) -> bool:
-    """Whether the message tells all; anything else is a defect of ours and keeps its stack trace."""
-    return isinstance(error, PlatformError | psycopg.Error)
+    return isinstance(error, BusyError | UnavailableError | psycopg.OperationalError)
 
 
 def describe(error: Exception) -> str:
-    """The error in one line, without the data of the row that PostgreSQL adds as DETAIL."""
+    """The error in one line, and never the data that it was about: what PostgreSQL adds as DETAIL, a defect's words."""
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+        return "The warehouse has not the tables of this version: run `cdp migrate`."
     if isinstance(error, psycopg.Error):
         return f"PostgreSQL: {error.diag.message_primary or type(error).__name__}"
-    return str(error) if isinstance(error, PlatformError) else f"{type(error).__name__} (a defect; see the stack trace)"
+    if isinstance(error, PlatformError):
+        return str(error)
+    return f"{type(error).__name__}, a defect of the platform: {frames(error)}"
+
+
+def frames(error: Exception) -> str:
+    """Where an error was raised, innermost call last, without its message: that may quote a customer."""
+    calls = traceback.extract_tb(error.__traceback__)
+    return " > ".join(f"{Path(call.filename).name}:{call.lineno} {call.name}" for call in calls)

@@ -5,7 +5,8 @@ tenants or two thousand.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
 
 import dagster as dg
 
@@ -39,6 +40,18 @@ def range_tags(keys: Sequence[str]) -> dict[str, str]:
     return {_RANGE_START: keys[0], _RANGE_END: keys[-1]}
 
 
+def ranges(partitions: Sequence[str], wanted: Collection[str]) -> list[list[str]]:
+    """The wanted partitions in as few runs as there are gaps between them: neighbours, in the instance's order."""
+    return [
+        list(neighbours) for is_wanted, neighbours in groupby(partitions, key=lambda key: key in wanted) if is_wanted
+    ]
+
+
+def is_running(instance: dg.DagsterInstance, job_name: str) -> bool:
+    """Whether a run of this job has not ended yet."""
+    return bool(instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED), limit=1))
+
+
 def known(instance: dg.DagsterInstance) -> list[str]:
     """The tenants that Dagster knows, in its order."""
     return list(instance.get_dynamic_partitions(TENANTS))
@@ -51,26 +64,30 @@ def to_add(tenants: Iterable[Tenant], partitions: Iterable[str]) -> list[str]:
 
 
 def to_delete(instance: dg.DagsterInstance, tenants: Iterable[Tenant], partitions: Iterable[str]) -> list[str]:
-    """Partitions of retired tenants that no run is working on.
+    """Partitions of retired or unregistered tenants that no run is working on.
 
     Deleting a partition under a run kills the run and loses its finished work, so a busy one waits for the next time.
     A run over a range does not name its tenants; while one runs, none is idle.
     """
-    present = set(partitions)
-    retired = [tenant.tenant_id for tenant in tenants if not tenant.active and tenant.tenant_id in present]
-    if not retired:
+    active = {tenant.tenant_id for tenant in tenants if tenant.active}
+    superfluous = [partition for partition in partitions if partition not in active]
+    if not superfluous:
         return []
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
     if any(_RANGE_START in run.tags for run in runs):
         return []
     busy = {run.tags.get(_PARTITION) for run in runs}
-    return [tenant_id for tenant_id in retired if tenant_id not in busy]
+    return [partition for partition in superfluous if partition not in busy]
 
 
-def keep_in_step(instance: dg.DagsterInstance, tenants: Sequence[Tenant]) -> None:
-    """Give every active tenant its partition, and take it from retired ones that are idle."""
-    partitions = known(instance)
-    if added := to_add(tenants, partitions):
+def ensure(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:
+    """Give these tenants, if active, their partitions."""
+    if added := to_add(tenants, known(instance)):
         instance.add_dynamic_partitions(TENANTS, added)
-    for tenant_id in to_delete(instance, tenants, partitions):
+
+
+def keep_in_step(instance: dg.DagsterInstance, registered: Sequence[Tenant]) -> None:
+    """Give every active tenant its partition, and take those that belong to none; wants all registered tenants."""
+    ensure(instance, registered)
+    for tenant_id in to_delete(instance, registered, known(instance)):
         instance.delete_dynamic_partition(TENANTS, tenant_id)

@@ -5,13 +5,14 @@ that fails is named at the end, after the others are done and recorded.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
 import psycopg
 
-from cdp_platform.orchestration.failures import describe, is_expected, is_transient
+from cdp_platform.errors import BlockedError
+from cdp_platform.orchestration.failures import describe, is_transient
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.tenants import Tenant
@@ -19,11 +20,20 @@ from cdp_platform.warehouse.tenants import Tenant
 Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
 """Does one tenant's share, on a connection of its own, and returns the metadata of its materialization."""
 
+Examine = Callable[[psycopg.Connection, Tenant], dg.AssetCheckResult]
+"""Looks at one tenant's rows."""
+
 
 def for_each_tenant(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, work: Work
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, work: Work, *, only_if: Iterable[Examine] = ()
 ) -> dg.MaterializeResult:
     """Do the work for each partition of the run.
+
+    Args:
+        context: of the asset.
+        warehouse: where tenants and rows are.
+        work: for one tenant.
+        only_if: blocking checks of what the work builds on, asked again for each tenant.
 
     Raises:
         dg.Failure: the work failed for at least one tenant; names each with what to do. Retried only if all that
@@ -36,8 +46,13 @@ def for_each_tenant(
         try:
             with warehouse.connect() as connection:
                 tenant = tenants.get(connection, tenant_id)
-                # A range of partitions may span a tenant that was retired meanwhile.
-                outcome = work(connection, tenant) if tenant.active else {"skipped": "the tenant is retired"}
+                if not tenant.active:
+                    # A range of partitions may span a tenant that was retired meanwhile.
+                    outcome: Mapping[str, Any] = {"skipped": "the tenant is retired"}
+                else:
+                    for examine in only_if:
+                        _require(examine(connection, tenant))
+                    outcome = work(connection, tenant)
         except Exception as error:
             context.log.error("%s: %s", tenant_id, describe(error))
             failed[tenant_id] = error
@@ -48,6 +63,11 @@ def for_each_tenant(
     for tenant_id, outcome in metadata.items():
         context.add_asset_metadata(outcome, partition_key=tenant_id)
     return dg.MaterializeResult()
+
+
+def _require(result: dg.AssetCheckResult) -> None:
+    if not result.passed:
+        raise BlockedError(f"Not computed, because a blocking check fails: {result.description}")
 
 
 def _raise(
@@ -63,21 +83,22 @@ def _raise(
                 metadata={**outcome, "run": dg.MetadataValue.dagster_run(context.run.run_id)},
             )
         )
-    defect = next((error for error in failed.values() if not is_expected(error)), None)
-    # What people can mend is told in one line; a defect of ours keeps its stack trace, and repeating it helps nobody.
+    # From None: the messages of what was caught may quote a customer, and the event log keeps them for ever.
     raise dg.Failure(
         description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
         metadata={"failed_tenants": ", ".join(failed), "succeeded_tenants": ", ".join(metadata)},
         allow_retries=all(map(is_transient, failed.values())),
-    ) from defect
+    ) from None
 
 
 def check_each_tenant(
-    context: dg.AssetCheckExecutionContext,
-    warehouse: WarehouseResource,
-    examine: Callable[[psycopg.Connection, Tenant], dg.AssetCheckResult],
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, examine: Examine
 ) -> dg.AssetCheckResult:
-    """Examine each partition of the run; each tenant gets its own evaluation, and the run the worst of them."""
+    """Examine each partition of the run; each tenant gets its own evaluation.
+
+    The result for the run is an error only if every tenant's is: it would block what follows for all of them, while
+    `for_each_tenant` leaves out just those that it concerns.
+    """
     results: dict[str, dg.AssetCheckResult] = {}
     for tenant_id in context.partition_keys:
         with warehouse.connect() as connection:
@@ -101,9 +122,10 @@ def check_each_tenant(
         )
     flaws = {tenant_id: result for tenant_id, result in results.items() if not result.passed}
     errors = [result for result in flaws.values() if result.severity == dg.AssetCheckSeverity.ERROR]
+    severity = dg.AssetCheckSeverity.ERROR if len(errors) == len(results) else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         passed=not flaws,
-        severity=dg.AssetCheckSeverity.ERROR if errors else dg.AssetCheckSeverity.WARN,
+        severity=severity,
         description=f"{len(flaws)} of {len(results)} tenants: {', '.join(flaws)}" if flaws else None,
         metadata={"tenants": len(results), "failed_tenants": len(flaws)},
     )

@@ -5,7 +5,7 @@ as UTF-8 without guessing, and a failed read is an error that says what to do, n
 """
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +34,7 @@ _CURSOR_NOT_FOUND = 1600
 _HTTP_UNAUTHORIZED = 401
 _HTTP_FORBIDDEN = 403
 _HTTP_SERVER_ERROR = 500
+_HTTP_TRY_AGAIN = {408, 429}
 
 
 class ArangoDatabase:
@@ -44,7 +45,7 @@ class ArangoDatabase:
         self._where = where
         self._user = user
 
-    def stream(self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE) -> Iterator[list[Any]]:
+    def stream(self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE) -> Generator[list[Any]]:
         """Yield the result of a query batch by batch, as one snapshot of the data.
 
         With ``allow_retry`` the server keeps the latest batch until the next one is asked for by its number. Without it
@@ -127,12 +128,19 @@ def open_database(
 
 
 def _parse(body: bytes | str) -> Any:
+    from requests.exceptions import InvalidJSONError  # noqa: PLC0415
+
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
+        pass
+    try:
         # Half a surrogate pair, NaN or 1e400 somewhere in the page: the lenient parser reads them, and the mapping
         # rejects just the documents that hold them.
         return json.loads(body)
+    except ValueError:
+        # A proxy's page, or half an answer. Not a ValueError: python-arango would take that for a text.
+        raise InvalidJSONError("the answer is not JSON") from None
 
 
 def _http_client(timeout_seconds: float) -> "HTTPClient":
@@ -197,5 +205,6 @@ def _source_error(error: Any, where: str, user: str) -> SourceError:
             transient=True,
         )
     return SourceError(
-        f"{where}: HTTP {status}, error {number}: {error.error_message}", transient=status >= _HTTP_SERVER_ERROR
+        f"{where}: HTTP {status}, error {number}: {error.error_message}",
+        transient=status >= _HTTP_SERVER_ERROR or status in _HTTP_TRY_AGAIN,
     )

@@ -12,15 +12,18 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import set_json_dumps
 
-from cdp_platform.errors import ConfigurationError
+from cdp_platform.errors import ConfigurationError, UnavailableError
 from cdp_platform.settings import PostgresSettings
 
-# One round trip tells everything that decides whether this role may run the platform: row-level security does not
-# bind a superuser or BYPASSRLS, and an owner could switch it off.
-_ROLE_CHECK = """
-SELECT rolsuper, rolbypassrls,
-       EXISTS (SELECT FROM pg_class WHERE relowner = role.oid AND relpersistence <> 't') AS owns_tables
-FROM pg_roles AS role WHERE rolname = current_user
+# One round trip tells everything that decides whether this role may run the platform: row-level security binds neither
+# a superuser nor BYPASSRLS, an owner could switch it off, and a member may become any of them by SET ROLE.
+_TOO_MIGHTY = """
+SELECT rolname, CASE WHEN rolsuper THEN 'a superuser' WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'owner of tables' END
+FROM pg_roles AS role
+WHERE pg_has_role(current_user, role.oid, 'MEMBER')
+  AND (rolsuper OR rolbypassrls
+       OR EXISTS (SELECT FROM pg_class WHERE relowner = role.oid AND relpersistence <> 't'))
+ORDER BY rolname = current_user DESC, rolsuper DESC LIMIT 1
 """
 
 
@@ -28,7 +31,7 @@ def open_connection(settings: PostgresSettings, *, user: str, password: str) -> 
     """Open an autocommitting connection in UTC as the given role.
 
     Raises:
-        ConfigurationError: the server cannot be reached or refuses the role; says which variables to look at.
+        UnavailableError: the server cannot be reached or refuses the role; says which variables to look at.
     """
     try:
         connection = psycopg.connect(
@@ -45,8 +48,9 @@ def open_connection(settings: PostgresSettings, *, user: str, password: str) -> 
         # Takes JSON values and, as orjson.Fragment, documents that are encoded already.
         set_json_dumps(orjson.dumps, connection)
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ConfigurationError(
+        # The last of several attempts; indented lines below it are libpq's guesses.
+        reason = [line for line in str(error).strip().splitlines() if not line[:1].isspace()][-1].rstrip(".")
+        raise UnavailableError(
             f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_name} does not let {user} in: {reason}. "
             "Is the server up (`cdp sandbox status` for the embedded one), was `cdp migrate` run, "
             "and are the PGSQL_ variables right?"
@@ -59,18 +63,18 @@ def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
     """Connect as the platform's own role, which owns nothing and is bound by row-level security.
 
     Raises:
-        ConfigurationError: no connection, or a role that row-level security would not bind.
+        UnavailableError: no connection.
+        ConfigurationError: a role that row-level security would not bind.
     """
     with open_connection(
         settings, user=settings.db_user, password=settings.db_password.get_secret_value()
     ) as connection:
-        row = connection.execute(_ROLE_CHECK).fetchone()
-        assert row is not None  # noqa: S101 (current_user always has a row in pg_roles)
-        superuser, bypasses, owns = row
-        if superuser or bypasses or owns:
-            flaw = "is a superuser" if superuser else "has BYPASSRLS" if bypasses else "owns tables"
+        found = connection.execute(_TOO_MIGHTY).fetchone()
+        if found is not None:
+            role, power = found
+            how = "is" if role == settings.db_user else f"may become {role},"
             raise ConfigurationError(
-                f"PGSQL_DB_USER={settings.db_user} {flaw}, so row-level security would not separate tenants. "
+                f"PGSQL_DB_USER={settings.db_user} {how} {power}, so row-level security would not separate tenants. "
                 "Use a role that owns nothing: `cdp migrate` makes one when PGSQL_OWNER_USER may create roles."
             )
         yield connection
@@ -78,9 +82,15 @@ def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
 
 @contextmanager
 def tenant_transaction(connection: psycopg.Connection, tenant_id: str) -> Generator[psycopg.Connection]:
-    """One transaction that sees and writes rows of this tenant only."""
+    """One transaction that sees and writes rows of this tenant only; never inside that of another tenant."""
     with connection.transaction():
-        connection.execute("SELECT set_config('app.tenant_id', %s, true)", [tenant_id])
+        row = connection.execute(
+            "SELECT nullif(current_setting('app.tenant_id', true), ''), set_config('app.tenant_id', %s, true)",
+            [tenant_id],
+        ).fetchone()
+        before = row[0] if row else None
+        if before not in {None, tenant_id}:
+            raise RuntimeError(f"this transaction acts for tenant {before}, not for {tenant_id}")
         yield connection
 
 

@@ -55,7 +55,7 @@ def unchanged_keys(
 
 
 def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]]) -> tuple[int, int]:
-    """Insert the rows, or replace those of the same (tenant, key); inside the caller's transaction.
+    """Insert the rows, or replace those of the same (tenant, key); once in the caller's transaction.
 
     Args:
         rows: values in the order of ``target.columns``; no key twice.

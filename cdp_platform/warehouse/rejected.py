@@ -7,6 +7,7 @@ overlap window does, stays one row.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -93,6 +94,32 @@ def resolve(connection: psycopg.Connection, tenant_id: str, source: str, keys: I
         [tenant_id, source, list(keys)],
     )
     return done.rowcount
+
+
+def resolve_unseen(connection: psycopg.Connection, tenant_id: str, source: str, since: datetime) -> int:
+    """Mark the records as done that a full read, begun at ``since``, did not meet: their documents are gone."""
+    done = connection.execute(
+        """
+        UPDATE ops.rejected_record SET resolved_at = now()
+        WHERE tenant_id = %s AND source = %s AND resolved_at IS NULL AND last_seen_at < %s
+        """,
+        [tenant_id, source, since],
+    )
+    return done.rowcount
+
+
+def waiting_documents(
+    connection: psycopg.Connection, tenant_id: str, source: str, *, after: str, limit: int
+) -> list[tuple[str, Any]]:
+    """Key and document of records that wait, a page in the order of their keys, behind the key ``after``."""
+    return connection.execute(
+        """
+        SELECT document_key, document FROM ops.rejected_record
+        WHERE tenant_id = %s AND source = %s AND resolved_at IS NULL AND document_key > %s
+        ORDER BY document_key LIMIT %s
+        """,
+        [tenant_id, source, after, limit],
+    ).fetchall()
 
 
 def waiting(connection: psycopg.Connection, tenant_id: str, source: str | None = None) -> list[RejectedRecord]:

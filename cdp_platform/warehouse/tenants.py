@@ -6,6 +6,7 @@ Its id is for ever: it is in every key. Retiring stops requests for it and keeps
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import phonenumbers
@@ -44,57 +45,86 @@ class TenantSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Tenant:
-    """One row of ``ops.tenant``."""
+    """One row of ``ops.tenant``.
+
+    Attributes:
+        stored_settings: as they are stored; ``settings`` has them checked.
+    """
 
     tenant_id: str
     name: str
     status: str
     arango_database: str
-    settings: TenantSettings
+    stored_settings: dict[str, Any]
 
     @property
     def active(self) -> bool:
         """Whether work is requested for it."""
         return self.status == "active"
 
+    @cached_property
+    def settings(self) -> TenantSettings:
+        """Its settings with defaults.
 
-@dataclass(frozen=True)
-class _Row:
-    tenant_id: str
-    name: str
-    status: str
-    arango_database: str
-    settings: dict[str, Any]
+        Checked here and not when tenants are listed, so that one bad row costs one tenant.
+
+        Raises:
+            ConfigurationError: a setting is not usable.
+        """
+        return _settings(self.tenant_id, self.stored_settings)
 
 
 def add(
-    connection: psycopg.Connection, tenant_id: str, *, name: str, arango_database: str, settings: dict[str, Any]
+    connection: psycopg.Connection,
+    tenant_id: str,
+    *,
+    name: str | None = None,
+    arango_database: str | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> bool:
-    """Register a tenant, or change the name, database and settings of a known one; a retired one becomes active again.
+    """Register a tenant, or change what is given of a known one; a retired one becomes active again.
+
+    Args:
+        connection: of the platform's role.
+        tenant_id: for ever; it is in every key.
+        name: what people call it; the id for a new tenant.
+        arango_database: where its data is; a new tenant needs one.
+        settings: those that differ from the defaults of TenantSettings; the others stay as they are.
 
     Returns:
         Whether the tenant is new.
 
     Raises:
-        ConfigurationError: the id or a setting is not usable.
+        ConfigurationError: the id or a setting is not usable, or a new tenant has no database.
     """
     if not _ID.fullmatch(tenant_id):
         raise ConfigurationError(
             f"Tenant id {tenant_id!r} is not usable: at most 63 of a-z, 0-9, _ and -, beginning with a letter or digit."
         )
-    valid = _settings(tenant_id, settings)
     with tenant_transaction(connection, tenant_id):
-        row = connection.execute(
+        known = _find(connection, tenant_id)
+        database = arango_database or (known.arango_database if known else None)
+        if not database:
+            raise ConfigurationError(
+                f"In which ArangoDB database is the data of {tenant_id}? Say it with --database, or set ARANGO_DB."
+            )
+        stored = {**(known.stored_settings if known else {}), **(settings or {})}
+        valid = _settings(tenant_id, stored)
+        connection.execute(
             """
-            INSERT INTO ops.tenant AS t (tenant_id, name, arango_database, settings) VALUES (%s, %s, %s, %s)
+            INSERT INTO ops.tenant (tenant_id, name, arango_database, settings) VALUES (%s, %s, %s, %s)
             ON CONFLICT (tenant_id) DO UPDATE
             SET name = excluded.name, arango_database = excluded.arango_database, settings = excluded.settings,
                 status = 'active', retired_at = NULL
-            RETURNING (xmax = 0)
             """,
-            [tenant_id, name, arango_database, Jsonb(valid.model_dump(exclude_defaults=True))],
-        ).fetchone()
-    return bool(row and row[0])
+            [
+                tenant_id,
+                name or (known.name if known else tenant_id),
+                database,
+                Jsonb(valid.model_dump(exclude_defaults=True)),
+            ],
+        )
+    return known is None
 
 
 def retire(connection: psycopg.Connection, tenant_id: str) -> None:
@@ -114,11 +144,11 @@ def retire(connection: psycopg.Connection, tenant_id: str) -> None:
 
 def registered(connection: psycopg.Connection) -> list[Tenant]:
     """All tenants, active and retired, ordered by id."""
-    with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        rows = cursor.execute(
-            "SELECT tenant_id, name, status, arango_database, settings FROM ops.registered_tenants() ORDER BY tenant_id"
+    with connection.cursor(row_factory=class_row(Tenant)) as cursor:
+        return cursor.execute(
+            "SELECT tenant_id, name, status, arango_database, settings AS stored_settings"
+            " FROM ops.registered_tenants() ORDER BY tenant_id"
         ).fetchall()
-    return [_tenant(row) for row in rows]
 
 
 def get(connection: psycopg.Connection, tenant_id: str) -> Tenant:
@@ -127,18 +157,20 @@ def get(connection: psycopg.Connection, tenant_id: str) -> Tenant:
     Raises:
         UnknownTenantError: no such tenant.
     """
-    with tenant_transaction(connection, tenant_id), connection.cursor(row_factory=class_row(_Row)) as cursor:
-        row = cursor.execute(
-            "SELECT tenant_id, name, status, arango_database, settings FROM ops.tenant WHERE tenant_id = %s",
+    with tenant_transaction(connection, tenant_id):
+        tenant = _find(connection, tenant_id)
+    if tenant is None:
+        raise UnknownTenantError(_unknown(tenant_id))
+    return tenant
+
+
+def _find(connection: psycopg.Connection, tenant_id: str) -> Tenant | None:
+    with connection.cursor(row_factory=class_row(Tenant)) as cursor:
+        return cursor.execute(
+            "SELECT tenant_id, name, status, arango_database, settings AS stored_settings"
+            " FROM ops.tenant WHERE tenant_id = %s",
             [tenant_id],
         ).fetchone()
-    if row is None:
-        raise UnknownTenantError(_unknown(tenant_id))
-    return _tenant(row)
-
-
-def _tenant(row: _Row) -> Tenant:
-    return Tenant(row.tenant_id, row.name, row.status, row.arango_database, _settings(row.tenant_id, row.settings))
 
 
 def _settings(tenant_id: str, raw: dict[str, Any]) -> TenantSettings:

@@ -28,24 +28,25 @@ class SyncState:
     source_count: int | None
 
 
-def read(connection: psycopg.Connection, tenant_id: str, source: str) -> Watermark | None:
-    """The position, or None before anything was read."""
+def read(connection: psycopg.Connection, tenant_id: str, source: str, *, database: str) -> Watermark | None:
+    """The position, or None before anything was read of this source in this database."""
     row = connection.execute(
-        "SELECT stamp, document_key FROM ops.sync_watermark WHERE tenant_id = %s AND source = %s AND stamp IS NOT NULL",
-        [tenant_id, source],
+        "SELECT stamp, document_key FROM ops.sync_watermark"
+        " WHERE tenant_id = %s AND source = %s AND database = %s AND stamp IS NOT NULL",
+        [tenant_id, source, database],
     ).fetchone()
     return Watermark(*row) if row else None
 
 
-def write(connection: psycopg.Connection, tenant_id: str, source: str, watermark: Watermark) -> None:
+def write(connection: psycopg.Connection, tenant_id: str, source: str, watermark: Watermark, *, database: str) -> None:
     """Move the position, forwards or (a full read after a restore of the source) back."""
     connection.execute(
         """
-        INSERT INTO ops.sync_watermark (tenant_id, source, stamp, document_key) VALUES (%s, %s, %s, %s)
+        INSERT INTO ops.sync_watermark (tenant_id, source, database, stamp, document_key) VALUES (%s, %s, %s, %s, %s)
         ON CONFLICT (tenant_id, source) DO UPDATE
-        SET stamp = excluded.stamp, document_key = excluded.document_key, moved_at = now()
+        SET database = excluded.database, stamp = excluded.stamp, document_key = excluded.document_key, moved_at = now()
         """,
-        [tenant_id, source, watermark.stamp, watermark.key],
+        [tenant_id, source, database, watermark.stamp, watermark.key],
     )
 
 

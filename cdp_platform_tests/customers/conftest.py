@@ -81,7 +81,9 @@ class Leo:
 
     def stamp(self, collection: str = profiles.COLLECTION) -> str | None:
         with tenant_transaction(self.connection, self.tenant.tenant_id):
-            known = watermark.read(self.connection, self.tenant.tenant_id, collection)
+            known = watermark.read(
+                self.connection, self.tenant.tenant_id, collection, database=self.tenant.arango_database
+            )
         return known.stamp if known else None
 
 

@@ -8,9 +8,13 @@ import psycopg
 import pytest
 
 from cdp_platform.build import build_definitions
+from cdp_platform.errors import UnavailableError
 from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.failures import is_transient
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
 from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import connect
+from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
@@ -82,15 +86,36 @@ def test_full_reads_everything_again(leo: Leo, run: Callable[..., RunOutcome]):
     assert figures(outcome, "read", "unchanged")["cdp_profiles", "acme"] == (5, 5)
 
 
-def test_what_a_defect_prints_and_stores_holds_no_personal_data(leo: Leo, run, monkeypatch, instance):
+@pytest.mark.parametrize("error", [psycopg.errors.CheckViolation, ValueError], ids=lambda error: error.__name__)
+def test_what_went_wrong_is_told_without_personal_data(leo: Leo, run, monkeypatch, instance, error: type[Exception]):
     leo.profile("c1", firstName="Nguyễn Thị Bí Mật")
 
     def breaks(*_args: Any) -> None:
-        raise psycopg.errors.CheckViolation("Failing row contains (Nguyễn Thị Bí Mật)")
+        raise error("Failing row contains (Nguyễn Thị Bí Mật)")
 
     monkeypatch.setattr("cdp_platform.customers.sync.load.merge", breaks)
     outcome = run("acme")
     assert not outcome.success
     logs = " ".join(str(entry) for entry in instance.all_logs(outcome.run_id))
-    assert "CheckViolation" in logs
+    assert error.__name__ in logs
     assert "Bí Mật" not in logs
+    if error is ValueError:
+        # A defect of ours: where it was raised is what there is to go by.
+        assert "test_assets.py" in logs
+
+
+def test_a_warehouse_that_is_away_is_worth_another_try(warehouse: Warehouse):
+    away = warehouse.settings.model_copy(update={"db_port": 1})
+    with pytest.raises(UnavailableError) as caught, connect(away):
+        pass
+    assert is_transient(caught.value)
+
+
+def test_one_bad_row_of_settings_costs_one_tenant(new_leo, run, warehouse: Warehouse, instance):
+    with_customers(new_leo("alpha"))
+    with_customers(new_leo("broken"))
+    with warehouse.superuser() as connection:
+        connection.execute("""UPDATE ops.tenant SET settings = '{"x": 1}' WHERE tenant_id = 'broken'""")
+    outcome = run("alpha", "broken")
+    assert "Settings of tenant broken: x" in outcome.errors[0]
+    assert instance.get_materialized_partitions(dg.AssetKey(["customers", "cdp_profiles"])) == {"alpha"}

@@ -35,6 +35,24 @@ def test_a_key_that_stands_twice_blocks_the_metrics(leo: Leo, run, warehouse: Wa
     assert ("customer_metrics", "acme") not in figures(outcome)
 
 
+def test_in_a_range_the_metrics_of_the_others_are_computed(new_leo, run, warehouse: Warehouse, instance):
+    with_customers(new_leo("good"))
+    with_customers(new_leo("twice"))
+    run("good", "twice")
+    with warehouse.superuser() as connection:
+        connection.execute(
+            "ALTER TABLE customers.cdp_profiles DROP CONSTRAINT cdp_profiles_pkey;"
+            "INSERT INTO customers.cdp_profiles SELECT * FROM customers.cdp_profiles WHERE tenant_id = 'twice' LIMIT 1"
+        )
+    outcome = run("good", "twice")
+    assert verdicts(outcome)["cdp_profiles: keys_unique", "twice"] == "ERROR"
+    assert verdicts(outcome)["cdp_profiles: keys_unique", "good"] == "passed"
+    assert "twice: Not computed, because a blocking check fails" in outcome.errors[0]
+    metrics = dg.AssetRecordsFilter(dg.AssetKey(["customers", "customer_metrics"]))
+    made = instance.fetch_materializations(metrics, limit=9).records
+    assert sorted(str(record.partition_key) for record in made) == ["good", "good", "twice"]
+
+
 def test_transactions_without_profile_or_currency_are_told(leo: Leo, run):
     with_customers(leo)
     leo.purchase("orphan", "nobody")

@@ -13,9 +13,9 @@ from cdp_platform.customers import contacts, documents, profiles, transactions
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.transactions import TransactionMapper
 from cdp_platform.warehouse.rejected import RejectedDocumentError
-from cdp_platform.warehouse.tenants import Tenant, TenantSettings
+from cdp_platform.warehouse.tenants import Tenant
 
-TENANT = Tenant("acme", "Acme", "active", "acme", TenantSettings(phone_region="VN"))
+TENANT = Tenant("acme", "Acme", "active", "acme", {"phone_region": "VN"})
 
 # ProfileGenderCode of LEO CDP.
 GENDERS = {
@@ -136,6 +136,14 @@ def test_a_profile_that_no_longer_counts_is_closed_with_the_reason(changes, stat
     assert (row["closed_at"] is None) == (reason is None)
 
 
+def test_a_touchpoint_that_postgresql_cannot_store_costs_nobody_but_itself():
+    mapper = ProfileMapper(TENANT, lambda _keys: [{"id": "t1", "name": "Ho\x00me"}])
+    document = {**PROFILE, "topEngagedTouchpointIds": ["t1"]}
+    mapper.prepare([document])
+    row = dict(zip([name for name, _ in profiles.TARGET.columns], mapper.row(document, b"{}", b""), strict=True))
+    assert row["top_engaged_touchpoints"] == [{"id": "t1"}]
+
+
 def test_nulls_where_lists_and_objects_belong_are_empty():
     names = ["identities", "secondaryEmails", "inSegments", "eventStatistics", "jobTitles", "topEngagedTouchpointIds"]
     row = profile_row(**dict.fromkeys(names))
@@ -166,6 +174,7 @@ def test_a_bad_contact_costs_the_contact_and_not_the_customer():
         ({"extAttributes": {"deep": ["ok", "\x00"]}}, "nul_character", "$.extAttributes.deep[1]"),
         ({"lastName": "\ud800"}, "lone_surrogate", "$.lastName"),
         ({"rfmScore": float("nan")}, "not_a_number", "$.rfmScore"),
+        ({"extAttributes": {"big": 2**70}}, "number_out_of_range", "$"),
     ],
 )
 def test_a_field_of_another_type_rejects_the_profile_with_code_and_path(changes, code, path):
@@ -183,6 +192,10 @@ def test_an_edge_as_leo_cdp_writes_it():
     assert (row["line_id"], row["order_id"], row["profile_id"]) == ("3kQ", "ORD-2025-0091", "5s8Yk")
     assert (row["product_id"], row["event_name"]) == ("7Lp", "purchase")
     assert (row["amount"], row["currency"], row["quantity"]) == (Decimal(12990000), "VND", Decimal(1))
+
+
+def test_counters_are_longs():
+    assert edge_row(totalEvent=2**40)["total_event"] == 2**40
 
 
 def test_what_the_source_leaves_empty_is_null_and_never_guessed():

@@ -1,5 +1,6 @@
 """The worked rows of the ETL that this room replaces, and what it got wrong."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 
 from cdp_platform.customers import metrics
 from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform_tests.conftest import Warehouse
 
 AS_OF = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -173,6 +175,24 @@ def test_time_alone_moves_a_customer(shop: Shop):
     shop.buys("c", 120, 10)
     assert shop.refresh()["c", "USD"][-1] == "happy"
     assert shop.refresh(AS_OF + timedelta(days=100))["c", "USD"][-1] == "inactive"
+
+
+def test_an_order_in_the_future_is_no_purchase_yet(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 120, -400)
+    assert shop.refresh()["c", "XXX"][-1] == "prospective"
+
+
+def test_two_refreshes_at_once_do_not_collide(shop: Shop, warehouse: Warehouse):
+    for number in range(200):
+        shop.customer(f"c{number}")
+
+    def refresh(_number: int) -> int:
+        with connect(warehouse.settings) as connection:
+            return metrics.refresh(connection, "acme").rows
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(refresh, range(4))) == [200] * 4
 
 
 def test_a_transaction_acts_for_one_tenant(shop: Shop):

@@ -1,7 +1,7 @@
 """What the sensors, the schedule and the automation condition ask for, tick by tick on a real instance."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,8 +14,9 @@ from cdp_platform.customers import sensors
 from cdp_platform.customers.source import SourceState
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import run_job
+from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.warehouse import tenants
-from cdp_platform_tests.customers.conftest import Leo
+from cdp_platform_tests.customers.conftest import Leo, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
@@ -106,7 +107,7 @@ def test_partitions_follow_the_registry(app: psycopg.Connection, instance: dg.Da
     def tick() -> Sequence[Any]:
         warehouse = (build_definitions().resources or {})["warehouse"]
         context = dg.build_sensor_context(instance=instance, resources={"warehouse": warehouse})
-        result = sensors.tenant_registry(context)
+        result = tenant_registry(context)
         assert isinstance(result, dg.SensorResult)
         for request in result.dynamic_partitions_requests or []:
             if isinstance(request, dg.AddDynamicPartitionsRequest):
@@ -120,6 +121,9 @@ def test_partitions_follow_the_registry(app: psycopg.Connection, instance: dg.Da
         tenants.add(app, name, name=name, arango_database=name, settings={})
     assert set(tick()) == {"one", "other"}
     tenants.retire(app, "one")
+    assert tick() == ["other"]
+    # Typed by somebody in the UI: belongs to nobody, and would fail every run.
+    instance.add_dynamic_partitions("tenant", ["ghost"])
     assert tick() == ["other"]
 
 
@@ -138,46 +142,112 @@ def test_a_partition_is_not_taken_from_under_a_run(app: psycopg.Connection, inst
     assert partitions.known(instance) == ["other"]
 
 
-def test_the_schedule_asks_one_run_for_everybody(app: psycopg.Connection, tmp_path):
+@pytest.fixture
+def due(app: psycopg.Connection, tmp_path) -> Iterator[Callable[..., Any]]:
+    """One tick of the schedule."""
     # A schedule opens its instance by reference, which one in memory does not have.
-    instance = dg.DagsterInstance.local_temp(str(tmp_path))
-    due = datetime.fromisoformat("2026-01-01T00:15:00+00:00")
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=due)
-    assert isinstance(sensors.customers_every_15_minutes(context), dg.SkipReason)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        def tick(*, working: bool = False, extra: str | None = None) -> Any:
+            partitions.ensure(instance, tenants.registered(app))
+            if extra:
+                instance.add_dynamic_partitions("tenant", [extra])
+            if working:
+                job = build_definitions().resolve_job_def("customers_sync")
+                instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+            with dg.build_schedule_context(
+                instance=instance,
+                scheduled_execution_time=datetime.fromisoformat("2026-01-01T00:15:00+00:00"),
+                resources={"warehouse": (build_definitions().resources or {})["warehouse"]},
+            ) as context:
+                return sensors.customers_every_15_minutes(context)
+
+        yield tick
+
+
+def test_the_schedule_asks_one_run_for_everybody(app: psycopg.Connection, due: Callable[..., Any]):
+    assert isinstance(due(), dg.SkipReason)
     for name in ("one", "other", "third"):
-        tenants.add(app, name, name=name, arango_database=name, settings={})
-    partitions.keep_in_step(instance, tenants.registered(app))
-    request = sensors.customers_every_15_minutes(context)
-    assert isinstance(request, dg.RunRequest)
-    known = partitions.known(instance)
-    assert request.tags == partitions.range_tags([known[0], known[-1]])
+        tenants.add(app, name, arango_database=name)
+    (request,) = due()
+    assert request.tags == partitions.range_tags(["one", "other", "third"])
 
 
-def test_a_reported_change_walks_down_to_the_metrics_and_stops(new_leo, app: psycopg.Connection, instance):
+def test_the_schedule_goes_round_partitions_of_nobody_and_of_retired_tenants(app, due: Callable[..., Any]):
+    for name in ("a", "b", "c"):
+        tenants.add(app, name, arango_database=name)
+    due(extra="ghost")
+    tenants.add(app, "z", arango_database="z")
+    due()
+    tenants.retire(app, "b")
+    assert [request.tags for request in due()] == [partitions.range_tags([key]) for key in ("a", "c", "z")]
+
+
+def test_the_schedule_does_not_pile_runs_up(app: psycopg.Connection, due: Callable[..., Any]):
+    tenants.add(app, "one", arango_database="one")
+    assert isinstance(due(working=True), dg.SkipReason)
+
+
+@pytest.fixture
+def automation(instance: dg.DagsterInstance) -> Callable[[], dict[str, set[str]]]:
+    """One tick of the automation: asset -> tenants that it asks for."""
+    state: dict[str, Any] = {"cursor": None, "now": datetime.fromisoformat("2026-01-01T00:00:00+00:00")}
+
+    def tick() -> dict[str, set[str]]:
+        state["now"] += timedelta(minutes=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            result = dg.evaluate_automation_conditions(
+                build_definitions(), instance, cursor=state["cursor"], evaluation_time=state["now"]
+            )
+        state["cursor"] = result.cursor
+        keys = {name: dg.AssetKey(["customers", name]) for name in ("cdp_profiles", "transactions", "customer_metrics")}
+        asked = {name: set(result.get_requested_partitions(key)) for name, key in keys.items()}
+        return {name: tenant_ids for name, tenant_ids in asked.items() if tenant_ids}
+
+    return tick
+
+
+def report(instance: dg.DagsterInstance, *tenant_ids: str) -> None:
+    for tenant_id in tenant_ids:
+        for name in ("cdp_profile", "cdp_profile2conversion"):
+            instance.report_runless_asset_event(dg.AssetMaterialization(["arangodb", name], partition=tenant_id))
+
+
+def test_a_reported_change_walks_down_to_the_metrics_and_stops(new_leo, app, instance, automation):
     for name in ("one", "other"):
         new_leo(name)
     partitions.keep_in_step(instance, tenants.registered(app))
-    definitions = build_definitions()
-
-    def tick(cursor: Any = None, later: int = 0) -> dg.EvaluateAutomationConditionsResult:
-        now = datetime.fromisoformat("2026-01-01T00:00:00+00:00") + timedelta(minutes=later)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            return dg.evaluate_automation_conditions(definitions, instance, cursor=cursor, evaluation_time=now)
-
-    first = tick()
-    assert first.total_requested == 0
-    for name in ("cdp_profile", "cdp_profile2conversion"):
-        instance.report_runless_asset_event(dg.AssetMaterialization(["arangodb", name], partition="one"))
-    second = tick(first.cursor, 1)
-    requested = {
-        name: second.get_requested_partitions(dg.AssetKey(["customers", name]))
-        for name in ("cdp_profiles", "transactions", "customer_metrics")
-    }
+    assert automation() == {}
+    report(instance, "one")
     # All three at once: one run, in which the checks stand between them.
-    assert all(keys == {"one"} for keys in requested.values())
-    outcome = run_job(definitions, "customers_sync", instance, ["one"])
-    assert outcome.success
-    third = tick(second.cursor, 2)
-    assert third.total_requested == 0
-    assert tick(third.cursor, 3).total_requested == 0
+    assert automation() == {name: {"one"} for name in ("cdp_profiles", "transactions", "customer_metrics")}
+    assert run_job(build_definitions(), "customers_sync", instance, ["one"]).success
+    assert automation() == {}
+    assert automation() == {}
+
+
+@pytest.mark.parametrize("before", [["one"], ["one", "other"]], ids=["one tenant", "a range"])
+def test_profiles_that_somebody_materialized_alone_are_followed_by_metrics(new_leo, app, instance, automation, before):
+    for name in ("one", "other"):
+        with_customers(new_leo(name))
+    partitions.keep_in_step(instance, tenants.registered(app))
+    report(instance, "one", "other")
+    run_job(build_definitions(), "customers_sync", instance, before)
+    automation()
+    job = build_definitions().resolve_job_def("customers_sync")
+    job.execute_in_process(
+        instance=instance, partition_key="one", asset_selection=[dg.AssetKey(["customers", "cdp_profiles"])]
+    )
+    assert automation() == {"customer_metrics": {"one"}}
+
+
+def test_a_broken_tenant_keeps_nobody_else_from_their_metrics(new_leo, app, instance, automation):
+    leos = {name: with_customers(new_leo(name)) for name in ("alpha", "broken", "gamma")}
+    leos["broken"].database.delete_collection("cdp_profile")
+    partitions.keep_in_step(instance, tenants.registered(app))
+    report(instance, "alpha", "broken", "gamma")
+    automation()
+    outcome = run_job(build_definitions(), "customers_sync", instance, ["alpha", "broken", "gamma"])
+    assert not outcome.success
+    assert automation()["customer_metrics"] == {"alpha", "gamma"}

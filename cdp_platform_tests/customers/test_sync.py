@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.customers import source as source_module
 from cdp_platform.customers import sync as sync_module
+from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.replay import replay
-from cdp_platform.customers.source import TenantSource
+from cdp_platform.customers.source import TenantSource, stamp
 from cdp_platform.errors import BusyError, MissingCollectionError, SourceError
 from cdp_platform.resources import arango
 from cdp_platform.resources.arango import open_database
@@ -120,6 +122,59 @@ def test_a_stamp_in_the_future_lands_but_does_not_become_the_watermark(leo: Leo)
     assert leo.keys() == {"p1", "typo", "p2"}
 
 
+def test_a_stamp_just_ahead_of_the_source_does_not_eat_the_overlap(leo: Leo):
+    now = datetime.now(UTC)
+    leo.profile("p1", updatedAt=stamp(now - timedelta(minutes=2)), firstName="old")
+    leo.profile("fast", updatedAt=stamp(now + timedelta(minutes=9)))
+    leo.sync()
+    leo.profile("p1", updatedAt=stamp(now - timedelta(minutes=1)), firstName="new")
+    leo.sync()
+    assert leo.rows("SELECT first_name FROM customers.cdp_profiles WHERE profile_id = 'p1'") == [("new",)]
+
+
+def test_a_day_that_the_calendar_does_not_have_stops_nobody(leo: Leo):
+    leo.profile("p1", 5)
+    leo.profile("p2", updatedAt="2026-02-30T00:00:00.000Z")
+    result = leo.sync()
+    assert (result.watermark, result.rejected_by_code) == (STAMP.format(day=5), {"not_a_timestamp": 1})
+    leo.profile("p3", 6)
+    assert leo.sync().new == 1
+
+
+def test_in_another_database_the_watermark_means_nothing(new_leo: Callable[..., Leo]):
+    before = new_leo("acme")
+    for day in (18, 19, 20):
+        before.profile(f"old{day}", day)
+    before.sync()
+    moved = new_leo("acme")
+    assert moved.tenant.arango_database != before.tenant.arango_database
+    moved.profile("new", 1)
+    assert moved.sync().full
+    assert moved.rows("SELECT profile_id FROM customers.cdp_profiles WHERE profile_id = 'new'") == [("new",)]
+
+
+@pytest.mark.parametrize("value", ["", "1760769612004"])
+def test_a_stamp_that_is_no_time_as_text_is_read_every_time(leo: Leo, value: str):
+    leo.profile("p1", 5)
+    leo.profile("odd", updatedAt=value, firstName="old")
+    leo.sync()
+    leo.profile("odd", updatedAt=value, firstName="new")
+    leo.sync()
+    found = leo.rows("SELECT first_name FROM customers.cdp_profiles WHERE profile_id = 'odd'")
+    # Milliseconds as text are no time that could be trusted: rejected, and seen each time.
+    assert found == ([("new",)] if value == "" else [])
+    assert [record.attempts for record in leo.waiting()] == ([] if value == "" else [2])
+
+
+def test_a_changed_phone_region_takes_effect_with_a_full_run(new_leo: Callable[..., Leo]):
+    american = new_leo("acme", phone_region="US")
+    american.profile("p1", primaryPhone="090 123 4567")
+    american.sync()
+    vietnamese = new_leo("acme", database=american.tenant.arango_database, phone_region="VN")
+    vietnamese.sync(full=True)
+    assert vietnamese.rows("SELECT primary_phone FROM customers.cdp_profiles") == [("+84901234567",)]
+
+
 def test_a_full_run_after_a_restore_of_the_source_goes_back_with_it(leo: Leo):
     leo.profile("p1", 20)
     leo.sync()
@@ -156,6 +211,40 @@ def test_a_response_that_is_lost_after_the_cursor_moved_loses_no_batch(leo: Leo)
     assert leo.sync().read == 12
     assert leo.sandbox.fired() == [1]
     assert len(leo.keys()) == 12
+
+
+def test_a_page_that_is_no_json_is_an_outage_and_not_a_defect(leo: Leo):
+    leo.profile("p1")
+    login = {"action": "status", "status": 200, "body": "<html>Please log in</html>", "times": None}
+    leo.sandbox.spoil({"match": {"path_regex": "/_api/cursor"}, **login})
+    with pytest.raises(SourceError) as caught:
+        leo.sync()
+    assert caught.value.transient
+    assert leo.sandbox.fired()[0] >= 1
+
+
+@pytest.mark.parametrize(("status", "transient"), [(429, True), (503, True), (500, True), (400, False)])
+def test_what_may_pass_is_told_from_what_does_not(leo: Leo, status: int, transient: bool):
+    rule = {"match": {"path_regex": "/_api/cursor"}, "action": "status", "status": status, "times": None}
+    leo.sandbox.spoil({**rule, "body": {"error": True, "code": status, "errorNum": status, "errorMessage": "no"}})
+    with pytest.raises(SourceError) as caught:
+        leo.sync()
+    assert caught.value.transient is transient
+    assert leo.sandbox.fired()[0] >= 1
+
+
+def test_a_batch_that_fails_to_land_closes_the_cursor(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    for day in range(1, 10):
+        leo.profile(f"p{day}", day)
+
+    def breaks(*_args) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(sync_module, "land", breaks)
+    leo.sandbox.spoil({"match": {"method": "DELETE", "path_regex": "/_api/cursor/"}, "action": "delay", "seconds": 0})
+    with pytest.raises(RuntimeError, match="killed"):
+        leo.sync()
+    assert leo.sandbox.fired() == [1]
 
 
 def test_a_failed_read_is_not_an_empty_source(leo: Leo):
@@ -228,6 +317,37 @@ def test_a_version_that_breaks_leaves_the_good_one_and_waits(leo: Leo):
         ("Nam", "2026-01-01 00:00:00+00")
     ]
     assert len(leo.waiting()) == 1
+
+
+def test_a_rejected_document_that_is_gone_no_longer_waits_after_a_full_run(leo: Leo):
+    leo.profile("p1", 1, inSegments={"id": "x"})
+    leo.profile("p2", 1, inSegments={"id": "x"})
+    leo.sync()
+    leo.database.collection("cdp_profile").delete("p1")
+    leo.sync(full=True)
+    assert [record.document_key for record in leo.waiting()] == ["p2"]
+
+
+def test_replay_waits_for_a_sync_and_writes_nothing_older(leo: Leo, warehouse, monkeypatch: pytest.MonkeyPatch):
+    leo.profile("p1", 1, inSegments={"id": "x"})
+    leo.sync()
+    monkeypatch.setattr(sync_module, "_WAIT_SECONDS", 0.2)
+    mapper = ProfileMapper(leo.tenant, lambda _keys: [])
+    with (
+        connect(warehouse.settings) as other,
+        sync_module.exclusively(other, leo.tenant, "cdp_profile"),
+        pytest.raises(BusyError),
+    ):
+        sync_module.replay(leo.connection, leo.tenant, mapper)
+
+
+def test_replay_goes_through_all_pages(leo: Leo):
+    for number in range(7):
+        leo.profile(f"p{number}", 1, inSegments={"id": "x"})
+    leo.sync()
+    mapper = ProfileMapper(leo.tenant, lambda _keys: [])
+    replayed = sync_module.replay(leo.connection, leo.tenant, mapper, batch_size=3)
+    assert (replayed.read, replayed.rejected) == (7, 7)
 
 
 def test_replay_takes_what_can_be_taken_now(leo: Leo):
@@ -327,10 +447,20 @@ def test_in_a_shared_database_a_tenant_reads_its_own_documents(new_leo: Callable
     assert (one.keys(), other.keys()) == ({"p1"}, {"p2"})
 
 
+def test_in_a_shared_database_a_touchpoint_of_another_tenant_stays_its_own(new_leo: Callable[..., Leo]):
+    one = new_leo("one", shared_database=True)
+    one.put("cdp_touchpoint", {"_key": "t1", "name": "Secret", "tenant_id": "other"})
+    one.profile("p1", tenant_id="one", topEngagedTouchpointIds=["t1"])
+    one.sync()
+    assert one.rows("SELECT top_engaged_touchpoints FROM customers.cdp_profiles") == [([{"id": "t1"}],)]
+
+
 def test_a_document_that_says_it_is_anothers_is_never_taken(leo: Leo):
     leo.profile("p1", tenant_id="somebody")
-    assert leo.sync().rejected_by_code == {"foreign_tenant": 1}
+    leo.profile("p2", tenant_id="somebody", primaryEmail="private@example.com")
+    assert leo.sync().rejected_by_code == {"foreign_tenant": 2}
     assert leo.keys() == set()
+    assert [record.document for record in leo.waiting()] == [{"_key": "p1"}, {"_key": "p2"}]
 
 
 def test_two_syncs_of_one_tenant_never_interleave(leo: Leo, warehouse, monkeypatch: pytest.MonkeyPatch):
@@ -369,4 +499,8 @@ def test_the_source_says_how_many_it_has_and_its_greatest_stamp(leo: Leo):
     leo.profile("p2", 3)
     with open_database(settings.arango(), leo.tenant.arango_database) as database:
         state = TenantSource(database, leo.tenant).state("cdp_profile")
+        leo.profile("typo", updatedAt="2099-01-01T00:00:00.000Z")
+        later = TenantSource(database, leo.tenant).state("cdp_profile")
     assert state == source_module.SourceState(2, STAMP.format(day=3))
+    # A stamp in the future would hide every change until its day.
+    assert later == source_module.SourceState(3, STAMP.format(day=3))

@@ -1,7 +1,7 @@
 import psycopg
 import pytest
 
-from cdp_platform.errors import ConfigurationError, UnknownTenantError
+from cdp_platform.errors import ConfigurationError, UnavailableError, UnknownTenantError
 from cdp_platform.warehouse import tenants, watermark
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.watermark import Watermark
@@ -24,7 +24,9 @@ def two_tenants(app: psycopg.Connection) -> psycopg.Connection:
     for tenant_id in ("alpha", "beta"):
         tenants.add(app, tenant_id, name=tenant_id, arango_database=tenant_id, settings={})
         with tenant_transaction(app, tenant_id):
-            watermark.write(app, tenant_id, "cdp_profile", Watermark("2026-01-01T00:00:00.000Z", tenant_id))
+            watermark.write(
+                app, tenant_id, "cdp_profile", Watermark("2026-01-01T00:00:00.000Z", tenant_id), database="x"
+            )
     return app
 
 
@@ -53,7 +55,7 @@ def test_a_tenant_can_neither_write_nor_change_the_rows_of_another(two_tenants: 
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
         tenant_transaction(two_tenants, "alpha"),
     ):
-        watermark.write(two_tenants, "beta", "other", Watermark("2026-01-01T00:00:00.000Z", "x"))
+        watermark.write(two_tenants, "beta", "other", Watermark("2026-01-01T00:00:00.000Z", "x"), database="x")
     with tenant_transaction(two_tenants, "alpha"):
         assert two_tenants.execute("UPDATE ops.sync_watermark SET stamp = 'x' WHERE tenant_id = 'beta'").rowcount == 0
 
@@ -77,7 +79,7 @@ def test_a_role_that_policies_would_not_bind_is_refused(warehouse: Warehouse, po
 
 def test_the_owner_of_the_tables_is_refused(warehouse: Warehouse):
     with (
-        pytest.raises(ConfigurationError, match="owns tables"),
+        pytest.raises(ConfigurationError, match="owner of tables"),
         connect(warehouse.settings.model_copy(update={"db_user": "test_owner"})),
     ):
         pass
@@ -85,7 +87,7 @@ def test_the_owner_of_the_tables_is_refused(warehouse: Warehouse):
 
 def test_a_wrong_password_is_one_line_that_names_the_variables(warehouse: Warehouse):
     with (
-        pytest.raises(ConfigurationError, match="PGSQL_ variables") as caught,
+        pytest.raises(UnavailableError, match="PGSQL_ variables") as caught,
         connect(
             warehouse.settings.model_copy(update={"db_password": warehouse.settings.owner_password.__class__("x")})
         ),

@@ -61,6 +61,7 @@ GRANT EXECUTE ON FUNCTION ops.registered_tenants TO cdp_platform;
 CREATE TABLE ops.sync_watermark (
     tenant_id text NOT NULL REFERENCES ops.tenant,
     source text NOT NULL,
+    database text,
     stamp text,
     document_key text,
     moved_at timestamptz NOT NULL DEFAULT now(),
@@ -69,6 +70,7 @@ CREATE TABLE ops.sync_watermark (
     PRIMARY KEY (tenant_id, source)
 );
 COMMENT ON TABLE ops.sync_watermark IS 'One row per tenant and source: the greatest (stamp, key) that was read and landed.';
+COMMENT ON COLUMN ops.sync_watermark.database IS 'Where the position is: in another database it means nothing.';
 COMMENT ON COLUMN ops.sync_watermark.stamp IS 'As the source wrote it; never the clock of the platform.';
 COMMENT ON COLUMN ops.sync_watermark.last_success_at IS 'When the source was last read to its end.';
 SELECT ops.isolate_tenants('ops.sync_watermark');

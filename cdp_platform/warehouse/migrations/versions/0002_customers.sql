@@ -187,6 +187,8 @@ BEGIN
         END IF;
         PERFORM set_config('app.tenant_id', for_tenant, true);
     END IF;
+    -- Two at once would both insert what is new.
+    PERFORM pg_advisory_xact_lock(hashtextextended('customers.refresh_customer_metrics ' || for_tenant, 0));
 
     MERGE INTO customers.customer_metrics AS m
     USING (
@@ -200,6 +202,8 @@ BEGIN
                        WHERE o.amount > 0 AND o.ordered_at >= as_of - interval '90 days'), 0) AS monetary_90d
             FROM customers.cdp_profiles AS p
             LEFT JOIN customers.orders AS o ON o.tenant_id = p.tenant_id AND o.profile_id = p.profile_id
+                -- A purchase in the future is an error of a clock, and no purchase yet.
+                AND (o.ordered_at <= as_of OR o.ordered_at IS NULL)
             WHERE p.tenant_id = for_tenant AND p.closed_at IS NULL
             GROUP BY p.profile_id, coalesce(o.currency, 'XXX')
         ),

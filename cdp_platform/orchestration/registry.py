@@ -1,0 +1,30 @@
+"""Partitions follow the registry of tenants, whoever wrote it."""
+
+import dagster as dg
+
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.warehouse import tenants
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Gives every active tenant its partition, and takes those that belong to none, once they are idle.",
+)
+def tenant_registry(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
+    """One look at ``ops.tenant`` and at the partitions."""
+    with warehouse.connect() as connection:
+        registered = tenants.registered(connection)
+    known = partitions.known(context.instance)
+    added = partitions.to_add(registered, known)
+    deleted = partitions.to_delete(context.instance, registered, known)
+    requests = []
+    if added:
+        requests.append(partitions.tenant_partitions.build_add_request(added))
+    if deleted:
+        requests.append(partitions.tenant_partitions.build_delete_request(deleted))
+    return dg.SensorResult(
+        dynamic_partitions_requests=requests,
+        skip_reason=None if requests else f"{len(known)} tenants, all in step.",
+    )
