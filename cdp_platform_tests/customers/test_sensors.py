@@ -202,7 +202,7 @@ def automation(instance: dg.DagsterInstance) -> Callable[[], dict[str, set[str]]
             )
         state["cursor"] = result.cursor
         keys = {name: dg.AssetKey(["customers", name]) for name in ("cdp_profiles", "transactions", "customer_metrics")}
-        asked = {name: set(result.get_requested_partitions(key)) for name, key in keys.items()}
+        asked = {name: set(map(str, result.get_requested_partitions(key))) for name, key in keys.items()}
         return {name: tenant_ids for name, tenant_ids in asked.items() if tenant_ids}
 
     return tick

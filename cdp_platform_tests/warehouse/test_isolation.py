@@ -1,10 +1,11 @@
+from typing import Any
+
 import psycopg
 import pytest
 
 from cdp_platform.errors import ConfigurationError, UnavailableError, UnknownTenantError
-from cdp_platform.warehouse import tenants, watermark
+from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.watermark import Watermark
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
 
 
@@ -20,14 +21,60 @@ def tenant_tables(warehouse: Warehouse) -> list[tuple[str, bool, bool]]:
 
 
 @pytest.fixture
-def two_tenants(app: psycopg.Connection) -> psycopg.Connection:
+def two_tenants(app: psycopg.Connection, warehouse: Warehouse) -> psycopg.Connection:
+    """Two tenants with a row in every table there is."""
     for tenant_id in ("alpha", "beta"):
-        tenants.add(app, tenant_id, name=tenant_id, arango_database=tenant_id, settings={})
-        with tenant_transaction(app, tenant_id):
-            watermark.write(
-                app, tenant_id, "cdp_profile", Watermark("2026-01-01T00:00:00.000Z", tenant_id), database="x"
-            )
+        tenants.add(app, tenant_id, arango_database=tenant_id)
+    with warehouse.superuser() as connection:
+        for table, _, _ in tenant_tables(warehouse):
+            for tenant_id in ("alpha", "beta"):
+                connection.execute(_ANY_ROW.format(table=table), {"table": table, "tenant": tenant_id})
     return app
+
+
+# A row of any table: what it demands, by type, and the values that its constraints are after.
+_ANY_ROW: Any = """
+INSERT INTO {table}
+SELECT (jsonb_populate_record(NULL::{table}, (
+    SELECT jsonb_object_agg(attname, CASE
+        WHEN attname = 'tenant_id' THEN to_jsonb(%(tenant)s::text)
+        WHEN attname = 'status' THEN to_jsonb('active'::text)
+        WHEN attname = 'currency' THEN to_jsonb('USD'::text)
+        WHEN attname = 'segment' THEN to_jsonb('happy'::text)
+        WHEN format_type(atttypid, NULL) IN ('json', 'jsonb') THEN '[]'::jsonb
+        WHEN format_type(atttypid, NULL) = 'timestamp with time zone' THEN to_jsonb(now())
+        WHEN format_type(atttypid, NULL) IN ('numeric', 'integer', 'bigint') THEN to_jsonb(1)
+        ELSE to_jsonb(''::text) END)
+    FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND attnotnull
+))).* ON CONFLICT DO NOTHING
+"""
+
+
+def leaks(connection: psycopg.Connection, tables: list[str]) -> set[tuple[str, str]]:
+    """Where tenants are not apart: (table, how)."""
+    found = set()
+    for table in tables:
+        if connection.execute(f"SELECT count(*) FROM {table}").fetchone() != (0,):
+            found.add((table, "read without a tenant"))
+        with tenant_transaction(connection, "alpha"):
+            if connection.execute(f"SELECT DISTINCT tenant_id FROM {table}").fetchall() != [("alpha",)]:
+                found.add((table, "read of another"))
+        probes: dict[str, Any] = {
+            "change of another": f"UPDATE {table} SET tenant_id = tenant_id WHERE tenant_id = 'beta'",
+            "write for another": _ANY_ROW.format(table=table).replace("ON CONFLICT DO NOTHING", ""),
+        }
+        for how, statement in probes.items():
+            try:
+                with tenant_transaction(connection, "alpha"):
+                    done = connection.execute(statement, {"table": table, "tenant": "beta"})
+                if done.rowcount:
+                    found.add((table, how))
+            except psycopg.errors.InsufficientPrivilege:
+                pass
+            except psycopg.errors.IntegrityError:
+                # Only another constraint was in the way.
+                found.add((table, how))
+    return found
 
 
 def test_every_table_is_a_tenant_table_with_enabled_and_forced_row_level_security(warehouse: Warehouse):
@@ -36,28 +83,45 @@ def test_every_table_is_a_tenant_table_with_enabled_and_forced_row_level_securit
     assert [name for name, enabled, forced in tables if not (enabled and forced)] == []
 
 
-@pytest.mark.parametrize("context", [None, ""])
-def test_without_a_tenant_every_table_is_empty(warehouse: Warehouse, two_tenants: psycopg.Connection, context):
-    if context is not None:
-        two_tenants.execute("SELECT set_config('app.tenant_id', %s, false)", [context])
+def test_every_table_keeps_tenants_apart(warehouse: Warehouse, two_tenants: psycopg.Connection):
+    tables = [name for name, _, _ in tenant_tables(warehouse)]
+    with warehouse.superuser() as connection:
+        for table in tables:
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,), table
+    assert leaks(two_tenants, tables) == set()
+
+
+@pytest.mark.parametrize(
+    ("mutation", "how"),
+    [
+        ("ALTER POLICY tenant_isolation ON {} USING (true)", {"read of another", "read without a tenant"}),
+        ("ALTER POLICY tenant_isolation ON {} WITH CHECK (true)", {"write for another"}),
+        ("ALTER TABLE {} DISABLE ROW LEVEL SECURITY", {"read of another", "write for another", "change of another"}),
+    ],
+)
+def test_a_policy_that_is_loosened_is_noticed_on_every_table(warehouse: Warehouse, two_tenants, mutation, how):
+    tables = [name for name, _, _ in tenant_tables(warehouse)]
+    for table in tables:
+        with warehouse.superuser() as connection:
+            connection.execute("BEGIN")
+            connection.execute(mutation.format(table))
+            connection.execute("COMMIT")
+        assert {(table, each) for each in how} <= leaks(two_tenants, [table]), table
+
+
+def test_an_empty_tenant_is_no_tenant(warehouse: Warehouse, two_tenants: psycopg.Connection):
+    two_tenants.execute("SELECT set_config('app.tenant_id', '', false)")
     for table, _, _ in tenant_tables(warehouse):
         assert two_tenants.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
 
 
-def test_a_tenant_sees_its_own_rows_only(two_tenants: psycopg.Connection):
-    with tenant_transaction(two_tenants, "alpha"):
-        assert two_tenants.execute("SELECT tenant_id FROM ops.sync_watermark").fetchall() == [("alpha",)]
-        assert two_tenants.execute("SELECT tenant_id FROM ops.tenant").fetchall() == [("alpha",)]
-
-
-def test_a_tenant_can_neither_write_nor_change_the_rows_of_another(two_tenants: psycopg.Connection):
+def test_a_transaction_inside_that_of_another_tenant_is_refused(two_tenants: psycopg.Connection):
     with (
-        pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
+        pytest.raises(RuntimeError, match="acts for tenant alpha"),
         tenant_transaction(two_tenants, "alpha"),
+        tenant_transaction(two_tenants, "beta"),
     ):
-        watermark.write(two_tenants, "beta", "other", Watermark("2026-01-01T00:00:00.000Z", "x"), database="x")
-    with tenant_transaction(two_tenants, "alpha"):
-        assert two_tenants.execute("UPDATE ops.sync_watermark SET stamp = 'x' WHERE tenant_id = 'beta'").rowcount == 0
+        pass
 
 
 def test_the_context_ends_with_its_transaction(two_tenants: psycopg.Connection):
@@ -73,6 +137,18 @@ def test_a_role_that_policies_would_not_bind_is_refused(warehouse: Warehouse, po
     with (
         pytest.raises(ConfigurationError, match="would not separate tenants"),
         connect(warehouse.settings.model_copy(update={"db_user": "mighty"})),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("role", ["postgres", "test_owner"])
+def test_a_member_of_such_a_role_is_refused_too(warehouse: Warehouse, role: str):
+    with warehouse.superuser() as connection:
+        connection.execute(f"DROP ROLE IF EXISTS climber; CREATE ROLE climber LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute(f"GRANT {role} TO climber")
+    with (
+        pytest.raises(ConfigurationError, match=f"may become {role}"),
+        connect(warehouse.settings.model_copy(update={"db_user": "climber"})),
     ):
         pass
 
@@ -103,8 +179,24 @@ def test_the_registry_lists_everybody_and_nothing_else_of_them(two_tenants: psyc
 def test_a_retired_tenant_keeps_its_rows_and_comes_back(two_tenants: psycopg.Connection):
     tenants.retire(two_tenants, "alpha")
     assert not tenants.get(two_tenants, "alpha").active
-    assert tenants.add(two_tenants, "alpha", name="alpha", arango_database="alpha", settings={}) is False
+    assert tenants.add(two_tenants, "alpha") is False
     assert tenants.get(two_tenants, "alpha").active
+
+
+def test_taking_a_tenant_back_changes_only_what_is_given(app: psycopg.Connection):
+    stored = {"phone_region": "US", "shared_database": True}
+    tenants.add(app, "acme", name="Acme", arango_database="leo", settings=stored)
+    tenants.retire(app, "acme")
+    tenants.add(app, "acme")
+    back = tenants.get(app, "acme")
+    assert (back.name, back.arango_database, back.stored_settings, back.active) == ("Acme", "leo", stored, True)
+    tenants.add(app, "acme", settings={"phone_region": "GB"})
+    assert tenants.get(app, "acme").stored_settings == {"phone_region": "GB", "shared_database": True}
+
+
+def test_a_new_tenant_needs_a_database(app: psycopg.Connection):
+    with pytest.raises(ConfigurationError, match="In which ArangoDB database"):
+        tenants.add(app, "acme")
 
 
 def test_an_unknown_tenant_is_an_error_that_says_where_to_look(app: psycopg.Connection):
