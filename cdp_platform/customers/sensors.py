@@ -45,7 +45,7 @@ def in_turn(tenant_ids: list[str], after: str | None) -> list[str]:
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks at the count and greatest updatedAt of every tenant's collections, and reports what changed. "
     "What depends on it runs by its automation condition.",
@@ -142,6 +142,7 @@ staleness_hourly = dg.ScheduleDefinition(
 automation = dg.AutomationConditionSensorDefinition(
     "customers_automation",
     target=dg.AssetSelection.groups(GROUP),
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Walks changes that sensors reported down the room's assets.",
 )

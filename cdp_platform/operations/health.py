@@ -70,7 +70,7 @@ def _warehouse(connection: psycopg.Connection, finding: Finding) -> list[Tenant]
     finding.version = _timed(finding, lambda: connection.execute("SHOW server_version").fetchone() or [""])[0]
     revision = current(connection)
     if revision != head():
-        finding.worsen("error", f"The schema is at {revision or 'nothing'}, not {head()}: run `cdp migrate`.")
+        finding.worsen("error", f"The schema is at {revision or 'no revision yet'}, not {head()}: run `cdp migrate`.")
         return []
     registered = tenants.registered(connection)
     if not registered:

@@ -177,7 +177,9 @@ def _settings(tenant_id: str, raw: dict[str, Any]) -> TenantSettings:
     try:
         return TenantSettings.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
         raise ConfigurationError(f"Settings of tenant {tenant_id}: {problems}") from error
 
 

@@ -1,0 +1,290 @@
+"""`cdp ...` as an operator types it: what it shows, what it answers when something is wrong, and its exit code."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from arango.client import ArangoClient
+from arango.database import StandardDatabase
+
+from cdp_platform.sandbox.processes import HOST, free_port
+from cdp_platform_tests.processes.conftest import (
+    ASSETS,
+    TENANT_IDS,
+    Checkout,
+    Finished,
+    Launched,
+    Purchase,
+    new_checkout,
+)
+
+
+@pytest.fixture(autouse=True)
+def _beside_a_daemon_at_work(launched: Launched, newcomer: str, purchase: Purchase) -> None:
+    """As in life: somebody types while the platform is served and has work to do."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """A second warehouse on the same servers, with a Dagster of its own: tests may change what they like."""
+
+    checkout: Checkout
+    variables: dict[str, str]
+    arango: StandardDatabase
+
+    def cdp(self, *arguments: str, **variables: str) -> Finished:
+        return self.checkout.cdp(*arguments, **{**self.variables, **variables})
+
+    def partitions(self) -> set[str]:
+        """What Dagster itself says."""
+        with dg.DagsterInstance.from_config(self.variables["DAGSTER_HOME"]) as instance:
+            return set(instance.get_dynamic_partitions("tenant"))
+
+
+@pytest.fixture(scope="module")
+def empty_office(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with checkout.superuser("postgres") as server:
+        server.execute("CREATE DATABASE office OWNER cdp_owner")
+    with checkout.superuser("office") as database:
+        database.execute("CREATE EXTENSION vector")
+    home = tmp_path_factory.mktemp("office")
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    variables = {"PGSQL_DB_NAME": "office", "DAGSTER_HOME": str(home)}
+    env = checkout.env
+    client = ArangoClient(hosts=env["ARANGO_HOST"])
+    yield Office(checkout, variables, client.db("_system", env["ARANGO_USER"], env["ARANGO_PASSWORD"]))
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def office(empty_office: Office) -> Office:
+    assert empty_office.cdp("migrate").code == 0
+    return empty_office
+
+
+def test_a_warehouse_that_was_not_migrated_says_so_and_migrate_mends_it(empty_office: Office):
+    for command in (("status",), ("tenant", "list"), ("sync", "--tenant", "acme")):
+        assert "run `cdp migrate`" in empty_office.cdp(*command).error()
+    (warehouse, *_) = empty_office.cdp("health", "--json").json()
+    assert (warehouse["state"], "run `cdp migrate`" in warehouse["advice"]) == ("error", True)
+    done = empty_office.cdp("migrate")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Migrated the warehouse from empty to ")
+    again = empty_office.cdp("migrate")
+    assert (again.code, again.out.endswith("Nothing to do.\n")) == (0, True)
+
+
+def test_an_empty_platform_says_how_to_begin(office: Office):
+    for command in ("list", "status"):
+        done = office.cdp(*(("tenant", command) if command == "list" else (command,)))
+        assert (done.code, "`cdp tenant add" in done.out) == (0, True)
+    health = office.cdp("health")
+    assert (health.code, "`cdp tenant add`" in " ".join(health.out.split())) == (0, True)
+
+
+def test_a_tenants_partition_comes_and_goes_with_the_tenant(office: Office):
+    assert office.cdp("tenant", "add", "acme", "--database", "leo_cdp_harbour").out == "Added tenant acme.\n"
+    assert office.cdp("tenant", "add", "bonsai", "--database", "cdnow", "--name", "Bonsai").code == 0
+    assert office.partitions() == {"acme", "bonsai"}
+    renamed = office.cdp("tenant", "add", "acme", "--database", "leo_cdp_harbour", "--name", "Acme")
+    assert renamed.out == "Changed tenant acme.\n"
+    retired = office.cdp("tenant", "retire", "acme")
+    assert (retired.code, retired.out) == (0, "Retired tenant acme. Its rows stay.\n")
+    assert office.partitions() == {"bonsai"}
+    listed = {each["tenant_id"]: each for each in office.cdp("tenant", "list", "--json").json()}
+    assert {name: each["status"] for name, each in listed.items()} == {"acme": "retired", "bonsai": "active"}
+    assert listed["acme"]["name"] == "Acme"
+    assert "is retired; `cdp tenant add acme` takes it back" in office.cdp("sync", "--tenant", "acme").error()
+    assert office.cdp("tenant", "add", "acme", "--database", "leo_cdp_harbour").code == 0
+    assert office.partitions() == {"acme", "bonsai"}
+
+
+def test_a_tenant_that_cannot_be_is_refused_in_one_line(office: Office):
+    assert "Tenant id 'Bad Id' is not usable" in office.cdp("tenant", "add", "Bad Id").error()
+    assert "phone_region" in office.cdp("tenant", "add", "acme", "--phone-region", "ZZ").error()
+    assert "There is no tenant 'nobody'" in office.cdp("tenant", "retire", "nobody").error()
+
+
+def test_health_tells_the_statement_that_makes_a_missing_index(office: Office):
+    office.arango.create_database("bare")
+    env = office.checkout.env
+    client = ArangoClient(hosts=env["ARANGO_HOST"])
+    bare = client.db("bare", env["ARANGO_USER"], env["ARANGO_PASSWORD"])
+    bare.create_collection("cdp_profile")
+    bare.create_collection("cdp_profile2conversion", edge=True)
+    client.close()
+    assert office.cdp("tenant", "add", "bare", "--database", "bare").code == 0
+    done = office.cdp("health", "--json")
+    (found,) = [each for each in done.json() if "(bare)" in each["system"]]
+    assert (done.code, found["state"]) == (0, "warn")
+    assert "db.cdp_profile.ensureIndex({type: 'persistent', fields: ['updatedAt', '_key']})" in found["advice"]
+
+
+def test_health_looks_at_each_system_and_each_tenants_database(checkout: Checkout):
+    done = checkout.cdp("health", "--json")
+    found = done.json()
+    assert done.code == 0, found
+    assert {each["state"] for each in found} == {"ok"}
+    assert all(each["latency_ms"] > 0 for each in found)
+    assert [each["system"] for each in found[:2]] == ["PostgreSQL (warehouse)", "ArangoDB"]
+    assert all(any(f"({tenant})" in each["system"] for each in found) for tenant in TENANT_IDS)
+    shown = checkout.cdp("health")
+    assert (shown.code, shown.err) == (0, "")
+    assert "Outside systems" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("system", "variable", "advice"),
+    [
+        ("ArangoDB", "ARANGO_PASSWORD", "ARANGO_PASSWORD"),
+        ("ArangoDB", "ARANGO_HOST", "is ARANGO_HOST right"),
+        ("PostgreSQL (warehouse)", "PGSQL_DB_PORT", "Connection refused"),
+        ("PostgreSQL (warehouse)", "PGSQL_DB_PASSWORD", "password authentication failed"),
+    ],
+)
+def test_health_names_the_system_that_is_wrong_and_what_to_look_at(
+    checkout: Checkout, system: str, variable: str, advice: str
+):
+    port = free_port()
+    wrong = {"ARANGO_HOST": f"http://{HOST}:{port}", "PGSQL_DB_PORT": str(port)}.get(variable, "wrong")
+    done = checkout.cdp("health", "--json", **{variable: wrong})
+    states = {each["system"]: each for each in done.json() if each["system"] in {"ArangoDB", "PostgreSQL (warehouse)"}}
+    assert done.code == 1
+    assert [name for name, each in states.items() if each["state"] == "error"] == [system]
+    assert advice in states[system]["advice"]
+
+
+def test_status_shows_every_source_of_every_tenant(checkout: Checkout):
+    done = checkout.cdp("status", "--json")
+    # Others may be registered by now, and not be read yet.
+    found = [each for each in done.json() if each["tenant_id"] in TENANT_IDS]
+    assert done.code == 0
+    assert {(each["tenant_id"], each["source"]) for each in found} == {
+        (tenant, source) for tenant in TENANT_IDS for source in ("cdp_profile", "cdp_profile2conversion")
+    }
+    assert all(each["last_success_at"] and each["source_count"] and each["lag"] is not None for each in found)
+    shown = checkout.cdp("status")
+    assert (shown.code, shown.err) == (0, "")
+    assert all(tenant in shown.out for tenant in TENANT_IDS)
+
+
+def test_status_shows_what_it_knows_while_the_source_is_down_and_fails(checkout: Checkout):
+    done = checkout.cdp("status", ARANGO_HOST=f"http://{HOST}:{free_port()}")
+    assert done.code == 1
+    assert all(tenant in done.out for tenant in TENANT_IDS)
+    assert "is ARANGO_HOST right" in done.out
+    assert "Traceback" not in done.err
+
+
+def test_a_sync_reports_what_it_did_and_json_stands_alone_on_stdout(checkout: Checkout):
+    done = checkout.cdp("sync", "--tenant", "cdnow", "--json")
+    report = done.json()
+    assert (done.code, done.err) == (0, "")
+    assert [each["asset"] for each in report["outcomes"]][-1] == "customer_metrics"
+    assert {each["asset"] for each in report["outcomes"]} == set(ASSETS)
+    figures = {each["asset"]: each["metadata"] for each in report["outcomes"]}
+    assert figures["cdp_profiles"]["changed"] == figures["cdp_profiles"]["new"] == 0
+    assert report["errors"] == []
+
+
+def test_a_full_sync_reads_every_document_and_writes_none_that_is_the_same(checkout: Checkout):
+    report = checkout.cdp("sync", "--full", "--json", DEFAULT_TENANT_ID="cdnow").json()
+    for each in report["outcomes"][:2]:
+        figures = each["metadata"]
+        assert figures["read"] == figures["unchanged"] == figures["source_count"] > 100
+
+
+def test_a_failed_check_fails_the_sync_and_says_which_command_tells_more(checkout: Checkout):
+    done = checkout.cdp("sync", "--tenant", "saigon")
+    assert (done.code, done.err) == (1, "")
+    assert "Materialized" in done.out
+    assert "error saigon cdp_profiles: rejected_share: 3 documents wait: `cdp rejected list" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        ("sync --tenant nobody", {}, "There is no tenant 'nobody'"),
+        ("sync --json", {"ARANGO_PASSWORD": "wrong"}, "Check ARANGO_USER and ARANGO_PASSWORD"),
+        ("sync", {"ARANGO_HOST": "unreachable"}, "is ARANGO_HOST right"),
+        ("sync", {"PGSQL_DB_PASSWORD": "wrong"}, "password authentication failed"),
+        ("sync", {"PGSQL_DB_PORT": "a"}, "PGSQL_DB_PORT"),
+        ("sync", {"DAGSTER_HOME": "/nowhere"}, "DAGSTER_HOME"),
+        ("rejected list --tenant nobody", {}, "There is no tenant 'nobody'"),
+        ("rejected replay", {"ARANGO_HOST": "unreachable"}, "is ARANGO_HOST right"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_look_at(
+    checkout: Checkout, arguments: str, variables: dict[str, str], words: str
+):
+    port = free_port()
+    done = checkout.cdp(
+        *arguments.split(),
+        **{name: f"http://{HOST}:{port}" if value == "unreachable" else value for name, value in variables.items()},
+    )
+    assert words in done.error()
+    # Whoever types a command waits for the answer: nothing is tried again in silence.
+    assert done.seconds < 8
+
+
+@pytest.mark.parametrize("arguments", ["--debug sync --tenant nobody", "sync --tenant nobody --debug"])
+def test_debug_shows_where_an_error_came_from_wherever_it_stands(checkout: Checkout, arguments: str):
+    done = checkout.cdp(*arguments.split())
+    assert done.code == 1
+    assert done.err.startswith("Traceback")
+    assert "UnknownTenantError" in done.err
+
+
+def test_help_fits_a_terminal_of_eighty_columns(checkout: Checkout):
+    done = checkout.cdp("--help")
+    assert done.code == 0
+    assert "..." not in done.out.partition("Commands:")[2]
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_rejected_documents_are_listed_with_the_reason(checkout: Checkout):
+    listed = checkout.cdp("rejected", "list", "--tenant", "saigon", "--json").json()
+    assert len(listed) == 5
+    assert all(each["code"] and each["path"].startswith("$") and each["document"] for each in listed)
+    shown = checkout.cdp("rejected", "list", "--tenant", "saigon")
+    assert (shown.code, shown.err) == (0, "")
+    assert all(each["document_key"] in shown.out and each["code"] in shown.out for each in listed)
+    assert checkout.cdp("rejected", "list", "--tenant", "cdnow").out == "No document of cdnow waits.\n"
+
+
+def test_a_replay_that_takes_nothing_fails_and_one_without_work_does_not(checkout: Checkout):
+    done = checkout.cdp("rejected", "replay", "--tenant", "saigon", "--json")
+    assert done.code == 1
+    assert {each["source"]: (each["tried"], each["taken"], each["still_rejected"]) for each in done.json()} == {
+        "cdp_profile": (3, 0, 3),
+        "cdp_profile2conversion": (2, 0, 2),
+    }
+    nothing = checkout.cdp("rejected", "replay", "--tenant", "cdnow")
+    assert (nothing.code, nothing.out) == (0, "No document of cdnow waits.\n")
+
+
+def test_the_sandbox_starts_stops_and_resets(tmp_path: Path):
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir(mode=0o711)
+    bare = new_checkout(tmp_path)
+    try:
+        assert "cdp sandbox start" in bare.cdp("status").error()
+        assert "Name one with --tenant" in bare.cdp("sync").error()
+        stopped = bare.cdp("sandbox", "status", "--json")
+        assert (stopped.code, [each["running"] for each in stopped.json()]) == (1, [False, False])
+        started = bare.cdp("sandbox", "start")
+        assert started.code == 0, started.err
+        running = bare.cdp("sandbox", "status", "--json")
+        assert (running.code, [each["running"] for each in running.json()]) == (0, [True, True])
+        assert all(each["address"].removeprefix("http://") in started.out for each in running.json())
+        assert bare.cdp("sandbox", "stop").code == 0
+        shown = bare.cdp("sandbox", "status")
+        assert (shown.code, "Sandbox" in shown.out, shown.err) == (1, True, "")
+        assert "Is the server up" in bare.cdp("tenant", "list").error()
+        assert bare.cdp("sandbox", "reset").code == 0
+        assert {path.name for path in bare.root.iterdir()} == {"dagster.yaml", "workspace.yaml"}
+    finally:
+        bare.sandbox.reset()

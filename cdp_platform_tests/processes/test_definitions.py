@@ -1,0 +1,56 @@
+"""What Dagster's own tools say of the definitions, with an environment that says nothing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cdp_platform_tests.processes.conftest import SOURCE, Checkout, new_checkout
+
+# Dagster's tools warn that they themselves are superseded; what we could mend is called something else.
+OURS = ("DeprecationWarning", "BetaWarning", "PreviewWarning")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Checkout:
+    """The source alone: no .env, no service, and no server to speak to. Whoever speaks to one fails here.
+
+    Without dagster.yaml: where Dagster's home is not told, its tools take the one of the folder, and with it want the
+    database that it names.
+    """
+    checkout = new_checkout(tmp_path)
+    (checkout.root / "dagster.yaml").unlink()
+    shutil.copyfile(SOURCE / "pyproject.toml", checkout.root / "pyproject.toml")
+    # dg wants to see the module that pyproject.toml names beside it.
+    (checkout.root / "cdp_platform").symlink_to(SOURCE / "cdp_platform")
+    return checkout
+
+
+def test_definitions_load_with_an_empty_environment_and_no_warning(source: Checkout):
+    done = source.run("dagster", "definitions", "validate", "-m", "cdp_platform.definitions")
+    assert done.code == 0, done.err
+    assert "All code locations passed validation" in done.out
+    assert not any(warning in done.out + done.err for warning in OURS), done.err
+
+
+def test_dg_finds_the_project_and_its_definitions_load(source: Checkout):
+    done = source.run("dg", "check", "defs")
+    assert done.code == 0, done.out + done.err
+    assert "All definitions loaded successfully" in done.out
+    assert not any(warning in done.out + done.err for warning in OURS), done.err
+
+
+def test_an_asset_is_materialized_for_a_tenant_as_an_analyst_types_it(checkout: Checkout):
+    # Nothing is exported: where Dagster's home and the services are stands in the folder's .env.
+    arguments = ("asset", "materialize", "-m", "cdp_platform.definitions", "--select", "customers/cdp_profiles")
+    done = checkout.run("dagster", *arguments, "--partition", "harbour")
+    assert done.code == 0, done.err
+    assert "RUN_SUCCESS" in done.err
+    assert not any(warning in done.err for warning in OURS), done.err
+
+
+def test_a_tenant_that_does_not_exist_is_no_partition(checkout: Checkout):
+    arguments = ("asset", "materialize", "-m", "cdp_platform.definitions", "--select", "customers/cdp_profiles")
+    done = checkout.run("dagster", *arguments, "--partition", "nobody")
+    assert done.code == 1
+    assert "nobody" in done.err

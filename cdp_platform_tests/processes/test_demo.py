@@ -1,0 +1,73 @@
+"""`cdp demo`, as a newcomer's first command runs it."""
+
+import json
+from typing import LiteralString
+
+from arango.client import ArangoClient
+
+from cdp_platform.sandbox.demo import cdnow, retail
+from cdp_platform.sandbox.demo.fill import MANIFEST, _reference_of
+from cdp_platform.sandbox.demo.model import CDNOW, CONVERSIONS, PROFILES, TENANTS
+from cdp_platform_tests.processes.conftest import ASSETS, TENANT_IDS, Checkout, Demo
+
+TABLES: dict[str, tuple[LiteralString, LiteralString]] = {
+    PROFILES: ("cdp_profiles", "profile_id"),
+    CONVERSIONS: ("transactions", "line_id"),
+}
+
+
+def lines_of(asset: str, out: str) -> dict[str, list[str]]:
+    """The cells of an asset's lines in the table, by tenant."""
+    cells = [line.split() for line in out.splitlines()]
+    return {row[1]: row[2:] for row in cells if row[:1] == [asset] and len(row) == 7}
+
+
+def test_the_demo_succeeds_and_shows_each_asset_of_each_tenant(demo: Demo):
+    assert demo.first.code == 0, demo.first.out + demo.first.err
+    # As root, the sandbox tells which folders it opens for PostgreSQL's user.
+    assert [line for line in demo.first.err.splitlines() if not line.startswith("chmod o+x ")] == []
+    for asset in ASSETS:
+        shown = lines_of(asset, demo.first.out)
+        assert set(shown) == set(TENANT_IDS)
+        for tenant, (rows, *_) in shown.items():
+            assert int(rows.replace(",", "")) == len(demo.rows[tenant, asset]) > 0
+    assert "Customers of most value" in demo.first.out
+    assert "What to type next" in demo.first.out
+    print(f"\nfirst demo {demo.first.seconds:.1f} s, second {demo.second.seconds:.1f} s")  # noqa: T201
+
+
+def test_a_second_demo_writes_no_row(demo: Demo):
+    assert demo.second.code == 0, demo.second.out + demo.second.err
+    assert demo.rows_again == demo.rows
+    for asset in ("cdp_profiles", "transactions"):
+        for _rows, new, changed, *_ in lines_of(asset, demo.second.out).values():
+            assert (new, changed) == ("0", "0")
+    assert demo.second.seconds < demo.first.seconds
+
+
+def test_the_tables_hold_what_the_source_holds_less_what_is_broken_on_purpose(checkout: Checkout, demo: Demo):
+    env = checkout.env
+    client = ArangoClient(hosts=env["ARANGO_HOST"])
+    for tenant in TENANTS:
+        database = client.db(tenant.database, env["ARANGO_USER"], env["ARANGO_PASSWORD"])
+        assert database.has_collection(MANIFEST)
+        moment = _reference_of(database)
+        made = cdnow.collections("small") if tenant == CDNOW else retail.collections(tenant, "small", moment)
+        flaws = {} if tenant == CDNOW else retail.broken_documents(tenant, "small", moment)
+        broken = {document for documents in flaws.values() for document in documents}
+        assert tenant == CDNOW or broken
+        for collection, (table, key) in TABLES.items():
+            wanted = {d["_key"]: d for d in made[collection] if f"{collection}/{d['_key']}" not in broken}
+            assert set(demo.rows[tenant.id, table]) == set(wanted)
+            kept = dict(checkout.query(tenant.id, f"SELECT {key}, document FROM customers.{table}"))
+            # Other tests let a customer buy something meanwhile, and that touches the profile's stamp.
+            same = [name for name in wanted if without_stamps(kept[name]) == without_stamps(wanted[name])]
+            assert len(same) == len(wanted)
+        listed = checkout.cdp("rejected", "list", "--tenant", tenant.id, "--json").json()
+        assert {f"{each['source']}/{each['document_key']}" for each in listed} == broken
+    client.close()
+
+
+def without_stamps(document: dict) -> dict:
+    plain = json.loads(json.dumps(document))
+    return {name: value for name, value in plain.items() if name not in {"_id", "_rev", "updatedAt"}}

@@ -1,0 +1,77 @@
+"""How `cdp up` begins and ends: what it refuses, and that nothing it started outlives it."""
+
+import signal
+import socketserver
+
+import httpx
+import psutil
+
+from cdp_platform.sandbox.processes import HOST, is_alive
+from cdp_platform_tests.processes.conftest import Checkout, Serving, serve, wait_for
+
+
+def alive(family: dict[str, psutil.Process]) -> list[str]:
+    return [name for name, process in family.items() if is_alive(process)]
+
+
+def sandbox_runs(checkout: Checkout) -> list[bool]:
+    return [component.running for component in checkout.sandbox.status()]
+
+
+def test_a_second_up_in_the_same_folder_is_refused_and_disturbs_nothing(served: Serving):
+    assert "This folder is being served already" in served.checkout.cdp("up").error()
+    assert httpx.get(f"{served.checkout.url}/server_info", timeout=30).status_code == 200
+
+
+def test_ctrl_c_stops_what_up_started_and_leaves_the_sandbox_that_ran_before(served: Serving):
+    family = served.family()
+    assert {"dagster-webserver", "dagster-daemon"} < set(family)
+    served.process.send_signal(signal.SIGINT)
+    assert served.ended() in {0, 130}
+    assert alive(family) == []
+    assert served.said().endswith("Stopping.\n")
+    assert "Traceback" not in served.said()
+    assert sandbox_runs(served.checkout) == [True, True]
+
+
+def test_a_taken_port_is_named_with_the_variable_that_moves_the_ui(checkout: Checkout):
+    with socketserver.TCPServer((HOST, 0), socketserver.BaseRequestHandler) as taken:
+        port = taken.server_address[1]
+        line = checkout.cdp("up", DAGSTER_WEBSERVER_PORT=str(port)).error()
+    assert f"Port {port}" in line
+    assert "DAGSTER_WEBSERVER_PORT" in line
+    assert sandbox_runs(checkout) == [True, True]
+
+
+def test_up_after_a_killed_up_ends_the_leftovers_and_down_ends_everything(checkout: Checkout):
+    with serve(checkout) as killed:
+        wait_for(lambda: len(killed.family()) >= 4, 60, "both code servers")
+        leftovers = killed.family()
+        killed.process.kill()
+        killed.ended()
+        assert {"dagster-webserver", "dagster-daemon"} <= set(alive(leftovers))
+        with serve(checkout) as serving:
+            assert alive(leftovers) == []
+            family = serving.family()
+            down = checkout.cdp("down")
+            assert (down.code, down.err) == (0, "")
+            assert serving.ended() in {0, 130}
+            assert alive(family) == []
+            assert "Traceback" not in serving.said()
+    assert sandbox_runs(checkout) == [False, False]
+
+
+def test_the_death_of_the_daemon_ends_up_and_all_that_it_started_the_sandbox_too(checkout: Checkout):
+    checkout.cdp("down")
+    assert sandbox_runs(checkout) == [False, False]
+    with serve(checkout) as serving:
+        assert sandbox_runs(checkout) == [True, True]
+        # Of the daemon's code server nobody but the daemon knows.
+        wait_for(lambda: len(serving.family()) >= 4, 60, "both code servers")
+        family = serving.family()
+        family["dagster-daemon"].kill()
+        assert serving.ended() == 1
+        assert alive(family) == []
+        assert "error: The Dagster daemon was killed by SIGKILL" in serving.said()
+        assert "Traceback" not in serving.said()
+    assert sandbox_runs(checkout) == [False, False]
