@@ -30,6 +30,19 @@ GROUP = "customers"
 OWNERS = ["team:customer-data"]
 
 
+# What every table of the room has: rows of each tenant, made by one run for as many tenants as there are.
+_TABLE_PER_TENANT: dict[str, Any] = {
+    "key_prefix": GROUP,
+    "group_name": GROUP,
+    "owners": OWNERS,
+    "kinds": {"postgres"},
+    "partitions_def": tenant_partitions,
+    "backfill_policy": dg.BackfillPolicy.single_run(),
+    "automation_condition": follow_upstream(),
+    "retry_policy": IO_RETRIES,
+}
+
+
 def _source(collection: str, description: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         ["arangodb", collection],
@@ -76,15 +89,8 @@ def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant,
 
 
 @dg.asset(
-    key_prefix=GROUP,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"postgres"},
+    **_TABLE_PER_TENANT,
     deps=[cdp_profile],
-    partitions_def=tenant_partitions,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    automation_condition=follow_upstream(),
-    retry_policy=IO_RETRIES,
     metadata=table(profiles.TARGET),
 )
 def cdp_profiles(
@@ -113,16 +119,9 @@ def cdp_profiles(
 
 
 @dg.asset(
+    **_TABLE_PER_TENANT,
     name="transactions",
-    key_prefix=GROUP,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"postgres"},
     deps=[cdp_profile2conversion],
-    partitions_def=tenant_partitions,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    automation_condition=follow_upstream(),
-    retry_policy=IO_RETRIES,
     metadata=table(transactions.TARGET),
 )
 def transaction_lines(
@@ -149,15 +148,8 @@ def transaction_lines(
 
 
 @dg.asset(
-    key_prefix=GROUP,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"postgres"},
+    **_TABLE_PER_TENANT,
     deps=[cdp_profiles, transaction_lines],
-    partitions_def=tenant_partitions,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    automation_condition=follow_upstream(),
-    retry_policy=IO_RETRIES,
     metadata={"dagster/table_name": "customers.customer_metrics"},
 )
 def customer_metrics(

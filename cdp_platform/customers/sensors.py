@@ -70,7 +70,7 @@ def arango_changes(
         try:
             with arango.open(active[tenant_id].arango_database, timeout_seconds=_LOOK_SECONDS) as database:
                 source = TenantSource(database, active[tenant_id])
-                states = {name: source.state(name) for name in _WATCHED}
+                states = source.states(_WATCHED)
         except SourceError as error:
             # Unknown is not empty and not unchanged: what was seen before stays, and the next tick asks again.
             unreadable[tenant_id] = str(error)

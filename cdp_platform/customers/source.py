@@ -1,6 +1,6 @@
 """What is asked of a tenant's ArangoDB database: the queries in `aql/`, and nothing about where the answers go."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -61,16 +61,21 @@ class TenantSource:
         except MissingCollectionError:
             return []
 
-    def state(self, collection: str) -> SourceState:
-        """Count and greatest stamp. In a shared database these are of all its tenants together."""
-        (row,) = self._database.query(aql("source_state"), {"@collection": collection, "now": stamp(self.now())})
-        return SourceState(row["count"], row["greatest"])
+    def states(self, collections: Iterable[str]) -> dict[str, SourceState]:
+        """Count and greatest stamp of each. In a shared database these are of all its tenants together."""
+        now = stamp(self.now())
+        rows = {
+            collection: self._database.query(aql("source_state"), {"@collection": collection, "now": now})[0]
+            for collection in collections
+        }
+        return {collection: SourceState(row["count"], row["greatest"]) for collection, row in rows.items()}
 
     def count(self, collection: str) -> int:
         """How many documents the tenant has."""
         if self._only is None:
-            return self.state(collection).count
-        (count,) = self._database.query(aql("count_of_tenant"), {"@collection": collection, "tenant": self._only})
+            (count,) = self._database.query("RETURN LENGTH(@@collection)", {"@collection": collection})
+        else:
+            (count,) = self._database.query(aql("count_of_tenant"), {"@collection": collection, "tenant": self._only})
         return count
 
     def now(self) -> datetime:

@@ -14,7 +14,7 @@ from cdp_platform.customers.source import WANTED_INDEX
 from cdp_platform.errors import PlatformError
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.connection import connect
+from cdp_platform.warehouse.connection import connect, refusal
 from cdp_platform.warehouse.migrate import current, head
 from cdp_platform.warehouse.tenants import Tenant
 
@@ -91,8 +91,7 @@ def _dagster_storage(finding: Finding) -> None:
         ) as connection:
             finding.version = _timed(finding, lambda: connection.execute("SHOW server_version").fetchone() or [""])[0]
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        finding.worsen("error", f"Not reachable: {reason}. Check the DAGSTER_PG_ variables.")
+        finding.worsen("error", f"Not reachable: {refusal(error)}. Check the DAGSTER_PG_ variables.")
 
 
 def _tenant_databases(registered: list[Tenant]) -> list[Finding]:

@@ -15,6 +15,8 @@ from cdp_platform.warehouse import rejected, tenants, watermark
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
 
+_SOURCES = (profiles.COLLECTION, transactions.COLLECTION)
+
 
 @dataclass(frozen=True)
 class TenantStatus:
@@ -55,12 +57,10 @@ def read() -> list[TenantStatus]:
 def _of_tenant(connection: Any, tenant: Tenant) -> Iterator[TenantStatus]:
     with tenant_transaction(connection, tenant.tenant_id):
         states = {state.source: state for state in watermark.states(connection, tenant.tenant_id)}
-        waiting = {
-            source: rejected.count_waiting(connection, tenant.tenant_id, source)
-            for source in (profiles.COLLECTION, transactions.COLLECTION)
-        }
+        waiting = {source: rejected.count_waiting(connection, tenant.tenant_id, source) for source in _SOURCES}
+    current, problem = _ask(tenant)
     for source, count in waiting.items():
-        now, problem = _ask(tenant, source)
+        now = current.get(source)
         state = states.get(source)
         stamp = state.stamp if state else None
         yield TenantStatus(
@@ -75,12 +75,12 @@ def _of_tenant(connection: Any, tenant: Tenant) -> Iterator[TenantStatus]:
         )
 
 
-def _ask(tenant: Tenant, source: str) -> tuple[SourceState | None, str]:
+def _ask(tenant: Tenant) -> tuple[dict[str, SourceState], str]:
     try:
         with open_database(settings.arango(), tenant.arango_database, timeout_seconds=10) as database:
-            return TenantSource(database, tenant).state(source), ""
+            return TenantSource(database, tenant).states(_SOURCES), ""
     except SourceError as error:
-        return None, str(error)
+        return {}, str(error)
 
 
 def _difference(greatest: Any, stamp: str | None) -> timedelta | None:

@@ -79,6 +79,16 @@ def run_job(
     )
 
 
+def together(runs: Sequence[RunOutcome]) -> RunOutcome:
+    """Several runs as one outcome."""
+    return RunOutcome(
+        ", ".join(run.run_id for run in runs),
+        [outcome for run in runs for outcome in run.outcomes],
+        [check for run in runs for check in run.checks],
+        [error for run in runs for error in run.errors],
+    )
+
+
 def _outcomes(events: Sequence[dg.DagsterEvent]) -> Iterator[Outcome]:
     for event in events:
         if event.is_step_materialization:

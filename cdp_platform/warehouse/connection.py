@@ -48,14 +48,18 @@ def open_connection(settings: PostgresSettings, *, user: str, password: str) -> 
         # Takes JSON values and, as orjson.Fragment, documents that are encoded already.
         set_json_dumps(orjson.dumps, connection)
     except psycopg.OperationalError as error:
-        # The last of several attempts; indented lines below it are libpq's guesses.
-        reason = [line for line in str(error).strip().splitlines() if not line[:1].isspace()][-1].rstrip(".")
         raise UnavailableError(
-            f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_name} does not let {user} in: {reason}. "
-            "Is the server up (`cdp sandbox status` for the embedded one), was `cdp migrate` run, "
+            f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_name} does not let {user} in: "
+            f"{refusal(error)}. Is the server up (`cdp sandbox status` for the embedded one), was `cdp migrate` run, "
             "and are the PGSQL_ variables right?"
         ) from error
     return connection
+
+
+def refusal(error: psycopg.OperationalError) -> str:
+    """Why there is no connection, in one line."""
+    # The last of several attempts; indented lines below it are libpq's guesses.
+    return [line for line in str(error).strip().splitlines() if not line[:1].isspace()][-1].rstrip(".")
 
 
 @contextmanager

@@ -122,16 +122,16 @@ def waiting_documents(
     ).fetchall()
 
 
-def waiting(connection: psycopg.Connection, tenant_id: str, source: str | None = None) -> list[RejectedRecord]:
+def waiting(connection: psycopg.Connection, tenant_id: str) -> list[RejectedRecord]:
     """The records of a tenant that still wait, oldest first."""
     rows = connection.execute(
         """
         SELECT source, document_key, code, path, message, document, first_seen_at, attempts
         FROM ops.rejected_record
-        WHERE tenant_id = %s AND resolved_at IS NULL AND (%s::text IS NULL OR source = %s)
+        WHERE tenant_id = %s AND resolved_at IS NULL
         ORDER BY first_seen_at, source, document_key
         """,
-        [tenant_id, source, source],
+        [tenant_id],
     ).fetchall()
     return [RejectedRecord(*row) for row in rows]
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from cdp_platform.build import build_definitions
+from cdp_platform.cli.data import materialize
 from cdp_platform.errors import UnavailableError
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.failures import is_transient
@@ -119,3 +120,14 @@ def test_one_bad_row_of_settings_costs_one_tenant(new_leo, run, warehouse: Wareh
     outcome = run("alpha", "broken")
     assert "Settings of tenant broken: x" in outcome.errors[0]
     assert instance.get_materialized_partitions(dg.AssetKey(["customers", "cdp_profiles"])) == {"alpha"}
+
+
+def test_the_command_line_leaves_tenants_that_lie_between_alone(new_leo, monkeypatch: pytest.MonkeyPatch, tmp_path):
+    leos = {name: with_customers(new_leo(name)) for name in ("alpha", "between", "gamma")}
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.get() as home:
+        home.add_dynamic_partitions("tenant", list(leos))
+    outcome = materialize([leos["alpha"].tenant, leos["gamma"].tenant])
+    assert outcome.success
+    assert {made.tenant_id for made in outcome.outcomes} == {"alpha", "gamma"}
+    assert leos["between"].keys() == set()
