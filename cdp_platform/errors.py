@@ -4,6 +4,9 @@ Every message says what happened and what to do next, in one line and without da
 prints it as it stands, and Dagster keeps it in its event log for ever.
 """
 
+from functools import partial
+from typing import Any
+
 
 class PlatformError(Exception):
     """Base of every error that the platform raises on purpose."""
@@ -20,6 +23,10 @@ class SourceError(PlatformError):
         super().__init__(message)
         self.transient = transient
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors of worker processes travel pickled."""
+        return partial(type(self), transient=self.transient), self.args
+
 
 class MissingCollectionError(SourceError):
     """The database has no such collection."""
@@ -33,9 +40,17 @@ class UnknownTenantError(PlatformError):
     """No active tenant of this name is registered."""
 
 
+class UnknownSegmentError(PlatformError):
+    """The tenant has no segment of this id."""
+
+
 class BlockedError(PlatformError):
     """What the work would build on is not fit for it."""
 
 
 class BusyError(PlatformError):
     """Somebody else is doing the same work; nothing was changed."""
+
+
+class WorkerLostError(PlatformError):
+    """A process that shared the work ended in the middle of it. What was committed stays; a new run goes on from there."""

@@ -13,8 +13,9 @@ from dotenv import load_dotenv
 from rich.console import Console
 from rich.markup import escape
 
-from cdp_platform.cli.data import rejected, sync, tenant
+from cdp_platform.cli.data import reconcile, sync, tenant
 from cdp_platform.cli.operate import health, migrate, status
+from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.sandbox import demo, down, sandbox, up
 from cdp_platform.errors import PlatformError
 
@@ -34,7 +35,7 @@ def cdp() -> None:
     load_dotenv(".env")
 
 
-for command in (demo, up, down, sandbox, migrate, tenant, sync, rejected, status, health):
+for command in (demo, up, down, sandbox, migrate, tenant, sync, reconcile, erase, rejected, status, health):
     cdp.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""Commands on tenants and their data: `tenant`, `sync`, `rejected`."""
+"""Commands on tenants and their tables: `tenant`, `sync`, `reconcile`."""
 
 import logging
 import os
@@ -13,9 +13,8 @@ from cdp_platform import settings
 from cdp_platform.cli.printing import bars, console, json_option, show, show_json
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse import rejected as rejected_records
 from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform.warehouse.connection import connect
 
 
 def _default_tenant() -> str:
@@ -161,13 +160,36 @@ def _reason(error: BaseException) -> str:
 
 @click.command()
 @tenant_option
-@click.option("--full", is_flag=True, help="Read every document again, not only those since the watermark.")
+@click.option(
+    "--full", is_flag=True, help="Read every document and compute every customer again, not only what changed."
+)
+@click.option("--segment", "segment_id", metavar="ID", help="Only the people of this segment, and what they bought.")
 @json_option
-def sync(tenant_id: str, *, full: bool, as_json: bool) -> None:
+def sync(tenant_id: str, *, full: bool, segment_id: str | None, as_json: bool) -> None:
     """Bring one tenant's tables up to date, in this process.
 
     Profiles, transactions and metrics. Exit code 1 if a step or a check fails.
     """
+    if full and segment_id is not None:
+        raise click.UsageError("--full is about all documents and --segment about those of one segment: choose one.")
+    config = {"full": full} if segment_id is None else {"segment_id": segment_id}
+    _run_for(tenant_id, "customers_sync", as_json=as_json, full_metrics=full, **config)
+
+
+@click.command()
+@tenant_option
+@click.option("--approve", is_flag=True, help="Close whatever is gone from the source, however much that is.")
+@json_option
+def reconcile(tenant_id: str, *, approve: bool, as_json: bool) -> None:
+    """Compare all keys of one tenant's source and tables, and mend the difference.
+
+    Finds what was deleted in the source and what changed without a newer stamp; runs every night by itself. Where more
+    than 5 % are gone (and more than 10), or all, nothing is closed and the exit code is 1, until a person approves.
+    """
+    _run_for(tenant_id, "customers_reconcile", as_json=as_json, reconcile=True, approve_deletes=approve)
+
+
+def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = False, **config: Any) -> None:
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
     if not known.active:
@@ -175,7 +197,7 @@ def sync(tenant_id: str, *, full: bool, as_json: bool) -> None:
     # A run waits and tries again, for it may have been started at night. Whoever types this wants to know now.
     with open_database(settings.arango(), known.arango_database) as database:
         database.version()
-    outcome = materialize([known], full=full)
+    outcome = materialize([known], job, full_metrics=full_metrics, **config)
     if as_json:
         show_json(outcome)
     else:
@@ -184,7 +206,9 @@ def sync(tenant_id: str, *, full: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def materialize(wanted: list[tenants.Tenant], *, full: bool = False) -> Any:
+def materialize(
+    wanted: list[tenants.Tenant], job: str = "customers_sync", *, full_metrics: bool = False, **config: Any
+) -> Any:
     """Run the room of customers for these tenants, with progress bars, on Dagster's own instance where there is one."""
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration import partitions
@@ -194,19 +218,18 @@ def materialize(wanted: list[tenants.Tenant], *, full: bool = False) -> Any:
         partitions.ensure(instance, wanted)
         # One run, unless partitions of tenants that nobody asked for lie between.
         stretches = partitions.ranges(partitions.known(instance), {each.tenant_id for each in wanted})
-        config = {f"customers__{name}": {"config": {"full": full}} for name in ("cdp_profiles", "transactions")}
+        ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}
+        ops["customers__customer_metrics"] = {"config": {"full": full_metrics}}
         with bars() as progress:
             definitions = build_definitions({"progress": progress})
-            return together(
-                [run_job(definitions, "customers_sync", instance, keys, config=config) for keys in stretches]
-            )
+            return together([run_job(definitions, job, instance, keys, config=ops) for keys in stretches])
 
 
 def show_outcome(outcome: Any) -> None:
     """The table at the end of a run, and what its checks and errors say."""
     show(
         "Materialized",
-        ["asset", "tenant", "rows", "new", "changed", "rejected", "seconds"],
+        ["asset", "tenant", "rows", "new", "changed", "gone", "rejected", "seconds"],
         [
             (
                 made.asset,
@@ -214,6 +237,7 @@ def show_outcome(outcome: Any) -> None:
                 made.metadata.get("dagster/partition_row_count"),
                 made.metadata.get("new"),
                 made.metadata.get("changed"),
+                made.metadata.get("closed_as_deleted"),
                 made.metadata.get("rejected_waiting"),
                 float(made.metadata.get("seconds", 0)),
             )
@@ -221,6 +245,8 @@ def show_outcome(outcome: Any) -> None:
         ],
         empty="Nothing was materialized.",
     )
+    for note in sorted({made.metadata["note"] for made in outcome.outcomes if "note" in made.metadata}):
+        console.print(note, highlight=False)
     for check in outcome.checks:
         if not check.passed and check.tenant_id:
             color = "red" if check.severity == "ERROR" else "yellow"
@@ -231,71 +257,3 @@ def show_outcome(outcome: Any) -> None:
             )
     for error in outcome.errors:
         console.print(f"[red]error:[/] {escape(error)}", highlight=False, soft_wrap=True)
-
-
-@click.group()
-def rejected() -> None:
-    """Source documents that could not be taken."""
-
-
-@rejected.command("list")
-@tenant_option
-@json_option
-def rejected_list(tenant_id: str, *, as_json: bool) -> None:
-    """Show the documents that wait, and why. With --json the documents too."""
-    with connect(settings.postgres()) as connection:
-        tenants.get(connection, tenant_id)
-        with tenant_transaction(connection, tenant_id):
-            records = rejected_records.waiting(connection, tenant_id)
-    if as_json:
-        show_json(records)
-        return
-    show(
-        f"Rejected documents of {tenant_id}",
-        ["source", "key", "code", "path", "message", "since (UTC)"],
-        [(r.source, r.document_key, r.code, r.path, r.message, r.first_seen_at) for r in records],
-        empty=f"No document of {tenant_id} waits.",
-    )
-
-
-@rejected.command("replay")
-@tenant_option
-@json_option
-def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
-    """Try the documents that wait again.
-
-    Helps after the mapping or the tenant's settings were mended. Exit code 1 if one is rejected again.
-    """
-    from cdp_platform.customers.replay import replay
-    from cdp_platform.customers.source import TenantSource
-
-    with connect(settings.postgres()) as connection:
-        known = tenants.get(connection, tenant_id)
-        with open_database(settings.arango(), known.arango_database) as database:
-            replayed = replay(connection, TenantSource(database, known), known)
-    outcome = {source: result for source, result in replayed.items() if result.read}
-    still_rejected = sum(result.rejected for result in outcome.values())
-    if as_json:
-        show_json(
-            [
-                {
-                    "source": source,
-                    "tried": result.read,
-                    "taken": result.read - result.rejected,
-                    "still_rejected": result.rejected,
-                    "rejected_by_code": result.rejected_by_code,
-                }
-                for source, result in outcome.items()
-            ]
-        )
-    else:
-        show(
-            f"Replayed for {tenant_id}",
-            ["source", "tried", "taken", "still rejected"],
-            [(name, result.read, result.read - result.rejected, result.rejected) for name, result in outcome.items()],
-            empty=f"No document of {tenant_id} waits.",
-        )
-        if still_rejected:
-            console.print(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.", highlight=False)
-    if still_rejected:
-        raise click.exceptions.Exit(1)

@@ -10,19 +10,21 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, transactions
-from cdp_platform.customers.profiles import ProfileMapper
+from cdp_platform.customers import metrics, profiles, segment, transactions
+from cdp_platform.customers.landing import SyncResult
+from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.quality import examine_keys
+from cdp_platform.customers.reconcile import reconcile
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.customers.sync import Mapper, SyncResult, sync
-from cdp_platform.customers.transactions import TransactionMapper
+from cdp_platform.customers.sync import Progress as Watch
+from cdp_platform.customers.sync import sync
 from cdp_platform.orchestration.automation import follow_upstream
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import ArangoResource, Progress, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant
-from cdp_platform.warehouse import rejected
+from cdp_platform.warehouse import load, rejected
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
 
@@ -64,13 +66,19 @@ cdp_profile2conversion = _source(
 
 
 class SyncConfig(dg.Config):
-    """How much to read."""
+    """What to read; without any of it, what changed since the watermark."""
 
     full: bool = False
-    """Read every document again instead of those since the watermark: after a mapping changed or a source restored."""
+    """Read every document again: after a mapping changed or a source was restored."""
+    reconcile: bool = False
+    """Then compare all keys of both sides, and mend what no watermark sees."""
+    approve_deletes: bool = False
+    """When comparing, close whatever is gone from the source, however much that is."""
+    segment_id: str | None = None
+    """Read the people of this segment and nobody else; blank for nobody at all."""
 
 
-def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> Mapping[str, Any]:
+def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> dict[str, Any]:
     with tenant_transaction(connection, tenant.tenant_id):
         waiting = rejected.count_waiting(connection, tenant.tenant_id, mapper.collection)
     return {
@@ -82,10 +90,90 @@ def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant,
         "rejected": result.rejected,
         "rejected_waiting": waiting,
         "rejected_by_code": counts("reason", result.rejected_by_code),
+        "erased": result.erased,
+        **result.remarks,
+    }
+
+
+def _sync(
+    connection: psycopg.Connection,
+    source: TenantSource,
+    tenant: Tenant,
+    mapper: Mapper,
+    *,
+    config: SyncConfig,
+    watch: Watch,
+) -> Mapping[str, Any]:
+    result = sync(connection, source, tenant, mapper, full=config.full, second_process=True, progress=watch)
+    mended = {}
+    if config.reconcile:
+        found = reconcile(connection, source, tenant, mapper, approve=config.approve_deletes, progress=watch)
+        result.add(found.landed)
+        mended = {
+            "target_count": found.target_count,
+            "source_checksum": found.source_checksum,
+            "target_checksum": found.target_checksum,
+            "missing": found.missing,
+            "changed_unseen": found.changed,
+            "gone": found.gone,
+            "closed_as_deleted": found.closed,
+        }
+        result.source_count, result.rows = found.source_count, result.rows + found.landed.new
+    return {
+        **_figures(result, connection, tenant, mapper),
         "source_count": result.source_count,
         "full_read": result.full,
         "watermark": result.watermark or "none",
+        **mended,
     }
+
+
+def _sync_segment(
+    connection: psycopg.Connection,
+    source: TenantSource,
+    tenant: Tenant,
+    mapper: Mapper,
+    *,
+    segment_id: str,
+    watch: Watch,
+) -> Mapping[str, Any]:
+    if not segment_id:
+        with tenant_transaction(connection, tenant.tenant_id):
+            rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+        result = segment.SegmentResult(landed=SyncResult(rows=rows))
+        note = {"note": "segment_id is blank: 0 records processed."}
+    else:
+        read = segment.sync_profiles if mapper.collection == profiles.COLLECTION else segment.sync_transactions
+        result = read(connection, source, tenant, mapper, segment_id, progress=watch)
+        note = {"segment": segment_id}
+    return {
+        **_figures(result.landed, connection, tenant, mapper),
+        "segment_members": result.members,
+        "segment_left": result.left,
+        **note,
+    }
+
+
+def _materialize(
+    collection: str,
+    *,
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    warehouse: WarehouseResource,
+    arango: ArangoResource,
+    progress: Progress,
+) -> dg.MaterializeResult:
+    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
+        with arango.open(tenant.arango_database) as database:
+            source = TenantSource(database, tenant)
+            mapper = mapper_of(collection, tenant, source)
+            watch = progress(tenant.tenant_id, mapper.target.table)
+            if config.segment_id is None:
+                return _sync(connection, source, tenant, mapper, config=config, watch=watch)
+            segment_id = config.segment_id.strip()
+            return _sync_segment(connection, source, tenant, mapper, segment_id=segment_id, watch=watch)
+
+    return for_each_tenant(context, warehouse, work)
 
 
 @dg.asset(
@@ -106,16 +194,9 @@ def cdp_profiles(
     rows with the reason. A document that cannot be mapped waits in `ops.rejected_record`; the others land. Safe to run
     at any time and any number of times.
     """
-
-    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
-        with arango.open(tenant.arango_database) as database:
-            source = TenantSource(database, tenant)
-            mapper = ProfileMapper(tenant, source.touchpoints)
-            watch = progress(tenant.tenant_id, "cdp_profiles")
-            result = sync(connection, source, tenant, mapper, full=config.full, progress=watch)
-        return {**_figures(result, connection, tenant, mapper), "unusable_contacts": mapper.unusable_contacts}
-
-    return for_each_tenant(context, warehouse, work)
+    return _materialize(
+        profiles.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango, progress=progress
+    )
 
 
 @dg.asset(
@@ -136,15 +217,16 @@ def transaction_lines(
     Amounts are exact and keep their currency; none is assumed. Incremental, rejected documents and repeats as for
     `cdp_profiles`.
     """
+    return _materialize(
+        transactions.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango, progress=progress
+    )
 
-    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
-        with arango.open(tenant.arango_database) as database:
-            mapper = TransactionMapper(tenant)
-            watch = progress(tenant.tenant_id, "transactions")
-            result = sync(connection, TenantSource(database, tenant), tenant, mapper, full=config.full, progress=watch)
-        return _figures(result, connection, tenant, mapper)
 
-    return for_each_tenant(context, warehouse, work)
+class MetricsConfig(dg.Config):
+    """Whose metrics to compute."""
+
+    full: bool = False
+    """All customers, not only those whose figures can have changed since the last refresh."""
 
 
 @dg.asset(
@@ -153,21 +235,26 @@ def transaction_lines(
     metadata={"dagster/table_name": "customers.customer_metrics"},
 )
 def customer_metrics(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, progress: dg.ResourceParam[Progress]
+    context: dg.AssetExecutionContext,
+    config: MetricsConfig,
+    warehouse: WarehouseResource,
+    progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
     """One row per open profile and currency: recency, frequency, value, experience score and segment.
 
     Computed in one statement by `customers.refresh_customer_metrics`, per currency and never across currencies, from
-    whole orders. Only rows whose figures changed are written.
+    whole orders; of those customers whose purchases or profile changed, or who crossed a border of 30 or 90 days, since
+    the last run. Only rows whose figures changed are written.
     """
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
         watch = progress(tenant.tenant_id, "customer_metrics")
         watch(0, 1)
-        result = metrics.refresh(connection, tenant.tenant_id)
+        result = metrics.refresh(connection, tenant.tenant_id, full=config.full)
         watch(1, 1)
         return {
             "dagster/partition_row_count": result.rows,
+            "computed": result.computed,
             "segments": counts("segment", result.segments),
             **{f"segment_{name}": count for name, count in result.segments.items()},
         }

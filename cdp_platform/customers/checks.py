@@ -12,9 +12,10 @@ import dagster as dg
 import psycopg
 from psycopg import sql
 
-from cdp_platform.customers import profiles, transactions
-from cdp_platform.customers.assets import cdp_profiles, transaction_lines
+from cdp_platform.customers import metrics, profiles, transactions
+from cdp_platform.customers.assets import cdp_profiles, customer_metrics, transaction_lines
 from cdp_platform.customers.quality import count, examine_keys
+from cdp_platform.customers.reconcile import last
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
@@ -73,6 +74,61 @@ def _rejected_share(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChec
         return check_each_tenant(context, warehouse, examine)
 
     return rejected_share
+
+
+def _in_step(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name="in_step_with_source",
+        partitions_def=tenant_partitions,
+        description=f"The last comparison of all keys of {collection} left the same keys on both sides.",
+    )
+    def in_step_with_source(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+    ) -> dg.AssetCheckResult:
+        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+            found = last(connection, tenant, collection)
+            if found is None:
+                return dg.AssetCheckResult(passed=True, description="Not compared yet: that is done every night.")
+            words = None
+            if found.stopped:
+                words = (
+                    f"{found.gone:,} of {found.target_count:,} documents are gone from {collection}, and nothing was "
+                    f"deleted: look at the source, then `cdp reconcile --tenant {tenant.tenant_id} --approve`."
+                )
+            elif found.source_checksum != found.target_checksum:
+                words = f"{collection} has {found.source_count:,} documents, {found.target_count:,} of them are here."
+            return dg.AssetCheckResult(
+                passed=words is None,
+                metadata={"source_count": found.source_count, "target_count": found.target_count, "gone": found.gone},
+                description=words,
+            )
+
+        return check_each_tenant(context, warehouse, examine)
+
+    return in_step_with_source
+
+
+def _as_computed() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=customer_metrics,
+        name="as_computed",
+        partitions_def=tenant_partitions,
+        description="A random sample of customers, computed anew, has the figures that are stored.",
+    )
+    def as_computed(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+            compared, differing = metrics.audit(connection, tenant.tenant_id)
+            words = f"{differing} of {compared} rows differ: `cdp sync --tenant {tenant.tenant_id} --full` mends them."
+            return dg.AssetCheckResult(
+                passed=not differing,
+                metadata={"compared": compared, "differing": differing},
+                description=words if differing else None,
+            )
+
+        return check_each_tenant(context, warehouse, examine)
+
+    return as_computed
 
 
 def _none_of(
@@ -136,6 +192,9 @@ CHECKS = [
     _keys_unique(transaction_lines, transactions.TARGET),
     _rejected_share(cdp_profiles, profiles.COLLECTION),
     _rejected_share(transaction_lines, transactions.COLLECTION),
+    _in_step(cdp_profiles, profiles.COLLECTION),
+    _in_step(transaction_lines, transactions.COLLECTION),
+    _as_computed(),
     _none_of(
         transaction_lines,
         "transactions_without_profile",

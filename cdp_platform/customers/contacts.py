@@ -6,11 +6,30 @@ costs the contact, not the customer.
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-_PLAIN_LOCAL_PART = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*")
+_PLAIN_LOCAL_PART = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
+
+# Most common first: the first that fits ends the search.
+_NUMBER_TYPES = (
+    "mobile",
+    "fixed_line",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
+
+_SEPARATORS = str.maketrans("", "", " ().-")
+# The full parser refuses much longer texts, whatever they hold.
+_LONGEST_PLAIN_NUMBER = 32
 
 
 @lru_cache(maxsize=4096)
@@ -29,7 +48,7 @@ def email(raw: str | None) -> str | None:
     address = raw.strip().lower()
     local, _, domain = address.rpartition("@")
     # Most addresses are plain; they take the full validator's verdict on their domain and nothing else of its time.
-    if _PLAIN_LOCAL_PART.fullmatch(local) and len(local) <= 64 and domain.isascii():
+    if len(address) <= 254 and len(local) <= 64 and domain.isascii() and _PLAIN_LOCAL_PART.fullmatch(local):
         return address if _domain_is_usable(domain) else None
     return _validated(address)
 
@@ -47,6 +66,14 @@ def phone(raw: str | None, region: str) -> str | None:
         return None
     # `00` is how most of the world dials out; phonenumbers expects the prefix of the region instead.
     dialled = "+" + raw[2:] if raw.startswith("00") else raw
+    if len(dialled) <= _LONGEST_PLAIN_NUMBER:
+        country_code, plain_numbers = _plain_numbers(region)
+        if plain := plain_numbers.fullmatch(dialled.translate(_SEPARATORS)):
+            return country_code + plain["national"]
+    return _parsed(dialled, region)
+
+
+def _parsed(dialled: str, region: str) -> str | None:
     try:
         number = phonenumbers.parse(dialled, region)
     except phonenumbers.NumberParseException:
@@ -54,3 +81,32 @@ def phone(raw: str | None, region: str) -> str | None:
     if not phonenumbers.is_valid_number(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@lru_cache
+def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
+    """Country code of a region, and a pattern of the numbers that the full parser is sure to take.
+
+    They have the country code, the national prefix or nothing before a national number that is valid in the region's
+    own numbering plan. Where a number could be read in another way (it begins like a prefix), or a country code is
+    shared and the region is not the one that is asked first, the pattern does not fit and the full parser decides.
+    """
+    plan: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if plan is None or phonenumbers.region_code_for_country_code(plan.country_code) != region:
+        return "", re.compile("(?!)")
+    prefix = plan.national_prefix_for_parsing
+    # A prefix that is more than digits may rewrite the number.
+    stripped = f"(?:{prefix})?" if prefix and prefix.isdecimal() else ""
+    dialled = rf"(?:\+{plan.country_code}|(?!{plan.international_prefix}|{plan.country_code}){stripped})"
+    no_prefix = f"(?!{prefix})" if prefix else ""
+    of_the_region = f"(?={plan.leading_digits})" if plan.leading_digits else ""
+    general = _described(plan.general_desc)
+    of_a_type = "|".join(_described(numbers) for name in _NUMBER_TYPES if (numbers := getattr(plan, name)))
+    national = rf"(?P<national>{no_prefix}{of_the_region}(?={general}\Z)(?:{of_a_type}))"
+    return f"+{plan.country_code}", re.compile(dialled + national, re.ASCII)
+
+
+def _described(numbers: phonenumbers.PhoneNumberDesc) -> str:
+    """A pattern of the national numbers of a description, which gives their digits and their lengths."""
+    lengths = "|".join(rf"\d{{{length}}}" for length in numbers.possible_length)
+    return rf"(?=(?:{lengths})\Z)(?:{numbers.national_number_pattern})"

@@ -13,7 +13,7 @@ definitions = dg.Definitions(
         assets.customer_metrics,
     ],
     asset_checks=checks.CHECKS,
-    jobs=[sensors.customers_job, sensors.staleness_job],
-    schedules=[sensors.customers_every_15_minutes, sensors.staleness_hourly],
+    jobs=[sensors.customers_job, sensors.reconcile_job, sensors.segment_job, sensors.staleness_job],
+    schedules=[sensors.customers_every_15_minutes, sensors.customers_every_night, sensors.staleness_hourly],
     sensors=[sensors.arango_changes, sensors.automation],
 )

@@ -4,6 +4,7 @@ Grain: one row per profile and tenant, also when the CDP has merged it away, dea
 closed with the reason. Field meanings and codes are those of LEO CDP's ``Profile`` and ``AbstractProfile`` classes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ COLLECTION = "cdp_profile"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 # Raise it when a row comes out differently for the same document, and run a full sync.
-VERSION = 1
+VERSION = 2
 
 # ProfileGenderCode of LEO CDP.
 GENDERS = {
@@ -110,6 +111,7 @@ TARGET = Target(
         ("created_at", "timestamptz"),
         ("updated_at", "timestamptz"),
         ("updated_by_crm_at", "timestamptz"),
+        ("revision", "text"),
         ("document", "jsonb"),
         ("document_hash", "bytea"),
     ),
@@ -120,14 +122,14 @@ class ProfileMapper:
     """Maps the profiles of one tenant.
 
     Attributes:
-        unusable_contacts: primary e-mails and phones seen so far that have no normal form.
+        remarks: ``unusable_contacts`` counts primary e-mails and phones without a normal form.
     """
 
     collection = COLLECTION
     target = TARGET
 
     def __init__(self, tenant: Tenant, fetch_touchpoints: Callable[[list[str]], Iterable[Document]]) -> None:
-        self.unusable_contacts = 0
+        self.remarks: Counter[str] = Counter()
         self._tenant_id = tenant.tenant_id
         self._region = tenant.settings.phone_region
         self._fetch_touchpoints = fetch_touchpoints
@@ -145,6 +147,11 @@ class ProfileMapper:
                     read.canonical(touchpoint)
                     self._touchpoints[touchpoint["id"]] = touchpoint
 
+    def persons(self, document: Document) -> list[str]:
+        """The profile, and the one that it was merged into."""
+        root = document.get("rootProfileId")
+        return [read.key(document), root] if read.is_key(root) else [read.key(document)]
+
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
         """Canonical bytes and hash, which also tells when a joined touchpoint or the phone region changed."""
         return read.fingerprint(document, version=VERSION, beside=[self._region, self._joined(document)])
@@ -157,17 +164,21 @@ class ProfileMapper:
         """
         status_code = read.integer(document, "status")
         root_profile_id = read.text(document, "rootProfileId")
-        closed_reason = _closed_reason(status_code, root_profile_id, read.key(document))
+        profile_id = read.key(document)
+        closed_reason = _closed_reason(status_code, root_profile_id, profile_id)
         updated_at = read.timestamp(document, "updatedAt")
         created_at = read.timestamp(document, "createdAt")
         email_raw = read.text(document, "primaryEmail")
         email = contacts.email(email_raw)
         phone_raw = read.text(document, "primaryPhone")
         phone = contacts.phone(phone_raw, self._region)
-        self.unusable_contacts += (email is None and email_raw is not None) + (phone is None and phone_raw is not None)
+        if email is None and email_raw is not None:
+            self.remarks["unusable_contacts"] += 1
+        if phone is None and phone_raw is not None:
+            self.remarks["unusable_contacts"] += 1
         return (
             self._tenant_id,
-            read.key(document),
+            profile_id,
             _status(status_code, closed_reason),
             status_code,
             read.integer(document, "type"),
@@ -235,6 +246,7 @@ class ProfileMapper:
             created_at,
             updated_at,
             read.timestamp(document, "updatedByCrmAt"),
+            read.text(document, "_rev"),
             orjson.Fragment(content),
             digest,
         )

@@ -3,13 +3,13 @@
 import psycopg
 
 from cdp_platform.customers import sync
-from cdp_platform.customers.profiles import ProfileMapper
+from cdp_platform.customers.landing import SyncResult
+from cdp_platform.customers.mappers import COLLECTIONS, mapper_of
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.customers.transactions import TransactionMapper
 from cdp_platform.warehouse.tenants import Tenant
 
 
-def replay(connection: psycopg.Connection, source: TenantSource, tenant: Tenant) -> dict[str, sync.SyncResult]:
+def replay(connection: psycopg.Connection, source: TenantSource, tenant: Tenant) -> dict[str, SyncResult]:
     """What became of a tenant's waiting documents, by collection; see `sync.replay`."""
-    mappers = (ProfileMapper(tenant, source.touchpoints), TransactionMapper(tenant))
+    mappers = [mapper_of(collection, tenant, source) for collection in COLLECTIONS]
     return {mapper.collection: sync.replay(connection, tenant, mapper) for mapper in mappers}

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -95,12 +96,40 @@ def arango_changes(
     )
 
 
+# Staleness speaks of all tenants: not the business of a run for one.
+_ROOM = dg.AssetSelection.assets(cdp_profiles, transaction_lines, customer_metrics) - dg.AssetSelection.checks(
+    *checks.STALENESS
+)
+
+
+def for_both_collections(**config: Any) -> dict[str, Any]:
+    """Run configuration that has these values of `SyncConfig` for profiles and transactions."""
+    return {asset.op.name: {"config": config} for asset in (cdp_profiles, transaction_lines)}
+
+
 customers_job = dg.define_asset_job(
     "customers_sync",
-    # Staleness speaks of all tenants: not the business of a run for one.
-    selection=dg.AssetSelection.assets(cdp_profiles, transaction_lines, customer_metrics)
-    - dg.AssetSelection.checks(*checks.STALENESS),
+    selection=_ROOM,
     description="Profiles, transactions and metrics of a tenant, or of a range of tenants in one run.",
+)
+
+_RECONCILE = {"ops": for_both_collections(reconcile=True)}
+
+reconcile_job = dg.define_asset_job(
+    "customers_reconcile",
+    selection=_ROOM,
+    config=_RECONCILE,
+    description="As customers_sync, and then all keys of both sides are compared: finds what was deleted in the "
+    "source, and what changed without a newer stamp.",
+)
+
+
+segment_job = dg.define_asset_job(
+    "segment_etl",
+    selection=_ROOM,
+    config={"ops": for_both_collections(segment_id="")},
+    description="The profiles of one segment, the transactions of those profiles, and the metrics of whom that "
+    "touched. Name the segment for both in the run configuration; blank processes 0 records.",
 )
 
 staleness_job = dg.define_asset_job(
@@ -108,6 +137,21 @@ staleness_job = dg.define_asset_job(
     selection=dg.AssetSelection.checks(*checks.STALENESS),
     description="Asks of every active tenant when its sources were last read to their end.",
 )
+
+
+def _for_all_tenants(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, run_config: dict[str, Any] | None = None
+) -> list[dg.RunRequest] | dg.SkipReason:
+    with warehouse.connect() as connection:
+        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
+    due: datetime = context.scheduled_execution_time
+    requests = [
+        dg.RunRequest(
+            run_key=f"{GROUP}-{due.isoformat()}-{keys[0]}", tags=partitions.range_tags(keys), run_config=run_config
+        )
+        for keys in partitions.ranges(partitions.known(context.instance), active)
+    ]
+    return requests or dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
 
 
 @dg.schedule(
@@ -120,16 +164,23 @@ def customers_every_15_minutes(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One run for everybody; more only where partitions of others lie between."""
-    if partitions.is_running(context.instance, customers_job.name):
+    if any(partitions.is_running(context.instance, job.name) for job in (customers_job, reconcile_job)):
         return dg.SkipReason("The last run has not ended. A second one would only wait for it.")
-    with warehouse.connect() as connection:
-        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
-    due: datetime = context.scheduled_execution_time
-    requests = [
-        dg.RunRequest(run_key=f"{GROUP}-{due.isoformat()}-{keys[0]}", tags=partitions.range_tags(keys))
-        for keys in partitions.ranges(partitions.known(context.instance), active)
-    ]
-    return requests or dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
+    return _for_all_tenants(context, warehouse)
+
+
+@dg.schedule(
+    job=reconcile_job,
+    cron_schedule="30 2 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every tenant's tables are compared with their source each night.",
+)
+def customers_every_night(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for everybody, as for the schedule of every 15 minutes."""
+    # A run over a range does not take the job's own configuration by itself.
+    return _for_all_tenants(context, warehouse, run_config=_RECONCILE)
 
 
 staleness_hourly = dg.ScheduleDefinition(

@@ -7,9 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.documents import Document
 from cdp_platform.errors import MissingCollectionError
-from cdp_platform.resources.arango import ArangoDatabase
+from cdp_platform.resources.arango import ArangoDatabase, Bookmark
 from cdp_platform.warehouse.tenants import Tenant
 
 # What the sync asks for is one range of this index; without it the server sorts the whole collection each time.
@@ -54,6 +55,43 @@ class TenantSource:
         """Documents that no comparison of stamps finds."""
         return self._stream("unstamped_documents", collection)
 
+    def begin(self, collection: str) -> tuple[list[Document], Bookmark]:
+        """As `everything`, for several readers: the first batch, and where to go on."""
+        return self._database.begin(aql("all_documents"), {"@collection": collection, "tenant": self._only})
+
+    def resume(self, bookmark: Bookmark) -> tuple[list[Document], Bookmark]:
+        """The next batch, and where to go on then."""
+        return self._database.resume(bookmark)
+
+    def end(self, bookmark: Bookmark) -> None:
+        """Free what the source keeps for a reading that has ended."""
+        self._database.end(bookmark)
+
+    def keys(self, collection: str) -> Generator[list[tuple[str, str]]]:
+        """Key and revision of every document, in pages."""
+        return self._database.stream(aql("keys"), {"@collection": collection, "tenant": self._only})
+
+    def documents(self, collection: str, keys: list[str]) -> list[Document]:
+        """The documents of these keys that exist."""
+        bind_vars = {"@collection": collection, "tenant": self._only, "keys": keys}
+        return self._database.query(aql("documents_of_keys"), bind_vars)
+
+    def members(self, segment_id: str) -> Generator[list[Document]]:
+        """The profiles in a segment, in batches."""
+        return self._stream("segment_members", profiles.COLLECTION, segment=segment_id)
+
+    def conversions(self, profile_ids: list[str]) -> Generator[list[Document]]:
+        """The conversion edges of these profiles, in batches."""
+        bind_vars = {"profiles": [f"{profiles.COLLECTION}/{profile_id}" for profile_id in profile_ids]}
+        return self._stream("conversions_of_profiles", transactions.COLLECTION, **bind_vars)
+
+    def has_segment(self, segment_id: str) -> bool:
+        """Whether the CDP has a segment of this key; False where it keeps no segments."""
+        try:
+            return bool(self._database.query(aql("segment"), {"segment": segment_id}))
+        except MissingCollectionError:
+            return False
+
     def touchpoints(self, keys: list[str]) -> list[Document]:
         """The touchpoints of these keys that exist; none where the CDP has no such collection."""
         try:
@@ -83,5 +121,5 @@ class TenantSource:
         (epoch_ms,) = self._database.query("RETURN DATE_NOW()")
         return datetime.fromtimestamp(epoch_ms / 1000, UTC)
 
-    def _stream(self, query: str, collection: str, **bind_vars: str) -> Generator[list[Document]]:
+    def _stream(self, query: str, collection: str, **bind_vars: Any) -> Generator[list[Document]]:
         return self._database.stream(aql(query), {"@collection": collection, "tenant": self._only, **bind_vars})

@@ -4,6 +4,7 @@ Grain: one row per edge, that is per product line of an order; the lines of one 
 exact decimals beside their currency, and no currency is assumed where the source has none.
 """
 
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -43,6 +44,7 @@ TARGET = Target(
         ("updated_at", "timestamptz"),
         ("closed_reason", "text"),
         ("closed_at", "timestamptz"),
+        ("revision", "text"),
         ("document", "jsonb"),
         ("document_hash", "bytea"),
     ),
@@ -56,10 +58,16 @@ class TransactionMapper:
     target = TARGET
 
     def __init__(self, tenant: Tenant) -> None:
+        self.remarks: Counter[str] = Counter()
         self._tenant_id = tenant.tenant_id
 
     def prepare(self, batch: list[Document]) -> None:
         """Nothing to join."""
+
+    def persons(self, document: Document) -> list[str]:
+        """Whoever bought."""
+        collection, _, profile_id = str(document.get("_from")).partition("/")
+        return [profile_id] if collection == PROFILE_COLLECTION and read.is_key(profile_id) else []
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
         """Canonical bytes and hash."""
@@ -92,6 +100,7 @@ class TransactionMapper:
             read.timestamp(document, "updatedAt"),
             None,
             None,
+            read.text(document, "_rev"),
             orjson.Fragment(content),
             digest,
         )

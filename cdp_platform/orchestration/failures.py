@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 
-from cdp_platform.errors import BusyError, PlatformError, SourceError, UnavailableError
+from cdp_platform.errors import BusyError, PlatformError, SourceError, UnavailableError, WorkerLostError
 
 # Full jitter, so that a hundred steps that failed together do not come back together.
 IO_RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
@@ -21,7 +21,7 @@ def is_transient(error: Exception) -> bool:
     """Whether the same work may succeed if it is tried again soon."""
     if isinstance(error, SourceError):
         return error.transient
-    return isinstance(error, BusyError | UnavailableError | psycopg.OperationalError)
+    return isinstance(error, BusyError | UnavailableError | WorkerLostError | psycopg.OperationalError)
 
 
 def describe(error: Exception) -> str:

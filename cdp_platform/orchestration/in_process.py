@@ -1,6 +1,6 @@
 """Running a job in this process, for the command line: same assets, same checks, same events as a deployed run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ def run_job(
         instance=instance,
         partition_key=tenant_ids[0] if len(tenant_ids) == 1 else None,
         tags=partitions.range_tags(tenant_ids) if len(tenant_ids) > 1 else None,
-        run_config={**_QUIET, **({"ops": config} if config else {})},
+        run_config={**_own_config(job, tenant_ids[0]), **_QUIET, **({"ops": config} if config else {})},
         raise_on_error=False,
     )
     return RunOutcome(
@@ -77,6 +77,11 @@ def run_job(
         list(_checks(result.all_events)),
         [_error(event) for event in result.all_events if event.is_step_failure],
     )
+
+
+def _own_config(job: dg.JobDefinition, tenant_id: str) -> Mapping[str, Any]:
+    # Dagster applies it by itself only where no other configuration is given.
+    return job.partitioned_config.get_run_config_for_partition_key(tenant_id) if job.partitioned_config else {}
 
 
 def together(runs: Sequence[RunOutcome]) -> RunOutcome:

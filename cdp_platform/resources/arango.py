@@ -7,6 +7,7 @@ as UTF-8 without guessing, and a failed read is an error that says what to do, n
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -37,6 +38,21 @@ _HTTP_SERVER_ERROR = 500
 _HTTP_TRY_AGAIN = {408, 429}
 
 
+@dataclass(frozen=True)
+class Bookmark:
+    """Where the reading of a query stands: enough for another process to go on with it.
+
+    Attributes:
+        cursor_id: of the server; None where the first batch was all and the server keeps nothing.
+        next_batch: number of the batch to ask for next.
+        has_more: whether there is one.
+    """
+
+    cursor_id: str | None
+    next_batch: str | None
+    has_more: bool
+
+
 class ArangoDatabase:
     """One database of the server. Every error comes out as SourceError, saying where and what to do."""
 
@@ -46,7 +62,22 @@ class ArangoDatabase:
         self._user = user
 
     def stream(self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE) -> Generator[list[Any]]:
-        """Yield the result of a query batch by batch, as one snapshot of the data.
+        """Yield the result of a query batch by batch, as one snapshot of the data."""
+        batch, bookmark = self.begin(query, bind_vars, batch_size=batch_size)
+        try:
+            while True:
+                if batch:
+                    yield batch
+                if not bookmark.has_more:
+                    break
+                batch, bookmark = self.resume(bookmark)
+        finally:
+            self.end(bookmark)
+
+    def begin(
+        self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE
+    ) -> tuple[list[Any], Bookmark]:
+        """The first batch of a query's result, and where to go on; whoever begins sees to it that it is ended.
 
         With ``allow_retry`` the server keeps the latest batch until the next one is asked for by its number. Without it
         a response that is lost on the way is lost for good, because python-arango sends the request again and gets the
@@ -62,18 +93,24 @@ class ArangoDatabase:
                 allow_retry=True,
                 fill_block_cache=False,
             )
-            cursor = cast("Cursor", result)
-            try:
-                while True:
-                    batch = cursor.batch()
-                    if batch:
-                        yield list(batch)
-                        batch.clear()
-                    if not cursor.has_more():
-                        break
-                    cursor.fetch()
-            finally:
-                cursor.close(ignore_missing=True)
+            return _taken(cast("Cursor", result))
+
+    def resume(self, bookmark: Bookmark) -> tuple[list[Any], Bookmark]:
+        """The next batch, and where to go on then."""
+        from arango.cursor import Cursor  # noqa: PLC0415
+
+        with self._explained():
+            cursor = Cursor(self._database.conn, _cursor_data(bookmark), allow_retry=True)
+            cursor.fetch()
+            return _taken(cursor)
+
+    def end(self, bookmark: Bookmark) -> None:
+        """Free what the server keeps of a query; nothing happens where it keeps nothing any more."""
+        from arango.cursor import Cursor  # noqa: PLC0415
+
+        if bookmark.cursor_id is not None:
+            with self._explained():
+                Cursor(self._database.conn, _cursor_data(bookmark)).close(ignore_missing=True)
 
     def query(self, query: str, bind_vars: Mapping[str, Any] | None = None) -> list[Any]:
         """The whole result of a query that is known to be small."""
@@ -125,6 +162,17 @@ def open_database(
         yield ArangoDatabase(database, f"ArangoDB at {settings.host}, database {name}", settings.user)
     finally:
         client.close()
+
+
+def _taken(cursor: "Cursor") -> tuple[list[Any], Bookmark]:
+    # python-arango has no public name for the number of the next batch.
+    return list(cursor.batch() or ()), Bookmark(cursor.id, cursor._next_batch_id, bool(cursor.has_more()))
+
+
+def _cursor_data(bookmark: Bookmark) -> dict[str, Any]:
+    """What python-arango makes a cursor of: the answer that had the batch before."""
+    data = {"id": bookmark.cursor_id, "hasMore": bookmark.has_more, "result": []}
+    return data | ({"nextBatchId": bookmark.next_batch} if bookmark.next_batch is not None else {})
 
 
 def _parse(body: bytes | str) -> Any:

@@ -8,8 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb, JsonbBinaryDumper
+
+
+class _JsonbDumper(JsonbBinaryDumper):
+    """Encodes what orjson takes; psycopg's own looks first for a wrapper and another encoder, at every value."""
+
+    def dump(self, obj: Any) -> bytes:
+        """The version of the format, and the text."""
+        return b"\x01" + orjson.dumps(obj)
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,8 @@ class Target:
         return f"{self.schema}.{self.table}"
 
     @property
-    def _identifier(self) -> sql.Composable:
+    def identifier(self) -> sql.Identifier:
+        """Schema and table, for statements."""
         return sql.Identifier(self.schema, self.table)
 
     @property
@@ -42,50 +53,48 @@ class Target:
         return sql.Identifier(f"stage_{self.table}")
 
 
-def unchanged_keys(
+def held_versions(
     connection: psycopg.Connection, target: Target, tenant_id: str, hashes: dict[str, bytes]
-) -> set[str]:
-    """Those of the given documents (key to hash) that the target holds in just this version."""
+) -> dict[str, bool]:
+    """Those of the given documents (key to hash) that the target holds: key to whether in just this version."""
     query = sql.SQL(
-        "SELECT s.key FROM unnest(%s::text[], %s::bytea[]) AS s (key, hash)"
-        " JOIN {target} AS t ON t.tenant_id = %s AND t.{key} = s.key AND t.document_hash = s.hash"
-    ).format(target=target._identifier, key=sql.Identifier(target.key))
+        "SELECT s.key, t.document_hash = s.hash FROM unnest(%s::text[], %s::bytea[]) AS s (key, hash)"
+        " JOIN {target} AS t ON t.tenant_id = %s AND t.{key} = s.key"
+    ).format(target=target.identifier, key=sql.Identifier(target.key))
     rows = connection.execute(query, [list(hashes), list(hashes.values()), tenant_id], binary=True).fetchall()
-    return {row[0] for row in rows}
+    return dict(rows)
 
 
-def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]]) -> tuple[int, int]:
+def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]], *, replacing: bool) -> None:
     """Insert the rows, or replace those of the same (tenant, key); once in the caller's transaction.
 
     Args:
+        connection: inside a transaction of the rows' tenant.
+        target: where they go.
         rows: values in the order of ``target.columns``; no key twice.
-
-    Returns:
-        How many rows were new, and how many replaced an older version.
+        replacing: whether the target may hold an older version of any of them. A plain insert is cheaper, and an error
+            if it does.
     """
     names = [name for name, _ in target.columns]
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     connection.execute(
         sql.SQL(
             "CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS AS SELECT {columns} FROM {target}"
-        ).format(stage=target._stage, columns=columns, target=target._identifier)
+        ).format(stage=target._stage, columns=columns, target=target.identifier)
         + sql.SQL(" WITH NO DATA")
     )
     copy = sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(stage=target._stage, columns=columns)
     with connection.cursor() as cursor:
+        cursor.adapters.register_dumper(Jsonb, _JsonbDumper)
         with cursor.copy(copy) as writer:
             writer.set_types([kind for _, kind in target.columns])
             for row in rows:
                 writer.write_row(row)
-        statement = sql.SQL(
-            "INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage}"
-            " ON CONFLICT (tenant_id, {key}) DO UPDATE SET {assignments}, synced_at = now()"
-            # xmax is 0 only on a row version that an INSERT made.
-            " RETURNING (xmax = 0)"
-        ).format(
-            target=target._identifier,
-            columns=columns,
-            stage=target._stage,
+    insert = sql.SQL("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage}").format(
+        target=target.identifier, columns=columns, stage=target._stage
+    )
+    if replacing:
+        insert += sql.SQL(" ON CONFLICT (tenant_id, {key}) DO UPDATE SET {assignments}, synced_at = now()").format(
             key=sql.Identifier(target.key),
             assignments=sql.SQL(", ").join(
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
@@ -93,18 +102,11 @@ def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequenc
                 if name not in {"tenant_id", target.key}
             ),
         )
-        counted = cursor.execute(
-            sql.SQL("WITH merged (is_new) AS ({}) SELECT count(*) FILTER (WHERE is_new), count(*) FROM merged").format(
-                statement
-            )
-        ).fetchone()
-    assert counted is not None  # noqa: S101 (an aggregate always has one row)
-    new, total = counted
-    return new, total - new
+    connection.execute(insert)
 
 
 def count_rows(connection: psycopg.Connection, target: Target, tenant_id: str) -> int:
     """How many rows a tenant has in the target."""
-    query = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = %s").format(target._identifier)
+    query = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = %s").format(target.identifier)
     row = connection.execute(query, [tenant_id]).fetchone()
     return int(row[0]) if row else 0

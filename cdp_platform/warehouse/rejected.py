@@ -35,12 +35,15 @@ class Rejection:
     code: str
     path: str
     message: str
-    document: Any
+    document: dict[str, Any]
+    profile_ids: list[str]
 
     @classmethod
-    def of(cls, document_key: str, document: Any, error: RejectedDocumentError) -> "Rejection":
-        """The record of a failed mapping."""
-        return cls(document_key, error.code, error.path, str(error), document)
+    def of(
+        cls, document_key: str, document: dict[str, Any], error: RejectedDocumentError, profile_ids: Iterable[str]
+    ) -> "Rejection":
+        """The record of a failed mapping; ``profile_ids`` are the people that the document is about."""
+        return cls(document_key, error.code, error.path, str(error), document, list(profile_ids))
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,23 @@ def record(connection: psycopg.Connection, tenant_id: str, source: str, rejectio
     with connection.cursor() as cursor:
         cursor.executemany(
             """
-            INSERT INTO ops.rejected_record AS r (tenant_id, source, document_key, code, path, message, document)
-            VALUES (%s, %s, %s, %s, %s, %s, %s::json)
+            INSERT INTO ops.rejected_record AS r
+                (tenant_id, source, document_key, code, path, message, document, profile_ids, revision)
+            VALUES (%s, %s, %s, %s, %s, %s, %s::json, %s, %s)
             ON CONFLICT (tenant_id, source, document_key) DO UPDATE
             SET code = excluded.code, path = excluded.path, message = excluded.message, document = excluded.document,
+                profile_ids = excluded.profile_ids, revision = excluded.revision,
                 last_seen_at = now(), attempts = r.attempts + 1, resolved_at = NULL
             """,
             # The column is json, not jsonb, and the text is ASCII: NUL characters and lone surrogates, which are
             # often the very reason, survive as escapes.
-            [(tenant_id, source, r.document_key, r.code, r.path, r.message, _as_json(r.document)) for r in rejections],
+            [
+                (
+                    *(tenant_id, source, r.document_key, r.code, r.path, r.message),
+                    *(_as_json(r.document), r.profile_ids, r.document.get("_rev")),
+                )
+                for r in rejections
+            ],
         )
 
 

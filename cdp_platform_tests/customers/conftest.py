@@ -3,6 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +14,34 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.customers import profiles, transactions
-from cdp_platform.customers.profiles import ProfileMapper
+from cdp_platform.customers.landing import SyncResult
+from cdp_platform.customers.mappers import Mapper, mapper_of
+from cdp_platform.customers.reconcile import Reconciliation, reconcile
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.customers.sync import Mapper, SyncResult, sync
-from cdp_platform.customers.transactions import TransactionMapper
+from cdp_platform.customers.sync import sync
+from cdp_platform.operations.erasure import erase_person
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.resources import arango
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse import rejected, tenants, watermark
-from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform.warehouse.erasure import Receipt
 from cdp_platform.warehouse.rejected import RejectedRecord
 from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess
 
 _numbers = itertools.count(1)
 STAMP = "2026-01-{day:02}T00:00:00.000Z"
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of three, so that a handful of documents crosses several."""
+    begin = arango.ArangoDatabase.begin
+    monkeypatch.setattr(
+        arango.ArangoDatabase, "begin", lambda self, query, bind_vars, **_: begin(self, query, bind_vars, batch_size=3)
+    )
 
 
 @dataclass
@@ -55,14 +69,28 @@ class Leo:
         stamps = {"createdAt": STAMP.format(day=day), "updatedAt": STAMP.format(day=day)}
         self.put(transactions.COLLECTION, {**edge, **stamps, "transactionValue": 10, **fields})
 
-    def sync(self, kind: str = "profiles", *, full: bool = False, progress: Any = None) -> SyncResult:
+    @contextmanager
+    def reading(self, kind: str = "profiles") -> Iterator[tuple[TenantSource, Mapper]]:
+        """The tenant's source, and the mapper of `profiles` or `transactions`."""
+        collection = {"profiles": profiles.COLLECTION, "transactions": transactions.COLLECTION}[kind]
         with open_database(settings.arango(), self.tenant.arango_database) as database:
             source = TenantSource(database, self.tenant)
-            mapper: Mapper = (
-                ProfileMapper(self.tenant, source.touchpoints) if kind == "profiles" else TransactionMapper(self.tenant)
-            )
-            watch = {"progress": progress} if progress else {}
-            return sync(self.connection, source, self.tenant, mapper, full=full, **watch)
+            yield source, mapper_of(collection, self.tenant, source)
+
+    def sync(self, kind: str = "profiles", **options: Any) -> SyncResult:
+        with self.reading(kind) as (source, mapper):
+            return sync(self.connection, source, self.tenant, mapper, **options)
+
+    def reconcile(self, kind: str = "profiles", **options: Any) -> Reconciliation:
+        with self.reading(kind) as (source, mapper):
+            return reconcile(self.connection, source, self.tenant, mapper, **options)
+
+    def erase(self, profile_id: str) -> Receipt:
+        with connect(settings.postgres()) as other:
+            return erase_person(other, self.tenant, [profile_id])
+
+    def delete(self, collection: str, *keys: str) -> None:
+        self.database.collection(collection).delete_many(list(keys))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with tenant_transaction(self.connection, self.tenant.tenant_id):

@@ -9,6 +9,7 @@ import pytest
 
 from cdp_platform.build import build_definitions
 from cdp_platform.cli.data import materialize
+from cdp_platform.customers.sensors import for_both_collections
 from cdp_platform.errors import UnavailableError
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.failures import is_transient
@@ -91,7 +92,7 @@ def test_full_reads_everything_again(leo: Leo, run: Callable[..., RunOutcome]):
 def test_what_went_wrong_is_told_without_personal_data(leo: Leo, run, monkeypatch, instance, error: type[Exception]):
     leo.profile("c1", firstName="Nguyễn Thị Bí Mật")
 
-    def breaks(*_args: Any) -> None:
+    def breaks(*_args: Any, **_options: Any) -> None:
         raise error("Failing row contains (Nguyễn Thị Bí Mật)")
 
     monkeypatch.setattr("cdp_platform.customers.sync.load.merge", breaks)
@@ -131,3 +132,79 @@ def test_the_command_line_leaves_tenants_that_lie_between_alone(new_leo, monkeyp
     assert outcome.success
     assert {made.tenant_id for made in outcome.outcomes} == {"alpha", "gamma"}
     assert leos["between"].keys() == set()
+
+
+def people(leo: Leo, number: int, segment: str = "vip") -> Leo:
+    for each in range(number):
+        leo.profile(f"c{each}", inSegments=[{"id": segment, "name": segment}])
+        leo.purchase(f"e{each}", f"c{each}")
+    return leo
+
+
+def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Leo, run: Callable[..., RunOutcome]):
+    people(leo, 4)
+    run("acme")
+    leo.delete("cdp_profile", "c1")
+    leo.delete("cdp_profile2conversion", "e0")
+    assert run("acme").success
+    assert leo.rows("SELECT count(*) FROM customers.customer_metrics WHERE segment = 'happy'") == [(0,)]
+    outcome = run("acme", job="customers_reconcile")
+    assert outcome.success
+    found = figures(outcome, "gone", "closed_as_deleted", "source_count", "target_count")
+    assert found["cdp_profiles", "acme"] == found["transactions", "acme"] == (1, 1, 3, 3)
+    kept = leo.rows("SELECT profile_id, currency FROM customers.customer_metrics ORDER BY 1")
+    assert kept == [("c0", "XXX"), ("c2", "USD"), ("c3", "USD")]
+
+
+def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(
+    leo: Leo, run: Callable[..., RunOutcome]
+):
+    people(leo, 3)
+    run("acme")
+    leo.database.collection("cdp_profile").truncate()
+    for job in ("customers_reconcile", "customers_sync"):
+        outcome = run("acme", job=job)
+        assert not outcome.success
+        assert verdicts(outcome)["cdp_profiles: in_step_with_source", "acme"] == "ERROR"
+        (words,) = [check.description for check in outcome.checks if not check.passed and "in_step" in check.check]
+        assert "`cdp reconcile --tenant acme --approve`" in words
+    assert leo.rows("SELECT count(*) FROM customers.cdp_profiles WHERE closed_at IS NULL") == [(3,)]
+    approved = {"customers__cdp_profiles": {"config": {"reconcile": True, "approve_deletes": True}}}
+    assert verdicts(run("acme", config=approved))["cdp_profiles: in_step_with_source", "acme"] == "passed"
+    assert leo.rows("SELECT count(*) FROM customers.cdp_profiles WHERE closed_at IS NULL") == [(0,)]
+
+
+def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Callable[..., RunOutcome]):
+    people(leo, 3)
+    leo.profile("other")
+    outcome = run("acme", job="segment_etl", config=for_both_collections(segment_id=" vip "))
+    assert outcome.success
+    assert figures(outcome, "segment_members", "new")["transactions", "acme"] == (3, 3)
+    assert leo.keys() == {"c0", "c1", "c2"}
+    assert leo.rows("SELECT count(*) FROM customers.customer_metrics") == [(3,)]
+
+
+@pytest.mark.parametrize("config", [None, for_both_collections(segment_id="  ")], ids=["not given", "blank"])
+def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: Callable[..., RunOutcome], config):
+    people(leo, 3)
+    outcome = run("acme", job="segment_etl", config=config)
+    assert outcome.success
+    found = figures(outcome, "read", "note")
+    blank = (0, "segment_id is blank: 0 records processed.")
+    assert found["cdp_profiles", "acme"] == found["transactions", "acme"] == blank
+    assert leo.keys() == set()
+
+
+def test_an_unknown_segment_is_an_error_and_nothing_is_retried(leo: Leo, run: Callable[..., RunOutcome]):
+    people(leo, 1)
+    outcome = run("acme", config={"customers__cdp_profiles": {"config": {"segment_id": "nope"}}})
+    assert "Tenant acme has no segment nope" in outcome.errors[0]
+
+
+def test_metrics_are_computed_for_those_who_were_touched(leo: Leo, run: Callable[..., RunOutcome]):
+    people(leo, 5)
+    run("acme")
+    leo.purchase("late", "c1")
+    assert figures(run("acme"), "computed")["customer_metrics", "acme"] == (1,)
+    everyone = {"customers__customer_metrics": {"config": {"full": True}}}
+    assert figures(run("acme", config=everyone), "computed")["customer_metrics", "acme"] == (5,)

@@ -86,3 +86,13 @@ def test_a_tenant_that_was_never_read_is_stale(new_leo, instance: dg.DagsterInst
     new_leo("fresh")
     result = build_definitions().resolve_job_def("customers_staleness").execute_in_process(instance=instance)
     assert {each.description for each in result.get_asset_check_evaluations()} == {"fresh: never read"}
+
+
+def test_metrics_that_are_not_as_computed_are_told(leo: Leo, run, warehouse: Warehouse):
+    with_customers(leo)
+    assert verdicts(run("acme"))["customer_metrics: as_computed", "acme"] == "passed"
+    with warehouse.superuser() as connection:
+        connection.execute("UPDATE customers.customer_metrics SET clv_est = 7")
+    assert verdicts(run("acme"))["customer_metrics: as_computed", "acme"] == "ERROR"
+    mended = run("acme", config={"customers__customer_metrics": {"config": {"full": True}}})
+    assert verdicts(mended)["customer_metrics: as_computed", "acme"] == "passed"

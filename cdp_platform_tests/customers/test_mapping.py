@@ -1,9 +1,11 @@
 """A document becomes a row, or is rejected with a code and a path. Nothing in between."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import phonenumbers
 import pytest
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
@@ -109,7 +111,7 @@ def test_a_profile_as_leo_cdp_writes_it():
 
 @pytest.mark.parametrize(
     ("code", "gender"),
-    [*GENDERS.items(), (42, "unknown"), (None, None)],
+    [*GENDERS.items(), (42, "unknown"), (-1, "unknown"), (None, None)],
 )
 def test_gender_codes_are_those_of_the_source(code, gender):
     assert profile_row(gender=code)["gender"] == gender
@@ -126,6 +128,7 @@ def test_gender_codes_are_those_of_the_source(code, gender):
         ({"status": -4}, "archived", "removed"),
         ({"status": -44}, "archived", "dead"),
         ({"status": -7}, "archived", "invalid"),
+        ({"status": -99}, "archived", "invalid"),
         ({"status": 0, "rootProfileId": "another"}, "archived", "merged"),
         ({"status": 1, "rootProfileId": PROFILE["_key"]}, "active", None),
     ],
@@ -151,6 +154,58 @@ def test_nulls_where_lists_and_objects_belong_are_empty():
     assert row["event_statistics"] == {}
 
 
+def test_a_null_element_of_a_list_says_nothing():
+    row = profile_row(
+        inSegments=[None, {"id": "2POEJ7", "name": None}],
+        identities=[None, "email:nam@example.com", ""],
+        jobTitles=[""],
+    )
+    assert row["segments"] == [{"id": "2POEJ7", "name": None}]
+    assert row["identities"] == ["email:nam@example.com"]
+    assert row["job_titles"] == []
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_object_that_the_source_leaves_empty_is_empty(empty):
+    row = profile_row(extAttributes=empty, lastPurchaseEvent=empty)
+    assert (row["ext_data"], row["last_purchase_event"]) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2025-10-18T06:40:12.004Z", datetime(2025, 10, 18, 6, 40, 12, 4000, UTC)),
+        ("2025-10-18T13:40:12+07:00", datetime(2025, 10, 18, 6, 40, 12, 0, UTC)),
+        ("2025-10-18T06:40:12", datetime(2025, 10, 18, 6, 40, 12, 0, UTC)),
+        ("2025-10-18", datetime(2025, 10, 18, tzinfo=UTC)),
+        (1760769612004, datetime(2025, 10, 18, 6, 40, 12, 4000, UTC)),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_moments_are_utc_however_they_are_written(value, moment):
+    found = profile_row(updatedAt=value)["updated_at"]
+    assert found == moment
+    assert found is None or found.tzinfo is UTC
+
+
+def test_a_document_without_a_stamp_is_taken():
+    mapper = ProfileMapper(TENANT, lambda _keys: [])
+    document = {name: value for name, value in PROFILE.items() if name not in {"updatedAt", "createdAt"}} | {
+        "status": 0
+    }
+    row = dict(zip([name for name, _ in profiles.TARGET.columns], mapper.row(document, b"{}", b""), strict=True))
+    assert (row["updated_at"], row["created_at"]) == (None, None)
+    assert row["closed_at"] == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("code", "given"), [(1, True), (True, True), (1.0, True), (0, False), (-1, False), (None, None)]
+)
+def test_consent_is_given_by_one_alone(code, given):
+    assert profile_row(receiveEmail=code)["receive_email"] is given
+
+
 def test_a_bad_contact_costs_the_contact_and_not_the_customer():
     row = profile_row(primaryEmail="nam(at)example", primaryPhone="12")
     assert (row["primary_email"], row["primary_email_raw"]) == (None, "nam(at)example")
@@ -163,17 +218,29 @@ def test_a_bad_contact_costs_the_contact_and_not_the_customer():
         ({"inSegments": {"id": "x"}}, "not_a_list", "$.inSegments"),
         ({"inSegments": ["x"]}, "not_an_object", "$.inSegments[0]"),
         ({"inSegments": [{"name": "x"}]}, "reference_without_id", "$.inSegments[0].id"),
+        ({"purchasedItems": [None, 1]}, "not_an_object", "$.purchasedItems[1]"),
+        ({"identities": ["x", True]}, "not_a_text", "$.identities[1]"),
+        ({"extAttributes": "x"}, "not_an_object", "$.extAttributes"),
+        ({"lastPurchaseEvent": []}, "not_an_object", "$.lastPurchaseEvent"),
         ({"eventStatistics": [1]}, "not_an_object", "$.eventStatistics"),
         ({"createdAt": "yesterday"}, "not_a_timestamp", "$.createdAt"),
         ({"createdAt": "2025000000-01-01T00:00:00Z"}, "not_a_timestamp", "$.createdAt"),
+        ({"updatedAt": "2025-02-30T00:00:00Z"}, "not_a_timestamp", "$.updatedAt"),
+        ({"updatedAt": 2**53}, "not_a_timestamp", "$.updatedAt"),
+        ({"updatedAt": True}, "not_a_timestamp", "$.updatedAt"),
         ({"age": "34"}, "not_an_integer", "$.age"),
         ({"age": 2**31}, "not_an_integer", "$.age"),
         ({"age": True}, "not_an_integer", "$.age"),
         ({"firstName": {"given": "Nam"}}, "not_a_text", "$.firstName"),
         ({"firstName": "N\x00am"}, "nul_character", "$.firstName"),
         ({"extAttributes": {"deep": ["ok", "\x00"]}}, "nul_character", "$.extAttributes.deep[1]"),
+        ({"extAttributes": {"deep": [{"\x00": 1}]}}, "nul_character", "$.extAttributes.deep[0]"),
         ({"lastName": "\ud800"}, "lone_surrogate", "$.lastName"),
+        ({"extAttributes": {"deep": ["ok", "\udfff"]}}, "lone_surrogate", "$.extAttributes.deep[1]"),
+        ({"extAttributes": {"deep": [{"\ud800": 1}]}}, "lone_surrogate", "$.extAttributes.deep[0]"),
+        ({"receiveEmail": "yes"}, "not_an_integer", "$.receiveEmail"),
         ({"rfmScore": float("nan")}, "not_a_number", "$.rfmScore"),
+        ({"rfmScore": True}, "not_a_number", "$.rfmScore"),
         ({"extAttributes": {"big": 2**70}}, "number_out_of_range", "$"),
     ],
 )
@@ -215,7 +282,11 @@ def test_amounts_are_exact(value, amount):
     [
         ({"transactionValue": "n/a"}, "not_an_amount", "$.transactionValue"),
         ({"transactionValue": "1.299.000"}, "not_an_amount", "$.transactionValue"),
-        ({"transactionValue": float("inf")}, "not_an_amount", "$.transactionValue"),
+        ({"transactionValue": "NaN"}, "not_an_amount", "$.transactionValue"),
+        ({"transactionValue": "Infinity"}, "not_an_amount", "$.transactionValue"),
+        ({"transactionValue": "1e400"}, "not_an_amount", "$.transactionValue"),
+        ({"transactionValue": json.loads("1e400")}, "not_an_amount", "$.transactionValue"),
+        ({"transactionValue": float("nan")}, "not_an_amount", "$.transactionValue"),
         ({"transactionValue": True}, "not_an_amount", "$.transactionValue"),
         ({"currencyCode": "dollars"}, "not_a_currency", "$.currencyCode"),
         ({"_from": ""}, "not_a_vertex", "$._from"),
@@ -273,6 +344,113 @@ def test_phones_have_one_normal_form(raw, region, normal):
     assert contacts.phone(raw, region) == normal
 
 
+def as_the_full_parser_reads_it(raw: str, region: str) -> str | None:
+    dialled = "+" + raw[2:] if raw.startswith("00") else raw
+    try:
+        number = phonenumbers.parse(dialled, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def example_numbers(region: str) -> set[str]:
+    """National numbers of a region: one of each type, each also with a digit changed, one too many and one too few."""
+    found: set[str] = set()
+    for kind in phonenumbers.PhoneNumberType.values():
+        if example := phonenumbers.example_number_for_type(region, kind):
+            number = phonenumbers.national_significant_number(example)
+            middle = len(number) // 2
+            changed = number[:middle] + str(9 - int(number[middle])) + number[middle + 1 :]
+            found |= {number, changed, number + number[0], number[:-1]}
+    return found
+
+
+def dialled_forms(number: str, region: str) -> set[str]:
+    """A national number as it is dialled, right and wrong."""
+    code = phonenumbers.country_code_for_region(region)
+    prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""
+    return {
+        number,
+        prefix + number,
+        prefix + prefix + number,
+        f"0{number}",
+        *(f"{before}{code}{number}" for before in ("", "+", "00", "000", "011")),
+        *(f"+{code}{between}{number}" for between in (prefix, "0")),
+        f"+{number}",
+    }
+
+
+def written_forms(number: str, region: str) -> set[str]:
+    """A national number as people write it, and what only looks like it."""
+    code = phonenumbers.country_code_for_region(region)
+    prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""
+    national, international = prefix + number, f"+{code}{number}"
+    return {
+        f" {international[:4]} {international[4:]} ",
+        f"({national[:3]}) {national[3:6]}-{national[6:]}",
+        f"{national[:2]}.{national[2:]}",
+        f"+{code}(0){number}",
+        f"++{code}{number}",
+        f"0 0{code}{number}",
+        f"{national} x12",
+        f"{national}\n",
+        f"{national}/{national}",
+        f"{national[:3]}a{national[3:]}",
+        f"tel:{international}",
+        national.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")),
+        national[:3] + " " * 300 + national[3:],
+    }
+
+
+EXAMPLES = sorted((region, number) for region in phonenumbers.SUPPORTED_REGIONS for number in example_numbers(region))
+
+
+def test_the_short_cut_for_plain_numbers_agrees_with_the_full_parser_in_every_region():
+    read_otherwise = [
+        (raw, region)
+        for region, number in EXAMPLES
+        for raw in dialled_forms(number, region)
+        if contacts.phone(raw, region) != as_the_full_parser_reads_it(raw, region)
+    ]
+    assert read_otherwise == []
+
+
+@pytest.mark.parametrize("region", ["VN", "US", "GB", "DE", "IT", "BR", "RU", "SG"])
+def test_the_short_cut_for_plain_numbers_agrees_with_the_full_parser_however_they_are_written(region):
+    for number in example_numbers(region):
+        for raw in written_forms(number, region):
+            assert contacts.phone(raw, region) == as_the_full_parser_reads_it(raw, region), raw
+
+
+@given(st.sampled_from(EXAMPLES), st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)), st.booleans(), st.data())
+def test_any_text_like_a_number_is_read_as_by_the_full_parser(example, elsewhere, at_home, data):
+    region, number = example
+    forms = dialled_forms(number, region) | written_forms(number, region)
+    raw = list(data.draw(st.sampled_from(sorted(forms))))
+    for noise in data.draw(st.lists(st.sampled_from("0123456789+ ()-.,;#*x/~a\u00a0\u0663"), max_size=4)):
+        raw.insert(data.draw(st.integers(0, len(raw))), noise)
+    dialled_in = region if at_home else elsewhere
+    assert contacts.phone("".join(raw), dialled_in) == as_the_full_parser_reads_it("".join(raw), dialled_in)
+
+
+@pytest.mark.parametrize(
+    ("raw", "region"),
+    [
+        ("+84901234567", "VN"),
+        ("0901234567", "VN"),
+        ("090 123.45-67", "VN"),
+        ("0084901234567", "VN"),
+        ("2015550123", "US"),
+    ],
+)
+def test_a_plain_number_does_not_need_the_full_parser(monkeypatch, raw, region):
+    expected = as_the_full_parser_reads_it(raw, region)
+    monkeypatch.delattr(phonenumbers, "parse")
+    assert contacts.phone(raw, region) == expected is not None
+
+
 @given(
     st.from_regex(r"[a-zA-Z0-9._+-]{1,70}@(example\.com|ex_ample\.org|localhost|b\u00fccher\.example)", fullmatch=True)
 )
@@ -313,3 +491,8 @@ def test_the_fingerprint_knows_content_and_not_order_or_revision(content, random
     assert documents.fingerprint(dict(shuffled), version=2)[1] != first[1]
     assert documents.fingerprint({**content, "added": 1, "added2": 2}, version=1)[1] != first[1]
     assert isinstance(json.loads(first[0]), dict)
+
+
+def test_an_address_that_is_too_long_is_not_usable():
+    assert contacts.email("a@" + "b." * 124 + "de") is not None
+    assert contacts.email("a@" + "b." * 126 + "de") is None

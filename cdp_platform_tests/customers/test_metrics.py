@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cdp_platform.customers import metrics
 from cdp_platform.warehouse import tenants
@@ -50,6 +52,29 @@ class Shop:
                 " VALUES (%s, %s, %s, %s, %s, %s, %s, '[]', '[]', '{}', '')",
                 [self.tenant_id, row["line_id"], row["order_id"], profile_id, amount, row["currency"], occurred_at],
             )
+
+    def change(self, statement: str) -> None:
+        with tenant_transaction(self.connection, self.tenant_id):
+            self.connection.execute(statement)
+
+    def computed(self, as_of: datetime = AS_OF) -> int:
+        """How many customers an incremental refresh computes."""
+        with tenant_transaction(self.connection, self.tenant_id):
+            query = "SELECT customers.refresh_customer_metrics(%s, %s, true)"
+            return self.connection.execute(query, [self.tenant_id, as_of]).fetchone()[0]
+
+    def stored(self) -> list[tuple[Any, ...]]:
+        with tenant_transaction(self.connection, self.tenant_id):
+            return self.connection.execute(
+                "SELECT profile_id, currency, last_purchase, freq_90d, avg_order_value, monetary_90d, clv_est,"
+                " experience_score, segment, segment_reason FROM customers.customer_metrics ORDER BY 1, 2"
+            ).fetchall()
+
+    def figures(self, as_of: datetime) -> list[tuple[Any, ...]]:
+        """What a full refresh would store, without the reason."""
+        with tenant_transaction(self.connection, self.tenant_id):
+            query = "SELECT * FROM customers.customer_figures(%s, %s, NULL) ORDER BY 1, 2"
+            return self.connection.execute(query, [self.tenant_id, as_of]).fetchall()
 
     def refresh(self, as_of: datetime = AS_OF) -> dict[tuple[str, str], tuple[Any, ...]]:
         """Metrics by (customer, currency): freq, aov, monetary, clv, experience, segment."""
@@ -212,4 +237,153 @@ def test_called_without_context_it_takes_the_tenant_and_gives_it_back(shop: Shop
 def test_the_result_counts_segments(shop: Shop):
     shop.customer("a")
     shop.customer("b")
-    assert metrics.refresh(shop.connection, "acme") == metrics.MetricsResult(2, {"prospective": 2})
+    assert metrics.refresh(shop.connection, "acme") == metrics.MetricsResult(2, 2, {"prospective": 2})
+    assert metrics.refresh(shop.connection, "acme") == metrics.MetricsResult(0, 2, {"prospective": 2})
+    assert metrics.refresh(shop.connection, "acme", full=True).computed == 2
+
+
+def test_only_those_are_computed_who_were_touched(shop: Shop):
+    for name in "abcde":
+        shop.customer(name)
+        shop.buys(name, 120, 10)
+    assert shop.computed() == 5
+    assert shop.computed() == 0
+    shop.buys("a", 60, 1)
+    shop.change("UPDATE customers.transactions SET amount = 1 WHERE profile_id = 'b'")
+    shop.change("DELETE FROM customers.transactions WHERE profile_id = 'c'")
+    shop.change("UPDATE customers.cdp_profiles SET closed_reason = 'removed', closed_at = now() WHERE profile_id = 'd'")
+    shop.change("UPDATE customers.cdp_profiles SET first_name = 'Nam' WHERE profile_id = 'e'")
+    # d is closed: nothing is computed for it, and its row is gone.
+    assert shop.computed() == 3
+    found = {row[0]: row[-2] for row in shop.stored()}
+    assert found == {"a": "happy", "b": "target", "c": "prospective", "e": "happy"}
+
+
+def test_a_purchase_that_goes_to_another_customer_touches_both(shop: Shop):
+    for name in "ab":
+        shop.customer(name)
+    shop.buys("a", 120, 10)
+    shop.computed()
+    shop.change("UPDATE customers.transactions SET profile_id = 'b'")
+    assert shop.computed() == 2
+    assert [(row[0], row[1]) for row in shop.stored()] == [("a", "XXX"), ("b", "USD")]
+
+
+@pytest.mark.parametrize(("bought", "border"), [(-2, 0), (20, 30), (80, 90)])
+def test_time_alone_touches_whoever_crosses_a_border(shop: Shop, bought: int, border: int):
+    for name in "ab":
+        shop.customer(name)
+    shop.buys("a", 120, bought)
+    shop.buys("b", 120, 50)
+    shop.computed()
+    crossing = AS_OF + timedelta(days=border - bought)
+    assert shop.computed(crossing - timedelta(seconds=1)) == 0
+    before = shop.stored()
+    assert shop.computed(crossing + timedelta(seconds=1)) == 1
+    assert shop.stored() != before
+    incremental = shop.stored()
+    shop.refresh(crossing + timedelta(seconds=1))
+    assert shop.stored() == incremental
+
+
+def test_another_configuration_concerns_all(shop: Shop):
+    for name in "ab":
+        shop.customer(name)
+    shop.computed()
+    shop.change("INSERT INTO customers.tenant_metrics_config (tenant_id, cac) VALUES ('acme', 60)")
+    assert shop.computed() == 2
+    shop.change("UPDATE customers.tenant_metrics_config SET cac = 70")
+    assert shop.computed() == 2
+    shop.change("DELETE FROM customers.tenant_metrics_config")
+    assert shop.computed() == 2
+    assert shop.computed() == 0
+
+
+def test_a_moment_before_the_last_one_is_computed_in_full(shop: Shop):
+    shop.customer("a")
+    shop.buys("a", 120, 10)
+    shop.computed(AS_OF + timedelta(days=100))
+    assert shop.computed(AS_OF) == 1
+    assert shop.stored()[0][-2] == "happy"
+
+
+def test_who_is_touched_while_a_refresh_runs_is_computed_by_the_next(shop: Shop, warehouse: Warehouse):
+    shop.customer("a")
+    shop.computed()
+    with connect(warehouse.settings) as other:
+        with tenant_transaction(other, "acme"):
+            other.execute(
+                "INSERT INTO customers.transactions (tenant_id, line_id, profile_id, amount, currency, occurred_at,"
+                " segment_ids, asset_group_ids, document, document_hash)"
+                " VALUES ('acme', 'late', 'a', 120, 'USD', %s, '[]', '[]', '{}', '')",
+                [AS_OF - timedelta(days=1)],
+            )
+            assert shop.computed() == 0
+        assert shop.computed() == 1
+
+
+def test_an_audit_finds_what_is_not_as_computed(shop: Shop):
+    for name in "abc":
+        shop.customer(name)
+        shop.buys(name, 120, 10)
+    metrics.refresh(shop.connection, "acme")
+    assert metrics.audit(shop.connection, "acme") == (3, 0)
+    shop.change("UPDATE customers.customer_metrics SET clv_est = 1 WHERE profile_id = 'a'")
+    shop.change("DELETE FROM customers.customer_metrics WHERE profile_id = 'b'")
+    assert metrics.audit(shop.connection, "acme") == (3, 2)
+    # Whoever was touched meanwhile is the next refresh's business.
+    shop.buys("a", 120, 10)
+    assert metrics.audit(shop.connection, "acme") == (2, 1)
+
+
+CUSTOMERS = st.sampled_from("abcd")
+DAYS = st.one_of(st.integers(-5, 130), st.sampled_from([0, 30, 90]))
+STEPS = st.one_of(
+    st.tuples(
+        st.just("buys"), CUSTOMERS, st.sampled_from([0, 15, 120, -20]), DAYS, st.sampled_from(["USD", "VND", None])
+    ),
+    st.tuples(st.just("changes"), st.integers(1, 12), st.sampled_from([0, 33, 500])),
+    st.tuples(st.just("moves"), st.integers(1, 12), CUSTOMERS),
+    st.tuples(st.just("removes"), st.integers(1, 12)),
+    st.tuples(st.just("closes"), CUSTOMERS),
+    st.tuples(st.just("opens"), CUSTOMERS),
+    st.tuples(st.just("values"), st.sampled_from([5, 60])),
+    st.tuples(st.just("waits"), st.integers(0, 40)),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=st.lists(st.lists(STEPS, max_size=6), min_size=1, max_size=5))
+def test_an_incremental_refresh_leaves_what_a_full_one_leaves(shop: Shop, rounds: list[list[tuple[Any, ...]]]):
+    for table in ("transactions", "cdp_profiles", "tenant_metrics_config", "customer_metrics", "metrics_refresh"):
+        shop.change(f"DELETE FROM customers.{table}")
+    shop.lines, as_of = 0, AS_OF
+    for name in "abcd":
+        shop.customer(name)
+    for steps in rounds:
+        for step in steps:
+            match step:
+                case "buys", name, amount, days, currency:
+                    shop.buys(name, amount, days, currency=currency, order_id=f"o{shop.lines // 2}")
+                case "changes", line, amount:
+                    shop.change(f"UPDATE customers.transactions SET amount = {amount} WHERE line_id = 'l{line}'")
+                case "moves", line, name:
+                    shop.change(f"UPDATE customers.transactions SET profile_id = '{name}' WHERE line_id = 'l{line}'")
+                case "removes", line:
+                    shop.change(f"DELETE FROM customers.transactions WHERE line_id = 'l{line}'")
+                case "closes", name:
+                    closed = "closed_at = now(), closed_reason = 'deleted'"
+                    shop.change(f"UPDATE customers.cdp_profiles SET {closed} WHERE profile_id = '{name}'")
+                case "opens", name:
+                    opened = "closed_at = NULL, closed_reason = NULL"
+                    shop.change(f"UPDATE customers.cdp_profiles SET {opened} WHERE profile_id = '{name}'")
+                case "values", cac:
+                    insert = "INSERT INTO customers.tenant_metrics_config (tenant_id, cac)"
+                    shop.change(
+                        f"{insert} VALUES ('acme', {cac}) ON CONFLICT (tenant_id, currency) DO UPDATE SET cac = {cac}"
+                    )
+                case "waits", days:
+                    as_of += timedelta(days=days)
+        shop.computed(as_of)
+        # A refresh would start afresh: each incremental one builds on the one before.
+        assert [row[:-1] for row in shop.stored()] == shop.figures(as_of)

@@ -148,7 +148,9 @@ def due(app: psycopg.Connection, tmp_path) -> Iterator[Callable[..., Any]]:
     # A schedule opens its instance by reference, which one in memory does not have.
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
 
-        def tick(*, working: bool = False, extra: str | None = None) -> Any:
+        def tick(
+            schedule: str = "customers_every_15_minutes", *, working: bool = False, extra: str | None = None
+        ) -> Any:
             partitions.ensure(instance, tenants.registered(app))
             if extra:
                 instance.add_dynamic_partitions("tenant", [extra])
@@ -160,7 +162,7 @@ def due(app: psycopg.Connection, tmp_path) -> Iterator[Callable[..., Any]]:
                 scheduled_execution_time=datetime.fromisoformat("2026-01-01T00:15:00+00:00"),
                 resources={"warehouse": (build_definitions().resources or {})["warehouse"]},
             ) as context:
-                return sensors.customers_every_15_minutes(context)
+                return getattr(sensors, schedule)(context)
 
         yield tick
 
@@ -171,6 +173,14 @@ def test_the_schedule_asks_one_run_for_everybody(app: psycopg.Connection, due: C
         tenants.add(app, name, arango_database=name)
     (request,) = due()
     assert request.tags == partitions.range_tags(["one", "other", "third"])
+
+
+def test_every_night_all_tenants_are_compared_with_their_source(app: psycopg.Connection, due: Callable[..., Any]):
+    for name in ("one", "other"):
+        tenants.add(app, name, arango_database=name)
+    (request,) = due("customers_every_night")
+    assert request.tags == partitions.range_tags(["one", "other"])
+    assert request.run_config == {"ops": sensors.for_both_collections(reconcile=True)}
 
 
 def test_the_schedule_goes_round_partitions_of_nobody_and_of_retired_tenants(app, due: Callable[..., Any]):

@@ -9,25 +9,18 @@ from decimal import Decimal
 import pytest
 
 from cdp_platform import settings
+from cdp_platform.customers import landing
 from cdp_platform.customers import source as source_module
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.replay import replay
 from cdp_platform.customers.source import TenantSource, stamp
 from cdp_platform.errors import BusyError, MissingCollectionError, SourceError
-from cdp_platform.resources import arango
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse.connection import connect, single_flight
 from cdp_platform_tests.customers.conftest import STAMP, Leo
 
-
-@pytest.fixture(autouse=True)
-def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of three, so that a handful of documents crosses several."""
-    stream = arango.ArangoDatabase.stream
-    monkeypatch.setattr(
-        arango.ArangoDatabase, "stream", lambda self, query, bind_vars: stream(self, query, bind_vars, batch_size=3)
-    )
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 def test_the_first_run_reads_everything_and_the_second_only_what_changed(leo: Leo):
@@ -186,7 +179,7 @@ def test_a_full_run_after_a_restore_of_the_source_goes_back_with_it(leo: Leo):
 def test_rows_and_watermark_of_a_batch_are_one_transaction(leo: Leo, monkeypatch: pytest.MonkeyPatch):
     for day in range(1, 10):
         leo.profile(f"p{day}", day)
-    land, batches = sync_module.land, iter(range(10))
+    land, batches = landing.land, iter(range(10))
 
     def dies_in_the_third_batch(*args):
         result = land(*args)
@@ -194,12 +187,12 @@ def test_rows_and_watermark_of_a_batch_are_one_transaction(leo: Leo, monkeypatch
             raise RuntimeError("killed")
         return result
 
-    monkeypatch.setattr(sync_module, "land", dies_in_the_third_batch)
+    monkeypatch.setattr(landing, "land", dies_in_the_third_batch)
     with pytest.raises(RuntimeError, match="killed"):
         leo.sync()
     assert leo.keys() == {f"p{day}" for day in range(1, 7)}
     assert leo.stamp() == STAMP.format(day=6)
-    monkeypatch.setattr(sync_module, "land", land)
+    monkeypatch.setattr(landing, "land", land)
     leo.sync()
     assert len(leo.keys()) == 9
 
@@ -240,7 +233,7 @@ def test_a_batch_that_fails_to_land_closes_the_cursor(leo: Leo, monkeypatch: pyt
     def breaks(*_args) -> None:
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(sync_module, "land", breaks)
+    monkeypatch.setattr(landing, "land", breaks)
     leo.sandbox.spoil({"match": {"method": "DELETE", "path_regex": "/_api/cursor/"}, "action": "delay", "seconds": 0})
     with pytest.raises(RuntimeError, match="killed"):
         leo.sync()

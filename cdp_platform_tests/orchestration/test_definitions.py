@@ -65,10 +65,13 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
 def test_the_checks_are_as_listed(definitions: dg.Definitions):
     keys = definitions.resolve_asset_graph().asset_check_keys
     assert {f"{key.asset_key.path[-1]}: {key.name}" for key in keys} == {
+        "cdp_profiles: in_step_with_source",
         "cdp_profiles: keys_unique",
         "cdp_profiles: rejected_share",
         "cdp_profiles: staleness",
+        "customer_metrics: as_computed",
         "transactions: amounts_without_currency",
+        "transactions: in_step_with_source",
         "transactions: keys_unique",
         "transactions: rejected_share",
         "transactions: staleness",

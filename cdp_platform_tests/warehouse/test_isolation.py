@@ -26,6 +26,8 @@ def two_tenants(app: psycopg.Connection, warehouse: Warehouse) -> psycopg.Connec
     for tenant_id in ("alpha", "beta"):
         tenants.add(app, tenant_id, arango_database=tenant_id)
     with warehouse.superuser() as connection:
+        # Without triggers: one table's row must not add or take another's.
+        connection.execute("SET session_replication_role = replica")
         for table, _, _ in tenant_tables(warehouse):
             for tenant_id in ("alpha", "beta"):
                 connection.execute(_ANY_ROW.format(table=table), {"table": table, "tenant": tenant_id})
@@ -41,7 +43,7 @@ SELECT (jsonb_populate_record(NULL::{table}, (
         WHEN attname = 'status' THEN to_jsonb('active'::text)
         WHEN attname = 'currency' THEN to_jsonb('USD'::text)
         WHEN attname = 'segment' THEN to_jsonb('happy'::text)
-        WHEN format_type(atttypid, NULL) IN ('json', 'jsonb') THEN '[]'::jsonb
+        WHEN format_type(atttypid, NULL) IN ('json', 'jsonb', 'text[]') THEN '[]'::jsonb
         WHEN format_type(atttypid, NULL) = 'timestamp with time zone' THEN to_jsonb(now())
         WHEN format_type(atttypid, NULL) IN ('numeric', 'integer', 'bigint') THEN to_jsonb(1)
         ELSE to_jsonb(''::text) END)
@@ -103,9 +105,9 @@ def test_a_policy_that_is_loosened_is_noticed_on_every_table(warehouse: Warehous
     tables = [name for name, _, _ in tenant_tables(warehouse)]
     for table in tables:
         with warehouse.superuser() as connection:
-            connection.execute("BEGIN")
+            # What a trigger writes elsewhere is under that table's policy and would hide the mutation of this one.
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             connection.execute(mutation.format(table))
-            connection.execute("COMMIT")
         assert {(table, each) for each in how} <= leaks(two_tenants, [table]), table
 
 

@@ -1,0 +1,130 @@
+"""Commands on single documents and persons: `rejected`, `erase`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from cdp_platform import settings
+from cdp_platform.cli.data import tenant_option
+from cdp_platform.cli.printing import console, json_option, show, show_json
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.resources.arango import open_database
+from cdp_platform.warehouse import rejected as rejected_records
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+
+
+@click.group()
+def rejected() -> None:
+    """Source documents that could not be taken."""
+
+
+@rejected.command("list")
+@tenant_option
+@json_option
+def rejected_list(tenant_id: str, *, as_json: bool) -> None:
+    """Show the documents that wait, and why. With --json the documents too."""
+    with connect(settings.postgres()) as connection:
+        tenants.get(connection, tenant_id)
+        with tenant_transaction(connection, tenant_id):
+            records = rejected_records.waiting(connection, tenant_id)
+    if as_json:
+        show_json(records)
+        return
+    show(
+        f"Rejected documents of {tenant_id}",
+        ["source", "key", "code", "path", "message", "since (UTC)"],
+        [(r.source, r.document_key, r.code, r.path, r.message, r.first_seen_at) for r in records],
+        empty=f"No document of {tenant_id} waits.",
+    )
+
+
+@rejected.command("replay")
+@tenant_option
+@json_option
+def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
+    """Try the documents that wait again.
+
+    Helps after the mapping or the tenant's settings were mended. Exit code 1 if one is rejected again.
+    """
+    from cdp_platform.customers.replay import replay
+    from cdp_platform.customers.source import TenantSource
+
+    with connect(settings.postgres()) as connection:
+        known = tenants.get(connection, tenant_id)
+        with open_database(settings.arango(), known.arango_database) as database:
+            replayed = replay(connection, TenantSource(database, known), known)
+    outcome = {source: result for source, result in replayed.items() if result.read}
+    still_rejected = sum(result.rejected for result in outcome.values())
+    if as_json:
+        show_json(
+            [
+                {
+                    "source": source,
+                    "tried": result.read,
+                    "taken": result.read - result.rejected,
+                    "still_rejected": result.rejected,
+                    "rejected_by_code": result.rejected_by_code,
+                }
+                for source, result in outcome.items()
+            ]
+        )
+    else:
+        show(
+            f"Replayed for {tenant_id}",
+            ["source", "tried", "taken", "still rejected"],
+            [(name, result.read, result.read - result.rejected, result.rejected) for name, result in outcome.items()],
+            empty=f"No document of {tenant_id} waits.",
+        )
+        if still_rejected:
+            console.print(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.", highlight=False)
+    if still_rejected:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@tenant_option
+@click.option("--profile", "profile_ids", metavar="ID", multiple=True, help="Key of a profile in the CDP. Repeatable.")
+@click.option(
+    "--receipt",
+    "receipts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Erase again whom an earlier receipt (--json) names: after the restore of a backup that is older. Repeatable.",
+)
+@json_option
+def erase(tenant_id: str, *, profile_ids: tuple[str, ...], receipts: tuple[Path, ...], as_json: bool) -> None:
+    """Delete a person everywhere, for good, and print a receipt.
+
+    A tombstone keeps them out: no sync, replay or restored row brings them back. Profiles that the CDP merged are one
+    person. Erase them in the CDP too; keep the receipt (--json) where no backup of the warehouse can overwrite it.
+    """
+    from cdp_platform.operations.erasure import erase_person
+
+    asked = {*profile_ids, *(profile_id for path in receipts for profile_id in _profiles_of(path, tenant_id))}
+    if not asked:
+        raise click.UsageError("Whom? Name a profile with --profile, or a receipt with --receipt.")
+    with connect(settings.postgres()) as connection:
+        receipt = erase_person(connection, tenants.get(connection, tenant_id), asked)
+    if as_json:
+        show_json(receipt)
+        return
+    show(
+        f"Erased from {tenant_id}: {', '.join(receipt.profile_ids)}",
+        ["store", "rows"],
+        list(receipt.rows.items()),
+        empty="There is no store.",
+    )
+    if not any(receipt.rows.values()):
+        console.print("Nothing of them was here: is the id right? A tombstone keeps them out.", highlight=False)
+
+
+def _profiles_of(path: Path, tenant_id: str) -> list[str]:
+    try:
+        receipt = json.loads(path.read_text())
+        if receipt["tenant_id"] == tenant_id:
+            return [str(profile_id) for profile_id in receipt["profile_ids"]]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(f"{path} is no receipt: `cdp erase --json` prints one.") from None
+    raise ConfigurationError(f"{path} is a receipt of tenant {receipt['tenant_id']}, not of {tenant_id}.")

@@ -1,0 +1,124 @@
+"""Syncing the people of one segment, without waiting for everybody else: their profiles, then their conversions.
+
+The watermark of the collections stays where it is: it speaks of all documents. Who has left the segment since is found
+by comparing with the rows that still have it, and read again.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from cdp_platform.customers.documents import Document
+from cdp_platform.customers.landing import SyncResult, land
+from cdp_platform.customers.mappers import Mapper
+from cdp_platform.customers.source import TenantSource
+from cdp_platform.customers.sync import Progress, exclusively
+from cdp_platform.errors import UnknownSegmentError
+from cdp_platform.warehouse import load
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.tenants import Tenant
+
+_PAGE = 1000
+
+
+@dataclass
+class SegmentResult:
+    """What a run over a segment did.
+
+    Attributes:
+        landed: what became of the documents that were read.
+        members: profiles that are in the segment now.
+        left: profiles that were in it when they were last read, and no longer are.
+    """
+
+    landed: SyncResult = field(default_factory=SyncResult)
+    members: int = 0
+    left: int = 0
+
+
+def sync_profiles(
+    connection: psycopg.Connection,
+    source: TenantSource,
+    tenant: Tenant,
+    mapper: Mapper,
+    segment_id: str,
+    *,
+    progress: Progress = lambda _read, _total: None,
+) -> SegmentResult:
+    """Bring the profiles of a segment up to date, and those that have left it.
+
+    Raises:
+        BusyError: a sync of this tenant's profiles did not end in time; nothing was done.
+        UnknownSegmentError: neither the source nor a row here knows the segment.
+    """
+    result = SegmentResult()
+    with exclusively(connection, tenant, mapper.collection):
+        before = set(_members(connection, tenant, segment_id))
+        for batch in source.members(segment_id):
+            _land(connection, tenant, mapper, batch, result.landed)
+            before.difference_update(str(document["_key"]) for document in batch)
+            progress(result.landed.read, None)
+        result.members = result.landed.read
+        if not result.members and not before and not source.has_segment(segment_id):
+            raise UnknownSegmentError(
+                f"Tenant {tenant.tenant_id} has no segment {segment_id}: nobody is or was in it. Is the id right?"
+            )
+        result.left = len(before)
+        for keys in _pages(sorted(before)):
+            _land(connection, tenant, mapper, source.documents(mapper.collection, keys), result.landed)
+            progress(result.landed.read, None)
+        with tenant_transaction(connection, tenant.tenant_id):
+            result.landed.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+    return result
+
+
+def sync_transactions(
+    connection: psycopg.Connection,
+    source: TenantSource,
+    tenant: Tenant,
+    mapper: Mapper,
+    segment_id: str,
+    *,
+    progress: Progress = lambda _read, _total: None,
+) -> SegmentResult:
+    """Bring the conversions of a segment's profiles up to date; its profiles are those whose rows have it.
+
+    Raises:
+        BusyError: a sync of this tenant's conversions did not end in time; nothing was done.
+    """
+    result = SegmentResult()
+    with exclusively(connection, tenant, mapper.collection):
+        members = _members(connection, tenant, segment_id)
+        result.members = len(members)
+        for profile_ids in _pages(members):
+            for batch in source.conversions(profile_ids):
+                _land(connection, tenant, mapper, batch, result.landed)
+                progress(result.landed.read, None)
+        with tenant_transaction(connection, tenant.tenant_id):
+            result.landed.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+    return result
+
+
+def _members(connection: psycopg.Connection, tenant: Tenant, segment_id: str) -> list[str]:
+    """Profiles whose rows have the segment, by an index on it."""
+    with tenant_transaction(connection, tenant.tenant_id):
+        rows = connection.execute(
+            "SELECT profile_id FROM customers.cdp_profiles WHERE tenant_id = %s AND segments @> %s ORDER BY 1",
+            [tenant.tenant_id, Jsonb([{"id": segment_id}])],
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _pages(keys: list[str]) -> Iterator[list[str]]:
+    return (keys[at : at + _PAGE] for at in range(0, len(keys), _PAGE))
+
+
+def _land(
+    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Iterable[Document], so_far: SyncResult
+) -> None:
+    documents = list(batch)
+    mapper.prepare(documents)
+    with tenant_transaction(connection, tenant.tenant_id):
+        so_far.add(land(connection, tenant, mapper, documents))

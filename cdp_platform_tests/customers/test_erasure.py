@@ -1,0 +1,210 @@
+"""A person who is erased is nowhere, and does not come back."""
+
+import threading
+
+import psycopg
+import pytest
+
+from cdp_platform import settings
+from cdp_platform.customers import metrics
+from cdp_platform.customers.replay import replay
+from cdp_platform.operations.erasure import STORES
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform.warehouse.erasure import while_nobody_is_erased
+from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.customers.conftest import Leo
+
+pytestmark = pytest.mark.usefixtures("small_batches")
+
+# What is not about a person.
+IMPERSONAL = {
+    "customers.metrics_refresh",
+    "customers.tenant_metrics_config",
+    "ops.erased_document",
+    "ops.reconciliation",
+    "ops.sync_watermark",
+    "ops.tenant",
+}
+
+
+# The random key is all that they have, as tombstone or as the place that the source was read to.
+KEYS_ONLY = {"ops.erased_document", "ops.sync_watermark"}
+
+
+def mentions(warehouse: Warehouse, *words: str) -> set[str]:
+    """The tables of the warehouse in which a row has one of these words anywhere."""
+    found = set()
+    with warehouse.superuser() as connection:
+        for (table,) in tables(connection):
+            rows = connection.execute(f"SELECT t::text FROM {table} AS t").fetchall()
+            found |= {table for (row,) in rows for word in words if word in row}
+    return found
+
+
+def tables(connection: psycopg.Connection) -> list[tuple[str]]:
+    return connection.execute(
+        "SELECT format('%I.%I', n.nspname, c.relname)"
+        " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'r' AND n.nspname IN ('ops', 'customers') AND c.relname <> 'alembic_version' ORDER BY 1"
+    ).fetchall()
+
+
+def everything(leo: Leo) -> None:
+    for kind in ("profiles", "transactions"):
+        leo.sync(kind, full=True)
+    metrics.refresh(leo.connection, leo.tenant.tenant_id)
+
+
+@pytest.fixture
+def nam(leo: Leo) -> Leo:
+    """A tenant with two customers, of whom Nam is in every store there is."""
+    leo.profile("nam1", firstName="NamSecret", primaryEmail="nam@example.com")
+    leo.profile("mai1", firstName="Mai")
+    leo.purchase("e-nam", "nam1")
+    leo.purchase("e-mai", "mai1")
+    leo.purchase("e-broken", "nam1", transactionValue="NamSecret")
+    everything(leo)
+    leo.profile("nam1", 2, firstName="NamSecret", inSegments={"id": "x"})
+    leo.sync()
+    assert len(leo.waiting()) == 2
+    return leo
+
+
+def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, warehouse: Warehouse):
+    nam.purchase("e-late", "nam1")
+    nam.sync("transactions", full=True)
+    assert {store.name for store in STORES} == mentions(warehouse, "nam1", "NamSecret") - KEYS_ONLY
+    receipt = nam.erase("nam1")
+    assert receipt.profile_ids == ["nam1"]
+    rows = {name: count for name, count in receipt.rows.items() if name != "customers.touched_customer"}
+    assert rows == {
+        "customers.cdp_profiles": 1,
+        "customers.transactions": 2,
+        "ops.rejected_record": 2,
+        "customers.customer_metrics": 1,
+    }
+    assert mentions(warehouse, "NamSecret", "nam@example.com") == set()
+    assert mentions(warehouse, "nam1") <= KEYS_ONLY
+    assert nam.keys() == {"mai1"}
+
+
+def test_every_table_is_a_store_or_holds_nothing_of_a_person(warehouse: Warehouse):
+    with warehouse.superuser() as connection:
+        assert {table for (table,) in tables(connection)} == {store.name for store in STORES} | IMPERSONAL
+
+
+def test_no_sync_brings_an_erased_person_back(nam: Leo, warehouse: Warehouse):
+    nam.erase("nam1")
+    result = nam.sync(full=True)
+    assert (result.erased, result.rejected) == (1, 0)
+    assert nam.sync("transactions", full=True).erased == 2
+    nam.profile("nam1", 20, firstName="NamSecret")
+    nam.purchase("e-new", "nam1", 20)
+    assert nam.sync().erased == 1
+    assert nam.sync("transactions").erased == 3
+    nam.reconcile()
+    nam.reconcile("transactions")
+    metrics.refresh(nam.connection, "acme")
+    assert mentions(warehouse, "NamSecret") == set()
+    assert mentions(warehouse, "nam1") <= KEYS_ONLY
+    assert nam.keys() == {"mai1"}
+
+
+def test_an_erased_person_does_not_make_every_run_a_full_one(nam: Leo):
+    nam.erase("nam1")
+    for kind in ("profiles", "transactions"):
+        nam.sync(kind, full=True)
+        assert not nam.sync(kind).full
+
+
+def test_no_replay_brings_an_erased_person_back(nam: Leo):
+    nam.erase("nam1")
+    # As if it had come before tombstones were looked for.
+    nam.rows(
+        "INSERT INTO ops.rejected_record (tenant_id, source, document_key, code, path, message, document)"
+        """ VALUES ('acme', 'cdp_profile', 'nam1', 'x', '$', 'x', '{"_key": "nam1"}') RETURNING 1"""
+    )
+    with nam.reading() as (source, _):
+        replayed = replay(nam.connection, source, nam.tenant)
+    assert replayed["cdp_profile"].erased == 1
+    assert nam.keys() == {"mai1"}
+
+
+def test_no_restore_brings_an_erased_person_back(nam: Leo, warehouse: Warehouse):
+    saved = ("customers.cdp_profiles", "customers.transactions", "customers.customer_metrics", "ops.rejected_record")
+    with warehouse.superuser() as connection:
+        backup = {}
+        for table in saved:
+            with connection.cursor().copy(f"COPY {table} TO STDOUT") as copy:
+                backup[table] = b"".join(copy)
+        nam.erase("nam1")
+        for table in saved:
+            connection.execute(f"DELETE FROM {table}")
+            with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                copy.write(backup[table])
+        connection.execute("DELETE FROM customers.touched_customer")
+    assert nam.keys() == {"mai1"}
+    assert nam.keys("transactions") == {"e-mai"}
+    assert mentions(warehouse, "nam1", "NamSecret") <= KEYS_ONLY
+
+
+def test_profiles_that_were_merged_are_one_person(leo: Leo):
+    leo.profile("root")
+    leo.profile("alias", status=0, rootProfileId="root")
+    leo.profile("broken-alias", rootProfileId="root", inSegments={"id": "x"})
+    leo.profile("other")
+    leo.sync()
+    assert leo.erase("alias").profile_ids == ["alias", "broken-alias", "root"]
+    assert leo.keys() == {"other"}
+    assert leo.waiting() == []
+
+
+def test_a_profile_that_is_merged_with_an_erased_one_later_stays_out_with_its_purchases(leo: Leo):
+    leo.profile("root")
+    leo.sync()
+    leo.erase("root")
+    leo.delete("cdp_profile", "root")
+    leo.profile("alias", 5, rootProfileId="root")
+    leo.purchase("e1", "alias", 5)
+    assert leo.sync().erased == 1
+    assert leo.sync("transactions").erased == 1
+
+
+def test_the_same_key_of_another_tenant_is_another_person(new_leo):
+    one, other = new_leo("one"), new_leo("other")
+    for each in (one, other):
+        each.profile("p1")
+        each.sync()
+    one.erase("p1")
+    assert (one.keys(), other.keys()) == (set(), {"p1"})
+    assert other.sync(full=True).erased == 0
+
+
+def test_erasing_twice_or_somebody_unknown_is_no_error(nam: Leo):
+    nam.erase("nam1")
+    assert set(nam.erase("nam1").rows.values()) == {0}
+    assert nam.erase("never-seen").profile_ids == ["never-seen"]
+    nam.profile("never-seen", 5)
+    assert nam.sync().erased == 2
+    assert nam.keys() == {"mai1"}
+
+
+def test_an_erasure_and_a_batch_exclude_each_other(nam: Leo):
+    """A batch that has looked for tombstones has committed before one is made."""
+    erased = threading.Event()
+
+    def erase() -> None:
+        nam.erase("nam1")
+        erased.set()
+
+    with connect(settings.postgres()) as writer:
+        with tenant_transaction(writer, "acme"):
+            while_nobody_is_erased(writer, "acme")
+            thread = threading.Thread(target=erase)
+            thread.start()
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while nam.connection.execute(waiting).fetchone() != (1,):
+                assert not erased.is_set()
+        assert erased.wait(10)
+        thread.join()
+    assert nam.keys() == {"mai1"}

@@ -1,0 +1,154 @@
+"""A large read that two processes share leaves just what one process leaves, whatever happens to either."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from cdp_platform.customers import sharing
+from cdp_platform.customers import sync as sync_module
+from cdp_platform.errors import SourceError, WorkerLostError
+from cdp_platform_tests.customers.conftest import STAMP, Leo
+
+pytestmark = pytest.mark.usefixtures("small_batches")
+
+
+@pytest.fixture(autouse=True)
+def _worth_sharing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_module, "_WORTH_SHARING", 1)
+
+
+@pytest.fixture(autouse=True)
+def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the second process was told, in order; it is waited for, however small the read."""
+    told: list[str] = []
+    is_ready, hand_over = sharing._Other.is_ready, sharing._Other.hand_over
+
+    def waits(self: sharing._Other) -> bool:
+        while not self._reading.poll():
+            time.sleep(0.01)
+        return is_ready(self)
+
+    def noted(self: sharing._Other, bookmark: sharing.Bookmark) -> None:
+        told.append("read on" if bookmark.has_more else "the end")
+        hand_over(self, bookmark)
+
+    monkeypatch.setattr(sharing._Other, "is_ready", waits)
+    monkeypatch.setattr(sharing._Other, "hand_over", noted)
+    yield told
+    assert not [child for child in psutil.Process().children() if "multiprocessing.spawn" in " ".join(child.cmdline())]
+
+
+def fill(leo: Leo, number: int) -> None:
+    for each in range(number):
+        leo.profile(f"p{each:02}", each + 1, firstName=f"n{each}", primaryEmail="x" if each % 4 == 0 else "a@b.de")
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 6, 7, 9, 14])
+def test_two_processes_leave_what_one_leaves(leo: Leo, new_leo: Callable[..., Leo], turns: list[str], number: int):
+    alone = new_leo("alone")
+    for each in (leo, alone):
+        fill(each, number)
+        each.profile("broken", 1, inSegments={"id": "x"})
+    shared, single = leo.sync(second_process=True), alone.sync()
+    assert shared == single
+    assert shared.remarks["unusable_contacts"] == (number + 3) // 4
+    query = "SELECT profile_id, first_name, document - '_id', document_hash FROM customers.cdp_profiles ORDER BY 1"
+    assert leo.rows(query) == alone.rows(query)
+    assert leo.stamp() == alone.stamp() == STAMP.format(day=number)
+    assert [record.document_key for record in leo.waiting()] == ["broken"]
+    assert len(turns) >= number // 6
+
+
+def test_a_small_read_is_not_worth_a_second_process(leo: Leo, monkeypatch: pytest.MonkeyPatch, turns: list[str]):
+    monkeypatch.setattr(sync_module, "_WORTH_SHARING", 50_000)
+    fill(leo, 7)
+    assert leo.sync(second_process=True).new == 7
+    assert turns == []
+
+
+def test_a_second_process_that_is_killed_is_an_error_and_the_next_run_goes_on(leo: Leo, monkeypatch):
+    fill(leo, 14)
+    hand_over = sharing._Other.hand_over
+    killed: list[int] = []
+
+    def kills_the_second_time(self: sharing._Other, bookmark: sharing.Bookmark) -> None:
+        if killed.append(0) or len(killed) == 2:
+            (child,) = [c for c in psutil.Process().children() if "multiprocessing.spawn" in " ".join(c.cmdline())]
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        hand_over(self, bookmark)
+
+    monkeypatch.setattr(sharing._Other, "hand_over", kills_the_second_time)
+    with pytest.raises(WorkerLostError, match="goes on from the watermark"):
+        leo.sync(second_process=True)
+    assert len(killed) == 2
+    # The first batch was ours; the second process was killed before or after it committed the second.
+    assert len(leo.keys()) in {3, 6}
+    assert leo.stamp() == STAMP.format(day=len(leo.keys()))
+    monkeypatch.undo()
+    leo.sync()
+    assert len(leo.keys()) == 14
+
+
+def test_what_goes_wrong_in_the_second_process_is_told_by_the_first(leo: Leo):
+    fill(leo, 14)
+    # The second process fetches the batch after the first one.
+    leo.sandbox.spoil(
+        {"match": {"path_regex": r"/_api/cursor/\d+/2"}, "action": "status", "status": 500, "times": None}
+    )
+    with pytest.raises(SourceError, match="no usable answer"):
+        leo.sync(second_process=True)
+    assert leo.sandbox.fired()[0] >= 1
+    leo.sandbox.clear()
+    leo.sync()
+    assert len(leo.keys()) == 14
+
+
+def test_a_first_process_that_fails_leaves_no_second_behind(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    fill(leo, 14)
+    land_in_turn, calls = sharing.land_in_turn, iter(range(99))
+
+    def fails_the_second_time(*arguments):
+        if next(calls) == 1:
+            raise RuntimeError("killed")
+        return land_in_turn(*arguments)
+
+    monkeypatch.setattr(sharing, "land_in_turn", fails_the_second_time)
+    with pytest.raises(RuntimeError, match="killed"):
+        leo.sync(second_process=True)
+    monkeypatch.undo()
+    assert leo.sync().read > 0
+    assert len(leo.keys()) == 14
+
+
+def test_no_batch_is_committed_before_the_one_before_it(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    """While our batch is held up, the second process has landed the next one and does not commit it."""
+    fill(leo, 9)
+    land_in_turn = sharing.land_in_turn
+    seen: list[int] = []
+    held = threading.Event()
+
+    def slow(connection, reading, mapper, batch, turn):
+        def waits():
+            if not held.is_set():
+                held.set()
+                deadline = time.monotonic() + 10
+                query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> %s"
+                own = connection.info.backend_pid
+                # The second process stands in an open transaction with its batch.
+                while leo.connection.execute(query, [own]).fetchone() == (0,) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                seen.append(len(leo.keys()))
+            return turn()
+
+        return land_in_turn(connection, reading, mapper, batch, waits)
+
+    monkeypatch.setattr(sharing, "land_in_turn", slow)
+    with_other = leo.sync(second_process=True)
+    assert with_other.new == 9
+    assert seen == [3]
