@@ -21,15 +21,22 @@ from cdp_platform.sandbox.arango import (
     cursors,
     databases,
     documents,
+    graphs,
     imports,
     index_requests,
     information,
+    jobs,
     refusals,
+    results_cache,
+    users,
 )
 from cdp_platform.sandbox.arango.auth import Users
 from cdp_platform.sandbox.arango.cursors import Cursors
 from cdp_platform.sandbox.arango.errors import ArangoError
+from cdp_platform.sandbox.arango.expiry import Expiry
+from cdp_platform.sandbox.arango.results_cache import ResultsCache
 from cdp_platform.sandbox.arango.store import SYSTEM_DATABASE, Store
+from cdp_platform.sandbox.arango.tracking import Tracking
 from cdp_platform.sandbox.arango.wire import STANDARD_HEADERS, Call, Reply, failure
 
 _log = logging.getLogger(__name__)
@@ -45,17 +52,22 @@ _HANDLERS: dict[tuple[str, str], Callable[[Call], Reply]] = {
     ("_api", "document"): documents.handle,
     ("_api", "edges"): cursors.handle_edges,
     ("_api", "explain"): cursors.handle_explain,
+    ("_api", "gharial"): graphs.handle,
     ("_api", "import"): imports.handle,
     ("_api", "index"): index_requests.handle,
+    ("_api", "job"): jobs.handle,
     ("_api", "query"): cursors.handle_query,
+    ("_api", "query-cache"): results_cache.handle,
+    ("_api", "tasks"): jobs.handle_tasks,
+    ("_api", "user"): users.handle,
     **information.HANDLERS,
 }
 
 # Known to a real server, and refused here.
 # fmt: off
 _REFUSED = {("_api", name) for name in (
-    "analyzer", "aqlfunction", "backup", "batch", "cluster", "control_pregel", "foxx", "gharial", "job", "query-cache",
-    "replication", "simple", "tasks", "token", "transaction", "traversal", "ttl", "user", "view", "wal",
+    "analyzer", "aqlfunction", "backup", "batch", "cluster", "control_pregel", "foxx", "replication",
+    "simple", "token", "transaction", "traversal", "ttl", "view", "wal",
 )}
 # fmt: on
 
@@ -67,17 +79,31 @@ class ArangoServer:
         store: What it keeps on disk.
         users: Who may use it.
         cursors: The results that are being read.
+        results: The results that are kept for the next time.
     """
 
     def __init__(self, file: Path, *, root: str, password: str, token_secret: str) -> None:
         self.store = Store(file)
         self.users = Users(self.store, root=root, password=password, token_secret=token_secret)
         self.cursors = Cursors()
+        self._expiry = Expiry(self.store)
+        self.results = ResultsCache()
+        self._tracking: dict[str, Tracking] = {}
 
     def close(self) -> None:
         """Give the file free."""
         with self.store.lock:
             self.store.close()
+
+    def tracking(self, database: str) -> Tracking:
+        """Return what is noted of the queries of a database."""
+        return self._tracking.setdefault(database, Tracking())
+
+    def forget(self, database: str) -> None:
+        """Forget all that is only in memory of a database."""
+        self.cursors.drop_database(database)
+        self.results.clear(database)
+        self._tracking.pop(database, None)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of documents by database and collection, without the collections of the system."""
@@ -117,11 +143,11 @@ class ArangoServer:
 
     def _dispatch(self, scope: MutableMapping[str, Any], body: bytes) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        path: str = scope["path"]
+        name, path = _split_database(scope["path"])
         if path == "/_open/auth" and scope["method"] == "POST":
             return self.users.open_session(body)
         user = self.users.authenticate(headers)
-        name, path = _split_database(path)
+        self._expiry.remove_expired()
         if not self.users.may_use(user, name):
             raise refusals.not_authorized()
         database = self.store.databases.get(name)

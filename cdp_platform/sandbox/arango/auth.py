@@ -1,7 +1,6 @@
 """Who may talk to the stand-in: root, the users made together with a database, and tokens.
 
-Here belongs the check of credentials. Managing users (`/_api/user`) is not implemented; a user exists for the databases
-that were created with it.
+Here belongs the check of credentials, and who there is. A user may use the databases that were created with it.
 """
 
 from __future__ import annotations
@@ -82,14 +81,32 @@ class Users:
         for user in users:
             if not (name := user.get("username")):
                 raise ArangoError(400, 1700, "invalid user name")
-            salt = secrets.token_hex(8)
-            new = {
-                "salt": salt,
-                "digest": _digest(salt, str(user.get("passwd") or "")),
-                "active": user.get("active", True) is not False,
-                "databases": [],
-            }
-            self._users.setdefault(name, new)["databases"].append(database)
+            if name not in self._users:
+                self._users[name] = _new(user)
+            self._users[name]["databases"].append(database)
+        self._store.save_setting("users", self._users)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return all users as a client sees them."""
+        return [described for name in (self.root, *sorted(self._users)) if (described := self.described(name))]
+
+    def described(self, name: str) -> dict[str, Any] | None:
+        """Return one user as a client sees it, or None."""
+        if name == self.root:
+            return {"user": name, "active": True, "extra": {}}
+        user = self._users.get(name)
+        return user and {"user": name, "active": user["active"], "extra": user.get("extra", {})}
+
+    def add(self, user: dict[str, Any]) -> None:
+        """Create a user who may use no database yet."""
+        self._about_to_change()
+        self._users[user["username"]] = _new(user)
+        self._store.save_setting("users", self._users)
+
+    def remove(self, name: str) -> None:
+        """Forget a user."""
+        self._about_to_change()
+        del self._users[name]
         self._store.save_setting("users", self._users)
 
     def revoke(self, database: str) -> None:
@@ -120,6 +137,17 @@ class Users:
             raise refusals.not_authorized() from error
         # A token without a user is one that an administrator signed with the server's secret.
         return claims.get("preferred_username", self.root)
+
+
+def _new(user: dict[str, Any]) -> dict[str, Any]:
+    salt = secrets.token_hex(8)
+    return {
+        "salt": salt,
+        "digest": _digest(salt, str(user.get("passwd") or "")),
+        "active": user.get("active", True) is not False,
+        "extra": user.get("extra") if isinstance(user.get("extra"), dict) else {},
+        "databases": [],
+    }
 
 
 def _digest(salt: str, password: str) -> str:

@@ -49,6 +49,8 @@ class Collection:
         self.is_system: bool = stored["is_system"]
         self.wait_for_sync: bool = stored["wait_for_sync"]
         self.cache_enabled: bool = stored["cache_enabled"]
+        self.schema: dict[str, Any] | None = stored.get("schema")
+        self.computed_values: list[dict[str, Any]] | None = stored.get("computed_values")
         self.revision: str = stored["revision"]
         self.key_generator = KeyGenerator(**stored["key_generator"])
         self.indexes = [indexes.primary()] + ([indexes.edge()] if self.is_edge else [])
@@ -66,6 +68,8 @@ class Collection:
             "is_system": self.is_system,
             "wait_for_sync": self.wait_for_sync,
             "cache_enabled": self.cache_enabled,
+            "schema": self.schema,
+            "computed_values": self.computed_values,
             "revision": self.revision,
             "key_generator": self.key_generator.stored(),
             "indexes": [index.stored() for index in self.indexes if index.type not in {"primary", "edge"}],
@@ -105,6 +109,8 @@ class Collection:
             ArangoError: A unique index has these values for another document, or it cannot be stored.
         """
         key = document["_key"]
+        for index in self.indexes:
+            index.check(document)
         for index in self._unique_indexes():
             values = index.values_of(document)
             if values is not None and index.keys.get(values, key) != key:
@@ -147,6 +153,8 @@ class Collection:
         Raises:
             ArangoError: It is unique and the documents are not.
         """
+        for document in self.documents.values():
+            index.check(document)
         if index.unique:
             index.keys = self._keys_of(index, self.documents.values())
         self.indexes.append(index)

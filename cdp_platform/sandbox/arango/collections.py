@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 
-from cdp_platform.sandbox.arango import refusals
+from cdp_platform.sandbox.arango import computed, refusals, schemas
 from cdp_platform.sandbox.arango.collection import DOCUMENT_TYPE, EDGE_TYPE, Collection
 from cdp_platform.sandbox.arango.databases import is_valid_name
 from cdp_platform.sandbox.arango.errors import ArangoError
+from cdp_platform.sandbox.arango.indexes import SORTED_TYPES
 from cdp_platform.sandbox.arango.keys import KeyGenerator
 from cdp_platform.sandbox.arango.wire import Call, Reply, success
 
@@ -54,7 +55,10 @@ def _create(call: Call) -> Reply:
         raise refusals.illegal_name(name)
     if name in call.database.collections:
         raise refusals.duplicate_name(name)
-    _refuse_what_would_change_documents(definition)
+    schema, computed_values = (
+        schemas.checked(definition.get("schema")),
+        computed.checked(definition.get("computedValues")),
+    )
     kind = definition.get("type", DOCUMENT_TYPE)
     if kind not in {DOCUMENT_TYPE, EDGE_TYPE}:
         raise refusals.collection_type_invalid()
@@ -68,6 +72,9 @@ def _create(call: Call) -> Reply:
             cache_enabled=bool(definition.get("cacheEnabled")),
             key_generator=KeyGenerator.from_options(definition.get("keyOptions")),
         )
+        if schema or computed_values:
+            collection.schema, collection.computed_values = schema, computed_values
+            call.store.touch(collection)
     return success(_properties(call, collection))
 
 
@@ -90,7 +97,8 @@ def _read(call: Call, name: str, aspect: str) -> Reply:
         case "revision":
             shown = _properties(call, collection) | {"revision": collection.revision}
         case "figures":
-            counted = {"count": collection.count(), "figures": _figures(collection)}
+            figures = _figures(collection) | ({"engine": _entries(collection)} if call.flag("details") else {})
+            counted = {"count": collection.count(), "figures": figures}
             shown = _properties(call, collection) | counted
         case "checksum":
             with_revisions, with_data = call.flag("withRevisions"), call.flag("withData")
@@ -129,8 +137,12 @@ def _configure(call: Call, collection: Collection) -> dict[str, Any]:
     changes = call.json()
     if not isinstance(changes, dict):
         raise refusals.bad_parameter()
-    _refuse_what_would_change_documents(changes)
+    schema = schemas.checked(changes["schema"]) if "schema" in changes else collection.schema
+    computed_values = collection.computed_values
+    if "computedValues" in changes:
+        computed_values = computed.checked(changes["computedValues"])
     with call.store.transaction():
+        collection.schema, collection.computed_values = schema, computed_values
         collection.wait_for_sync = bool(changes.get("waitForSync", collection.wait_for_sync))
         collection.cache_enabled = bool(changes.get("cacheEnabled", collection.cache_enabled))
         call.store.touch(collection)
@@ -148,13 +160,6 @@ def _rename(call: Call, collection: Collection) -> dict[str, Any]:
         with call.store.transaction():
             call.store.rename_collection(call.database, collection, name)
     return _summary(call, collection)
-
-
-def _refuse_what_would_change_documents(definition: dict[str, Any]) -> None:
-    # Accepting these without obeying them would let documents in, or out, that a real server would not.
-    for attribute in ("schema", "computedValues"):
-        if definition.get(attribute):
-            raise refusals.not_implemented(f"collection property {attribute}")
 
 
 def _summary(call: Call, collection: Collection) -> dict[str, Any]:
@@ -177,8 +182,8 @@ def _properties(call: Call, collection: Collection) -> dict[str, Any]:
         "usesRevisionsAsDocumentIds": True,
         "syncByRevision": True,
         "isSmartChild": False,
-        "schema": None,
-        "computedValues": None,
+        "schema": collection.schema,
+        "computedValues": collection.computed_values,
         "cacheEnabled": collection.cache_enabled,
         "internalValidatorType": 0,
         "keyOptions": collection.key_generator.describe(),
@@ -195,6 +200,19 @@ def _figures(collection: Collection) -> dict[str, Any]:
         "cacheSize": 0,
         "cacheUsage": 0,
     }
+
+
+def _entries(collection: Collection) -> dict[str, Any]:
+    """Return how many entries the indexes have, for those with one entry per document."""
+    for index in collection.indexes:
+        if index.type not in {"primary", *SORTED_TYPES} or any("[*]" in name for name in index.fields):
+            raise refusals.not_implemented(f"figures of an index of type {index.type}")
+    documents = collection.documents.values()
+    counted = [
+        {"type": index.type, "id": int(index.id), "count": sum(index.values_of(one) is not None for one in documents)}
+        for index in collection.indexes
+    ]
+    return {"documents": len(documents), "indexes": counted}
 
 
 def _location(call: Call) -> dict[str, str]:

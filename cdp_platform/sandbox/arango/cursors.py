@@ -9,23 +9,31 @@ the result as JSON, which is less than a real server would count; `maxRuntime` i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from cdp_platform.sandbox.arango import refusals
-from cdp_platform.sandbox.arango.aql import QueryResult, execute, parse
+from cdp_platform.sandbox.arango import refusals, tracking, writes
+from cdp_platform.sandbox.arango.aql import QueryResult, execute, figures, parse, plan, repeatable
 from cdp_platform.sandbox.arango.errors import ArangoError
-from cdp_platform.sandbox.arango.store import Database
+from cdp_platform.sandbox.arango.store import Database, Store
 from cdp_platform.sandbox.arango.wire import Call, Reply, success
+from cdp_platform.sandbox.arango.writes import OVERWRITE_MODES, WriteOptions
 
 DEFAULT_BATCH = 1000
 DEFAULT_TTL_SECONDS = 30.0
+
+_PHASES = (
+    *("initializing", "parsing", "optimizing ast", "loading collections", "instantiating plan", "optimizing plan"),
+    *("instantiating executors", "executing", "finalizing"),
+)
 
 _NO_STATS = {
     "writesExecuted": 0,
@@ -64,6 +72,39 @@ class DatabaseSource:
         """Return the number of documents of a collection."""
         return self._database.find(collection).count()
 
+    def indexes(self, collection: str) -> Sequence[dict[str, Any]]:
+        """Return the indexes of a collection."""
+        return [index.describe(collection) for index in self._database.find(collection).indexes]
+
+
+class StoreWriter:
+    """Changes the documents of one database, in the open transaction of the store."""
+
+    def __init__(self, store: Store, database: Database) -> None:
+        self._store = store
+        self._database = database
+
+    def change(
+        self, verb: str, collection: str, key: str | None, document: Any, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Change one document as a statement of a query says. Returns it as it was and as it is."""
+        target, chosen = self._database.find(collection), _write_options(options)
+        try:
+            match verb:
+                case "INSERT":
+                    written = writes.insert(self._store, target, document, chosen)
+                case "UPDATE":
+                    written = writes.update(self._store, target, key, document, chosen)
+                case "REPLACE":
+                    written = writes.replace(self._store, target, key, document, chosen)
+                case _:
+                    revision = document.get("_rev") if isinstance(document, dict) else None
+                    written = writes.remove(target, key, chosen, revision=revision)
+        except refusals.RevisionConflictError as conflict:
+            # Only requests about single documents call this a failed precondition.
+            raise ArangoError(409, conflict.number, conflict.message) from None
+        return written.old, written.new
+
 
 @dataclass
 class Cursor:
@@ -83,6 +124,7 @@ class Cursor:
     counted: bool
     stream: bool
     allow_retry: bool
+    cached: bool
     batch_number: int = 0
     expires: float = field(default=0.0)
 
@@ -106,7 +148,7 @@ class Cursor:
             told["count"] = len(self.rows)
         if not (self.stream and self.has_more):
             told["extra"] = self.extra
-        told |= {"cached": False, "error": False, "code": status}
+        told |= {"cached": self.cached, "error": False, "code": status}
         return Reply(status, b'{"result":' + orjson.dumps(batch) + b"," + orjson.dumps(told)[1:])
 
 
@@ -168,20 +210,32 @@ def handle(call: Call) -> Reply:
 
 
 def handle_query(call: Call) -> Reply:
-    """Answer `POST /_api/query`: check a query without running it. There is no syntax tree in the answer."""
+    """Answer a request about queries. `POST` checks one without running it; there is no syntax tree in the answer."""
     if call.method != "POST" or call.segments:
-        raise refusals.not_implemented("tracking of queries")
+        return tracking.handle(call)
     parsed = parse(_query_text(_request(call)))
     names = {"collections": sorted(parsed.collections), "bindVars": sorted(parsed.bind_variables)}
     return success({"parsed": True, **names})
 
 
 def handle_explain(call: Call) -> Reply:
-    """Answer `POST /_api/explain`: a wrong query is told, a plan is not, because there is none to tell of."""
+    """Answer `POST /_api/explain`: how the stand-in would run a query. There is one plan for each query."""
     if call.method != "POST" or call.segments:
         raise refusals.method_not_supported()
-    parse(_query_text(_request(call)))
-    raise refusals.not_implemented("execution plans")
+    request = _request(call)
+    started = time.perf_counter()
+    source, writer = DatabaseSource(call.database), StoreWriter(call.store, call.database)
+    binds = _object(request, "bindVars")
+    query = _query_text(request)
+    result = execute(query, binds, source, writer=writer, planning_only=True)
+    told = plan(result.steps, source, call.database.name)
+    if _object(request, "options").get("allPlans"):
+        plans: dict[str, Any] = {"plans": [told]}
+    else:
+        plans = {"plan": told, "cacheable": repeatable(parse(query)) and not parse(query).changes}
+    stats = {"rulesExecuted": 0, "rulesSkipped": 0, "plansCreated": 1, "peakMemoryUsage": 0}
+    stats["executionTime"] = time.perf_counter() - started
+    return success({**plans, "warnings": result.warnings, "stats": stats})
 
 
 def handle_edges(call: Call) -> Reply:
@@ -199,34 +253,78 @@ def handle_edges(call: Call) -> Reply:
     return success({"edges": edges, "stats": _NO_STATS | {"scannedIndex": len(edges)}})
 
 
+class _Run:
+    """One query that is to be answered."""
+
+    def __init__(self, call: Call, request: dict[str, Any], options: dict[str, Any], *, stream: bool) -> None:
+        self._call, self._request, self._options, self._stream = call, request, options, stream
+        self._binds = _object(request, "bindVars")
+        self._full_count = bool(options.get("fullCount")) and not stream
+        try:
+            self._parsed = parse(request["query"])
+        except ArangoError:
+            # Running it tells what is wrong with it.
+            self._parsed = None
+        self._cacheable = self._parsed is not None and call.server.results.wanted(self._parsed, options)
+
+    def kept(self) -> tuple[QueryResult, float, bool] | None:
+        """Return the result, the seconds it took, and that it is from the cache, if it is."""
+        found = self._call.server.results.find(self._call.database, self._key()) if self._cacheable else None
+        return found and (*found, True)
+
+    def fresh(self) -> tuple[QueryResult, float, bool]:
+        """Run the query. Return its result, the seconds it took, and that it is not from the cache."""
+        call, options = self._call, self._options
+        started = time.perf_counter()
+        # A query that only reads must not wait for the disk.
+        changes = self._parsed is not None and self._parsed.changes
+        with call.store.transaction() if changes else nullcontext():
+            result = execute(
+                self._request["query"],
+                self._binds,
+                DatabaseSource(call.database),
+                writer=StoreWriter(call.store, call.database),
+                full_count=self._full_count,
+                fail_on_warning=bool(options.get("failOnWarning")),
+                profiling=_is_profiled(options),
+                shuffle=random.Random(),
+            )
+            seconds = time.perf_counter() - started
+            _check_limits(options, result, seconds)
+        call.server.tracking(call.database.name).note(call, self._request, stream=self._stream, seconds=seconds)
+        if self._cacheable and self._parsed is not None:
+            named = [name for key, name in self._binds.items() if key.startswith("@")]
+            collections = sorted({*self._parsed.collections, *named})
+            call.server.results.keep(call.database, self._key(), self._request, collections, result, seconds)
+        return result, seconds, False
+
+    def _key(self) -> bytes:
+        text = orjson.dumps([self._request["query"], self._binds, self._full_count], option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(text, digest_size=16).digest()
+
+
 def _create(call: Call) -> Reply:
     request = _request(call)
-    query = _query_text(request)
+    _query_text(request)
     # Clients send some options in both places. The ones under `options` are the ones a server reads.
     options = {**request, **_object(request, "options")}
     batch_size, ttl = _batch_size(request), _positive(request.get("ttl"), DEFAULT_TTL_SECONDS)
     stream = bool(options.get("stream"))
-    started = time.perf_counter()
-    result = execute(
-        query,
-        _object(request, "bindVars"),
-        DatabaseSource(call.database),
-        full_count=bool(options.get("fullCount")) and not stream,
-        fail_on_warning=bool(options.get("failOnWarning")),
-        shuffle=random.Random(),
-    )
-    seconds = time.perf_counter() - started
-    _check_limits(options, result, seconds)
+    run = _Run(call, request, options, stream=stream)
+    result, seconds, cached = run.kept() or run.fresh()
+    profiled = _is_profiled(options)
+    told = plan(result.steps, DatabaseSource(call.database), call.database.name) if profiled else None
     cursor = Cursor(
         id=str(call.store.new_number()),
         database=call.database.name,
         rows=result.rows,
         batch_size=batch_size,
         ttl=ttl,
-        extra=_extra(result, options, seconds),
+        extra=_extra(result, options, seconds, told),
         counted=bool(request.get("count")) and not stream,
         stream=stream,
         allow_retry=bool(options.get("allowRetry")),
+        cached=cached,
     )
     cursor.advance()
     if cursor.has_more:
@@ -270,6 +368,32 @@ def _object(request: dict[str, Any], name: str) -> dict[str, Any]:
     return value or {}
 
 
+def _is_profiled(options: Mapping[str, Any]) -> bool:
+    level = options.get("profile")
+    return isinstance(level, int) and level >= 2
+
+
+def _profile(result: QueryResult, seconds: float) -> dict[str, float]:
+    """Return the seconds of each phase. There is no optimizer, so its phases take no time."""
+    phases = {**dict.fromkeys(_PHASES, 0.0), **result.seconds}
+    phases["initializing"] = max(0.0, seconds - sum(result.seconds.values()))
+    return phases
+
+
+def _write_options(options: Mapping[str, Any]) -> WriteOptions:
+    mode = options.get("overwriteMode", "replace" if options.get("overwrite") else "conflict")
+    if mode not in OVERWRITE_MODES:
+        raise refusals.bad_parameter(f"invalid value for 'overwriteMode': {mode}")
+    if mode == "ignore":
+        raise refusals.not_implemented("overwriteMode 'ignore' in a query")
+    return WriteOptions(
+        keep_null=bool(options.get("keepNull", True)),
+        merge_objects=bool(options.get("mergeObjects", True)),
+        overwrite_mode=OVERWRITE_MODES[mode],
+        ignore_revisions=bool(options.get("ignoreRevs", True)),
+    )
+
+
 def _batch_size(request: dict[str, Any]) -> int:
     size = request.get("batchSize")
     if size == 0 and not isinstance(size, bool):
@@ -282,14 +406,16 @@ def _positive(value: Any, default: float) -> float:
     return value if is_number and value > 0 else default
 
 
-def _extra(result: QueryResult, options: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _extra(result: QueryResult, options: dict[str, Any], seconds: float, told: dict[str, Any] | None) -> dict[str, Any]:
     stats = {**_NO_STATS, **result.stats, "executionTime": seconds}
     if result.full_count is not None:
         stats["fullCount"] = result.full_count
     extra: dict[str, Any] = {"warnings": result.warnings, "stats": stats}
     if options.get("profile"):
-        # A stand-in has one phase to measure.
-        extra["profile"] = {"executing": seconds}
+        extra["profile"] = _profile(result, seconds)
+    if told is not None:
+        stats["nodes"] = figures(result.steps)
+        extra["plan"] = told
     return extra
 
 

@@ -60,7 +60,7 @@ def _drop(call: Call, name: str) -> Reply:
     with call.store.transaction():
         call.store.drop_database(database)
         call.server.users.revoke(name)
-    call.server.cursors.drop_database(name)
+    call.server.forget(name)
     return success({"result": True})
 
 

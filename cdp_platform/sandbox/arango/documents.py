@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import orjson
 
@@ -15,9 +15,7 @@ from cdp_platform.sandbox.arango import refusals, writes
 from cdp_platform.sandbox.arango.collection import Collection
 from cdp_platform.sandbox.arango.errors import ArangoError
 from cdp_platform.sandbox.arango.wire import Call, Reply, failure, reply
-from cdp_platform.sandbox.arango.writes import OverwriteMode, WriteOptions, Written
-
-_OVERWRITE_MODES: dict[str, OverwriteMode] = {mode: mode for mode in get_args(OverwriteMode)}
+from cdp_platform.sandbox.arango.writes import OVERWRITE_MODES, WriteOptions, Written
 
 Operation = Callable[[Any], Written]
 
@@ -168,7 +166,7 @@ def _options(call: Call) -> WriteOptions:
     return WriteOptions(
         keep_null=call.flag("keepNull", default=True),
         merge_objects=call.flag("mergeObjects", default=True),
-        overwrite_mode=_OVERWRITE_MODES.get(call.query.get("overwriteMode", ""), mode),
+        overwrite_mode=OVERWRITE_MODES.get(call.query.get("overwriteMode", ""), mode),
         expected_revision=_revision(call, "if-match"),
         ignore_revisions=call.flag("ignoreRevs", default=True),
     )

@@ -33,6 +33,8 @@ def _create(call: Call, collection: Collection) -> Reply:
     existing = next((one for one in collection.indexes if one.same_as(index)), None)
     if existing is not None:
         return success(existing.describe(collection.name) | {"isNewlyCreated": False})
+    if index.type == "ttl" and any(one.type == "ttl" for one in collection.indexes):
+        raise refusals.bad_value("there can only be one ttl index per collection")
     if any(one.name == index.name for one in collection.indexes):
         raise refusals.duplicate_name(index.name)
     with call.store.transaction():

@@ -1,8 +1,9 @@
 """Indexes of a collection: what a client sees of them, and the one thing they do here, which is to keep values unique.
 
 Here belongs the definition of an index and its values. Scans are not made faster by an index in the stand-in: the query
-engine reads whole collections. So an index type is accepted only where speed is all that a real one would add, and
-refused where it would also change what is stored or found (`ttl`, `inverted`, `zkd`).
+engine reads whole collections. So an index type is accepted where speed is all that a real one would add, and refused
+where it would also change what is found (`inverted`). A `zkd` index checks documents, and so does this one: they must
+have numbers to be in it. What a `ttl` index removes is removed by `expiry.py`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "worstIndexedLevel": 4,
     },
     "fulltext": {"minLength": 2},
+    "zkd": {"fieldValueTypes": None},
+    "ttl": {"estimates": False, "expireAfter": None},
 }
-_MOST_FIELDS = {"geo": 2, "fulltext": 1}
+_MOST_FIELDS = {"geo": 2, "fulltext": 1, "ttl": 1}
 SORTED_TYPES = ("persistent", "hash", "skiplist")
 ACCEPTED_TYPES = ("primary", "edge", *_SETTINGS)
 
@@ -85,10 +88,15 @@ class Index:
 
     def values_of(self, document: Document) -> bytes | None:
         """Return what must be unique of a document, or None if this document is not in the index."""
-        values = [_value_at(document, path) for path in self.fields]
+        values = [value_at(document, path) for path in self.fields]
         if self.sparse and None in values:
             return None
         return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+
+    def check(self, document: Document) -> None:
+        """Raise unless a document can be in this index."""
+        if self.type == "zkd" and not all(_is_number(value_at(document, path)) for path in self.fields):
+            raise refusals.invalid_arithmetic_value()
 
     def violation(self, key: str) -> Exception:
         """Return the error that names this index and the document that has the values already."""
@@ -118,10 +126,14 @@ def define(definition: Any, number: int) -> Index:
     if not isinstance(definition, dict):
         raise refusals.bad_parameter("expecting index definition")
     kind, fields = definition.get("type"), definition.get("fields")
-    if kind in {"ttl", "inverted", "zkd", "mdi"}:
+    if kind == "inverted":
         raise refusals.not_implemented(f"index type {kind}")
     if kind not in _SETTINGS:
         raise refusals.bad_value("invalid index type")
+    if kind == "zkd" and (definition.get("fieldValueTypes") != "double" or definition.get("unique")):
+        raise refusals.not_implemented("a zkd index that is unique, or not over doubles")
+    if kind == "ttl" and (not _is_number(definition.get("expireAfter")) or definition["expireAfter"] < 0):
+        raise refusals.bad_value("expireAfter attribute must be a non-negative number")
     unique = bool(definition.get("unique")) and kind in SORTED_TYPES
     if not isinstance(fields, list) or not fields or not all(isinstance(name, str) and name for name in fields):
         raise refusals.bad_value("index fields must be a non-empty array of attribute names")
@@ -135,11 +147,16 @@ def define(definition: Any, number: int) -> Index:
     if kind in SORTED_TYPES and definition.get("storedValues"):
         settings["storedValues"] = definition["storedValues"]
     name = definition.get("name") or f"idx_{number}"
-    sparse = bool(definition.get("sparse")) if kind in SORTED_TYPES else True
+    sparse = bool(definition.get("sparse")) if kind in SORTED_TYPES else kind != "zkd"
     return Index(str(number), name, kind, fields, unique=unique, sparse=sparse, settings=settings)
 
 
-def _value_at(document: Document, path: str) -> Any:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def value_at(document: Document, path: str) -> Any:
+    """Return what a document has at a path of attribute names, None if there is nothing."""
     value: Any = document
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None

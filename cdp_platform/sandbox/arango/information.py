@@ -38,6 +38,10 @@ def _engine(call: Call) -> Reply:
 
 
 def _server(call: Call) -> Reply:
+    if call.segments == ("tls",):
+        return _tls(call)
+    if call.method not in {"GET", "HEAD"}:
+        raise refusals.method_not_supported()
     match call.segments:
         case ("availability",):
             return success({"mode": "default"})
@@ -57,6 +61,13 @@ def _time(call: Call) -> Reply:
     return success({"time": time.time()})
 
 
+def _tls(call: Call) -> Reply:
+    if call.method not in {"GET", "POST"}:
+        raise refusals.method_not_supported()
+    # What a server without certificates has to tell of them, and to load again.
+    return success({"result": {}})
+
+
 def _get_only(handler: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
     def handle(call: Call) -> Reply:
         if call.method not in {"GET", "HEAD"}:
@@ -70,7 +81,7 @@ HANDLERS = {
     ("_api", "version"): _get_only(_version),
     ("_api", "engine"): _get_only(_engine),
     ("_admin", "version"): _get_only(_version),
-    ("_admin", "server"): _get_only(_server),
+    ("_admin", "server"): _server,
     ("_admin", "status"): _get_only(_status),
     ("_admin", "time"): _get_only(_time),
 }

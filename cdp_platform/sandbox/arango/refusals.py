@@ -145,6 +145,11 @@ def unique_violation(index_name: str, index_type: str, fields: str, key: str) ->
     return ArangoError(409, 1210, f"unique constraint violated - {text}")
 
 
+def invalid_arithmetic_value() -> ArangoError:
+    """A document without a number where an index needs one."""
+    return ArangoError(400, 1561, "invalid arithmetic value")
+
+
 def cursor_not_found() -> ArangoError:
     """A cursor that never was, is used up, closed or expired; or a batch of it that is gone."""
     return ArangoError(404, 1600, "cursor not found")

@@ -155,6 +155,8 @@ class Store:
         """Take note that a collection changed, and give it a new revision."""
         if collection.number not in self._touched:
             self._touched[collection.number] = collection
+            before = collection.revision
+            self.on_rollback(lambda: setattr(collection, "revision", before))
             collection.revision = self.new_revision()
 
     def on_rollback(self, undo: Callable[[], object]) -> None:

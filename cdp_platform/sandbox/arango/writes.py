@@ -7,15 +7,16 @@ Every function must run in a transaction of the store, and either does all of it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from cdp_platform.sandbox.arango import refusals
+from cdp_platform.sandbox.arango import computed, refusals, schemas
 from cdp_platform.sandbox.arango.collection import Collection
 from cdp_platform.sandbox.arango.indexes import Document
 from cdp_platform.sandbox.arango.keys import is_identifier, is_key
 from cdp_platform.sandbox.arango.store import Store
 
 OverwriteMode = Literal["conflict", "ignore", "replace", "update"]
+OVERWRITE_MODES: dict[str, OverwriteMode] = {mode: mode for mode in get_args(OverwriteMode)}
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,19 @@ def insert(store: Store, collection: Collection, document: Any, options: WriteOp
         key = collection.key_generator.next(store.new_number)
     if options.overwrite_mode == "update" and not options.keep_null:
         document = _without_nulls(document)
-    return Written(_stored(store, collection, key, document))
+    return Written(_stored(store, collection, key, document, "insert", None))
 
 
 def replace(store: Store, collection: Collection, key: Any, document: Any, options: WriteOptions) -> Written:
     """Put a document in the place of the one with this key."""
     old = _existing(collection, key, document, options)
-    return Written(_stored(store, collection, key, document), old)
+    return Written(_stored(store, collection, key, document, "replace", old), old)
 
 
 def update(store: Store, collection: Collection, key: Any, patch: Any, options: WriteOptions) -> Written:
     """Change the attributes that the patch names, in the document with this key."""
     old = _existing(collection, key, patch, options)
-    return Written(_stored(store, collection, key, _merged(old, patch, options)), old)
+    return Written(_stored(store, collection, key, _merged(old, patch, options), "update", old), old)
 
 
 def remove(collection: Collection, key: Any, options: WriteOptions, *, revision: Any = None) -> Written:
@@ -137,12 +138,15 @@ def _existing(collection: Collection, key: Any, incoming: Any, options: WriteOpt
     return old
 
 
-def _stored(store: Store, collection: Collection, key: str, document: Document) -> Document:
+def _stored(  # noqa: PLR0917 - what a document consists of, and what it replaces
+    store: Store, collection: Collection, key: str, document: Document, event: str, old: Document | None
+) -> Document:
     if collection.is_edge and not (is_identifier(document.get("_from")) and is_identifier(document.get("_to"))):
         raise refusals.invalid_edge_attribute()
     head = {"_key": key, "_id": f"{collection.name}/{key}", "_rev": store.new_revision()}
     # The head comes first for the eye, and last so that it holds against what the client sent.
-    new = {**head, **document, **head}
+    new = computed.apply(collection.computed_values, {**head, **document, **head}, event)
+    schemas.enforce(collection.schema, new, old)
     collection.put(new)
     return new
 

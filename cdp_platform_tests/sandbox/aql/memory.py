@@ -17,6 +17,7 @@ class Collections:
 
     def __init__(self, **documents: list[dict[str, Any]]) -> None:
         self.by_name = documents
+        self.indexes_by_name: dict[str, list[dict[str, Any]]] = {}
 
     def documents(self, collection: str) -> Sequence[dict[str, Any]]:
         if collection not in self.by_name:
@@ -29,6 +30,9 @@ class Collections:
 
     def count(self, collection: str) -> int:
         return len(self.documents(collection))
+
+    def indexes(self, collection: str) -> Sequence[dict[str, Any]]:
+        return self.indexes_by_name.get(collection, [])
 
 
 def run(query: str, source: Collections | None = None, *, seed: int | None = None, **binds: Any) -> QueryResult:

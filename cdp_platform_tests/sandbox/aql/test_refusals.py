@@ -85,10 +85,10 @@ def test_errors_are_those_of_the_server(query, status, number, message):
 @pytest.mark.parametrize(
     "query",
     [
-        "INSERT {} INTO c",
-        "FOR d IN c UPDATE d WITH {a: 1} IN c",
-        "FOR d IN c REPLACE d IN c",
-        "REMOVE 'x' IN c",
+        "REMOVE 'x' IN c REMOVE 'y' IN c",
+        "FOR d IN c REMOVE d",
+        "FOR d IN c REMOVE d IN c FOR e IN c RETURN e",
+        "RETURN (FOR d IN c REMOVE d IN c RETURN OLD)",
         "UPSERT {a: 1} INSERT {a: 1} UPDATE {} IN c",
         "FOR v IN 1..2 OUTBOUND 'c/1' GRAPH 'g' RETURN v",
         "FOR v, e IN ANY 'c/1' edges RETURN v",

@@ -22,6 +22,8 @@ Database: TypeAlias = Any
 
 PASSWORD = "root-password"
 TOKEN_SECRET = "a secret of thirty-two characters and more"
+# The name of a test's property that is shown at the end of the run.
+SUMMARY = "summary"
 _numbers = itertools.count(1)
 # Making a context takes longer than most requests, and nothing here is encrypted.
 _TLS = ssl.create_default_context()
@@ -85,6 +87,15 @@ class SandboxProcess:
 
     def fired(self) -> list[int]:
         return [rule["fired"] for rule in _control.get(f"{self.url}/_sandbox/faults").json()]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have to tell beside that they passed."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == SUMMARY and report.when == "call":
+                terminalreporter.section("recordings of ArangoDB 3.11.14 that the stand-in agrees with")
+                terminalreporter.write_line(str(text))
 
 
 def free_port() -> int:

@@ -130,10 +130,3 @@ def test_a_collection_that_makes_all_keys_refuses_others(db: Database, http: htt
     db.create_collection("own", user_keys=False)
     answer = http.post("/_api/document/own", json={"_key": "a"})
     assert (answer.status_code, answer.json()["errorNum"]) == (400, 1222)
-
-
-@pytest.mark.parametrize("attribute", ["schema", "computedValues"])
-def test_a_property_that_would_change_documents_is_refused(http: httpx.Client, attribute: str) -> None:
-    answer = http.post("/_api/collection", json={"name": "people", attribute: [{"rule": {}}]})
-    assert (answer.status_code, answer.json()["errorNum"]) == (501, 9)
-    assert http.post("/_api/collection", json={"name": "people", "schema": {}, "computedValues": []}).status_code == 200

@@ -195,11 +195,35 @@ def test_a_query_is_checked_without_running_it(db: Database) -> None:
     assert error.value.error_code == 1501
 
 
-def test_a_plan_is_refused_and_a_wrong_query_is_told_before(db: Database) -> None:
-    for query, number in (("INVALID QUERY", 1501), ("RETURN 1", 9)):
+def test_a_plan_tells_the_steps_that_run_and_that_nothing_was_optimized(db: Database) -> None:
+    people = db.create_collection("people")
+    people.insert_many([{} for _ in range(10)])
+    told = db.aql.explain("FOR p IN people FILTER p.n == @n SORT p.n LIMIT 2 RETURN p", bind_vars={"n": 1})
+    assert [node["type"].removesuffix("Node") for node in told["nodes"]] == [
+        *("Singleton", "EnumerateCollection", "Calculation", "Filter", "Calculation", "Sort", "Limit", "Return")
+    ]
+    assert (told["rules"], told["isModificationQuery"]) == ([], False)
+    assert told["collections"] == [{"name": "people", "type": "read"}]
+    assert (told["nodes"][1]["estimatedNrItems"], told["nodes"][1]["estimatedCost"]) == (10, 12)
+    change = db.aql.explain("FOR p IN people REMOVE p IN people", all_plans=True)
+    assert [plan["isModificationQuery"] for plan in change] == [True]
+    assert len(people) == 10
+    for query, number in (("INVALID QUERY", 1501), ("FOR p IN nobody RETURN p", 1203), ("RETURN @x", 1551)):
         with pytest.raises(AQLQueryExplainError) as error:
             db.aql.explain(query)
         assert error.value.error_code == number
+
+
+def test_a_profile_tells_what_each_step_did(db: Database, http: httpx.Client) -> None:
+    db.create_collection("people").insert_many([{"n": number % 2} for number in range(10)])
+    query = "FOR p IN people FILTER p.n == 1 RETURN p.n"
+    extra = http.post("/_api/cursor", json={"query": query, "options": {"profile": 2}}).json()["extra"]
+    items = {node["type"]: extra["stats"]["nodes"][node["id"] - 1] for node in extra["plan"]["nodes"]}
+    assert items["EnumerateCollectionNode"]["items"] == 10
+    assert (items["FilterNode"]["items"], items["FilterNode"]["filtered"]) == (5, 5)
+    assert extra["profile"]["parsing"] > 0
+    assert extra["profile"]["initializing"] > 0
+    assert "plan" not in http.post("/_api/cursor", json={"query": query, "options": {"profile": 1}}).json()["extra"]
 
 
 def test_the_edges_of_a_document_are_found_by_direction(db: Database, http: httpx.Client) -> None:

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import httpx
@@ -75,12 +76,35 @@ def test_indexes_that_would_only_be_fast_are_accepted(people: Any) -> None:
     assert [one["type"] for one in people.indexes()] == ["primary", "geo", "fulltext", "skiplist", "hash"]
 
 
-@pytest.mark.parametrize("kind", ["ttl", "inverted", "zkd"])
-def test_indexes_that_would_change_what_is_stored_or_found_are_refused(
-    people: Any, http: httpx.Client, kind: str
-) -> None:
-    answer = http.post("/_api/index?collection=people", json={"type": kind, "fields": ["a"], "expireAfter": 1})
+def test_an_index_that_would_change_what_is_found_is_refused(people: Any, http: httpx.Client) -> None:
+    answer = http.post("/_api/index?collection=people", json={"type": "inverted", "fields": ["a"]})
     assert (answer.status_code, answer.json()["errorNum"]) == (501, 9)
+
+
+def test_a_ttl_index_removes_documents_whose_time_has_come_and_no_others(people: Any) -> None:
+    now = time.time()
+    stays = [{"_key": "later", "at": now + 3600}, {"_key": "text", "at": "soon"}, {"_key": "none"}]
+    goes = [{"_key": "past", "at": now - 61}, {"_key": "date", "at": "2020-01-01T00:00:00Z"}]
+    people.insert_many([*stays, *goes, {"_key": "within", "at": now - 30}])
+    people.add_index({"type": "ttl", "fields": ["at"], "expireAfter": 60})
+    deadline = time.monotonic() + 10
+    while people.count() > 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {one["_key"] for one in people.all()} == {"later", "text", "none", "within"}
+    with pytest.raises(IndexCreateError):
+        people.add_index({"type": "ttl", "fields": ["other"], "expireAfter": 60})
+
+
+def test_a_zkd_index_takes_documents_with_numbers_only(db: Database, people: Any, http: httpx.Client) -> None:
+    people.insert({"_key": "a", "from": 1, "to": 2.5})
+    definition = {"type": "zkd", "fields": ["from", "to"], "fieldValueTypes": "double"}
+    assert http.post("/_api/index?collection=people", json=definition).json()["sparse"] is False
+    answer = http.post("/_api/document/people", json={"from": 1, "to": "x"})
+    assert (answer.status_code, answer.json()["errorNum"]) == (400, 1561)
+    assert len(people) == 1
+    db.create_collection("empty").insert({})
+    answer = http.post("/_api/index?collection=empty", json=definition)
+    assert (answer.status_code, answer.json()["errorNum"]) == (400, 1561)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +117,8 @@ def test_indexes_that_would_change_what_is_stored_or_found_are_refused(
         {"type": "unheard-of", "fields": ["a"]},
         {"type": "geo", "fields": ["a", "b", "c"]},
         {"type": "fulltext", "fields": ["a", "b"]},
+        {"type": "ttl", "fields": ["a"]},
+        {"type": "ttl", "fields": ["a", "b"], "expireAfter": 1},
         [],
     ],
 )

@@ -35,16 +35,15 @@ def test_an_unknown_path_is_told_with_its_path(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/_api/user"),
-        ("POST", "/_api/user"),
-        ("GET", "/_api/gharial"),
+        ("PATCH", "/_api/user/root"),
+        ("PUT", "/_api/user/root/database/_system"),
         ("GET", "/_api/view"),
+        ("GET", "/_api/aqlfunction"),
+        ("GET", "/_api/query/rules"),
         ("POST", "/_api/transaction/begin"),
         ("GET", "/_api/wal/tail"),
-        ("GET", "/_api/tasks"),
-        ("GET", "/_api/job/pending"),
+        ("POST", "/_api/tasks"),
         ("PUT", "/_api/simple/all"),
-        ("GET", "/_api/query/current"),
     ],
 )
 def test_what_is_not_implemented_is_refused_and_not_guessed(http: httpx.Client, method: str, path: str) -> None:

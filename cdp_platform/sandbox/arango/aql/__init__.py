@@ -1,8 +1,9 @@
-"""AQL for the ArangoDB stand-in: reads, and nothing but reads.
+"""AQL for the ArangoDB stand-in: reads, and one change of documents at the end of a query.
 
-:func:`execute` answers a query as ArangoDB 3.11 does, or refuses it with the error the server would give. Changing
-data, traversals, views and windows are refused. What order the server leaves open (unsorted scans, ties) comes
-out shuffled if a random generator is passed, so that nothing comes to rely on it.
+:func:`execute` answers a query as ArangoDB 3.11 does, or refuses it with the error the server would give. UPSERT, more
+than one change, traversals, views and windows are refused. What order the server leaves open (scans of a collection,
+ties) comes out shuffled if a random generator is passed, so that nothing comes to rely on it; where the server would
+read an index and the query does not sort, rows come in the order of that index.
 
 Belongs here: the interface. The way of a query is ``parsing`` (with ``tree``), ``compiling`` and ``pipeline``; what
 values are is in ``values`` and ``collation``, the functions are in ``functions``.
@@ -11,16 +12,18 @@ values are is in ``values`` and ``collation``, the functions are in ``functions`
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from cdp_platform.sandbox.arango.aql.context import Context, Source
+from cdp_platform.sandbox.arango.aql.context import Context, Source, Writer
 from cdp_platform.sandbox.arango.aql.parsing import ParsedQuery, parse
+from cdp_platform.sandbox.arango.aql.plans import Step, figures, plan
 from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
 
-__all__ = ["ParsedQuery", "QueryResult", "Source", "execute", "parse"]
+__all__ = ["ParsedQuery", "QueryResult", "Source", "Writer", "execute", "figures", "parse", "plan", "repeatable"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,17 @@ class QueryResult:
         rows: the results, JSON values. Parts of stored documents may be among them: not to be changed.
         full_count: rows before the last LIMIT of the main query, if asked for and if there is a LIMIT.
         warnings: ``{"code": 1562, "message": "division by zero"}``, ten at most.
-        stats: ``scannedFull`` and ``filtered``.
+        stats: ``scannedFull``, ``scannedIndex``, ``filtered``, ``writesExecuted`` and ``writesIgnored``.
+        seconds: what each phase took, by the server's names of them.
+        steps: the steps of the query. What each of them did is noted if asked for.
     """
 
     rows: Sequence[Any]
     full_count: int | None = None
     warnings: list[dict[str, Any]] = field(default_factory=list)
     stats: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
 
 
 def execute(
@@ -45,8 +52,11 @@ def execute(
     bind_vars: Mapping[str, Any],
     source: Source,
     *,
+    writer: Writer | None = None,
     full_count: bool = False,
     fail_on_warning: bool = False,
+    profiling: bool = False,
+    planning_only: bool = False,
     shuffle: random.Random | None = None,
     now: Callable[[], datetime] | None = None,
 ) -> QueryResult:
@@ -56,8 +66,11 @@ def execute(
         query: the text.
         bind_vars: values by name, those of collections with one leading ``@``.
         source: the collections.
+        writer: what changes them. Without it a query that changes documents is refused.
         full_count: count the rows that the last LIMIT of the main query cuts off.
         fail_on_warning: what would be a warning is an error.
+        profiling: note what each step does.
+        planning_only: do not run it, and return its steps only.
         shuffle: decides the order where the server promises none.
         now: the clock; DATE_NOW() is one moment for the whole query.
 
@@ -66,19 +79,26 @@ def execute(
     """
     from cdp_platform.sandbox.arango.aql.pipeline import Pipeline
 
+    started = time.perf_counter()
     moment = now().timestamp() if now else datetime.now().astimezone().timestamp()
     phase = "while parsing"
     try:
         parsed = parse(query)
+        parsing_done = time.perf_counter()
         unknown = next((name for name in bind_vars if name not in parsed.bind_variables), None)
         if unknown is not None:
             message = f"bind parameter '{unknown}' was not declared in the query"
             raise ArangoError(400, ErrorNumber.BIND_PARAMETER_UNDECLARED, message)
-        context = Context(source, now_ms=int(moment * 1000), fail_on_warning=fail_on_warning, shuffle=shuffle)
+        context = Context(
+            source, now_ms=int(moment * 1000), fail_on_warning=fail_on_warning, shuffle=shuffle, writer=writer
+        )
         pipeline = Pipeline(context, bind_vars)
-        pipeline.counting = full_count
+        pipeline.counting, pipeline.profiling = full_count, profiling
         run = pipeline.query(parsed.tree)
+        if planning_only:
+            return QueryResult([], warnings=context.warnings, steps=pipeline.steps)
         phase = "while executing"
+        planning_done = time.perf_counter()
         rows = run([None] * pipeline.slots)
     except ArangoError as error:
         raise _in_phase(error, phase) from None
@@ -88,8 +108,26 @@ def execute(
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         refusal = ArangoError(500, ErrorNumber.NOT_IMPLEMENTED, f"not implemented: {error}")
         raise _in_phase(refusal, phase) from error
-    stats = {"scannedFull": context.scanned_full, "filtered": context.filtered}
-    return QueryResult(rows, pipeline.full_count, context.warnings, stats)
+    stats = {
+        "scannedFull": context.scanned_full,
+        "scannedIndex": context.scanned_index,
+        "filtered": context.filtered,
+        "writesExecuted": context.writes_executed,
+        "writesIgnored": context.writes_ignored,
+    }
+    seconds = {
+        "parsing": parsing_done - started,
+        "instantiating executors": planning_done - parsing_done,
+        "executing": time.perf_counter() - planning_done,
+    }
+    return QueryResult(rows, pipeline.full_count, context.warnings, stats, seconds, pipeline.steps)
+
+
+def repeatable(parsed: ParsedQuery) -> bool:
+    """Says whether a query gives the same whenever it runs, as long as its collections do not change."""
+    from cdp_platform.sandbox.arango.aql.functions import FUNCTIONS
+
+    return not any(name == "DATE_NOW" or name not in FUNCTIONS or FUNCTIONS[name].reads for name in parsed.functions)
 
 
 def _in_phase(error: ArangoError, phase: str) -> ArangoError:

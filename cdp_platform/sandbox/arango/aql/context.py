@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
@@ -34,17 +34,54 @@ class Source(Protocol):
         """Returns the number of documents. 404/1203 if the collection is unknown."""
         ...
 
+    def indexes(self, collection: str) -> Sequence[dict[str, Any]]:
+        """Returns the indexes as a client sees them. 404/1203 if the collection is unknown."""
+        ...
+
+
+class Writer(Protocol):
+    """What a query may change. All that it does is undone if the query fails."""
+
+    def change(
+        self, verb: str, collection: str, key: str | None, document: Any, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Changes one document.
+
+        Args:
+            verb: INSERT, UPDATE, REPLACE or REMOVE.
+            collection: where it is.
+            key: which it is; None for INSERT.
+            document: what to insert, to put in its place, or to merge into it. For REMOVE, what was to be removed.
+            options: those of the statement.
+
+        Returns:
+            The document before and after, None where there is none.
+        """
+        ...
+
 
 class Context:
     """State of one execution."""
 
-    def __init__(self, source: Source, *, now_ms: int, fail_on_warning: bool, shuffle: random.Random | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        now_ms: int,
+        fail_on_warning: bool,
+        shuffle: random.Random | None,
+        writer: Writer | None = None,
+    ) -> None:
         self.source = source
+        self.writer = writer
         self.now_ms = now_ms
         self.shuffle = shuffle
         self.warnings: list[dict[str, Any]] = []
         self.scanned_full = 0
+        self.scanned_index = 0
         self.filtered = 0
+        self.writes_executed = 0
+        self.writes_ignored = 0
         self._fail_on_warning = fail_on_warning
         self._scans: dict[str, Sequence[dict[str, Any]]] = {}
 

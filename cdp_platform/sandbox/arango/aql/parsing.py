@@ -11,13 +11,15 @@ A tree is made of tuples whose first element says what it is. Expressions:
 Steps of an access: ``("attribute", name)``, ``("attribute_bind", name)``, ``("index", x)``,
 ``("expand", levels, filter, limit, projection)``, ``("question", filter)``.
 Statements: ``("for", name, source)``, ``("filter", x)``, ``("let", name, x)``, ``("sort", [(x, descending)])``,
-``("limit", offset | None, count)``, ``("return", distinct, x)`` and
-``("collect", groups, aggregates, into, projection, keep, count)``.
+``("limit", offset | None, count)``, ``("return", distinct, x | None)``,
+``("collect", groups, aggregates, into, projection, keep, count)`` and
+``("change", verb, key, document, collection, options)``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -66,14 +68,21 @@ class ParsedQuery:
     """A query that is syntactically right.
 
     Attributes:
-        tree: statements, the last of which is a ``return``.
+        tree: statements, the last of which is a ``return`` (of nothing, if a change ends the query).
         bind_variables: names as the server reports them, those of collections with one leading ``@``.
         collections: names used that no statement of the query declares.
+        functions: names of the functions it calls.
     """
 
     tree: tuple[Node, ...]
     bind_variables: tuple[str, ...]
     collections: tuple[str, ...]
+    functions: frozenset[str]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the query changes documents."""
+        return any(node[0] == "change" for node in self.tree)
 
 
 @lru_cache(maxsize=512)
@@ -108,7 +117,8 @@ def parse(query: str) -> ParsedQuery:
     declared: set[str] = set()
     used: dict[str, None] = {}
     _names(tree, binds, declared, used)
-    return ParsedQuery(tree, tuple(binds), tuple(name for name in used if name not in declared and name != "CURRENT"))
+    collections = tuple(name for name in used if name not in declared and name != "CURRENT")
+    return ParsedQuery(tree, tuple(binds), collections, frozenset(_calls(tree)))
 
 
 class Unsupported(Exception):  # noqa: N818
@@ -187,6 +197,17 @@ def number(text: str) -> int | float | None:
     return value if value <= MAX_INT else float(value)
 
 
+def _calls(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        node = list(node.values())
+    if not isinstance(node, tuple | list):
+        return
+    if node[:1] == ("call",):
+        yield node[1]
+    for child in node:
+        yield from _calls(child)
+
+
 def _names(node: Any, binds: dict[str, None], declared: set[str], used: dict[str, None]) -> None:
     if not isinstance(node, tuple | list):
         return
@@ -200,5 +221,8 @@ def _names(node: Any, binds: dict[str, None], declared: set[str], used: dict[str
     elif kind == "collect":
         declared.update(name for name, *_ in (*node[1], *node[2]))
         declared.update(name for name in (node[3], node[6]) if name)
+    elif kind == "change":
+        declared.update(("OLD", "NEW"))
+        _names(list(node[5].values()), binds, declared, used)
     for child in node[1:] if kind else node:
         _names(child, binds, declared, used)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import heapq
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from cdp_platform.sandbox.arango.aql.compiling import Expressions, Level
+from cdp_platform.sandbox.arango.aql.context import Context
 from cdp_platform.sandbox.arango.aql.functions.arrays import sorted_set
 from cdp_platform.sandbox.arango.aql.functions.numbers import distinct_count, maximum, mean, minimum, total
 from cdp_platform.sandbox.arango.aql.operators import Closure, Constant, Frame
 from cdp_platform.sandbox.arango.aql.parsing import Node
+from cdp_platform.sandbox.arango.aql.plans import Step, observed, step
 from cdp_platform.sandbox.arango.aql.values import (
     hash_key,
     not_implemented,
@@ -54,10 +56,17 @@ class Pipeline(Expressions):
     Attributes:
         counting: whether to count the rows that the last LIMIT of the main query cuts off.
         full_count: rows before that LIMIT, known after the query has run.
+        profiling: whether to note what each step of the main query does.
+        steps: those of the main query, known after it was compiled.
     """
 
     counting = False
     full_count: int | None = None
+    profiling = False
+
+    def __init__(self, context: Context, binds: Mapping[str, Any]) -> None:
+        super().__init__(context, binds)
+        self.steps: list[Step] = []
 
     def query(self, tree: tuple[Node, ...]) -> Closure:
         """Returns a closure that runs a query and returns the array of its results."""
@@ -85,23 +94,44 @@ class Pipeline(Expressions):
         limits = [at for at, node in enumerate(statements) if node[0] == "limit"]
         counted = limits[-1] if limits and self.counting and len(self.levels) == 1 else None
         stages: list[Stage] = []
-        for at, (kind, *parts) in enumerate(statements):
-            if kind == "sort":
-                stages.append(self._sort(parts[0], statements[at + 1 : at + 2], counted=counted == at + 1))
+        looked_up = -1
+        for at, node in enumerate(statements):
+            if at == looked_up:
+                continue
+            kind, *parts = node
+            collection = self.collection(node[2] if kind == "for" else node[4]) if kind in ("for", "change") else None
+            if kind == "for" and (keys := self._keys(*parts, statements[at + 1 : at + 2])) is not None:
+                stage = self._look_up(*parts, keys)
+                looked_up = at + 1
+            elif kind == "for" and (fields := self._index_fields(*parts, statements[at + 1 :])):
+                stage = self._index_scan(*parts, statements[at + 1][1], fields)
+                looked_up = at + 1
+            elif kind == "sort":
+                stage = self._sort(parts[0], statements[at + 1 : at + 2], counted=counted == at + 1)
             elif kind == "limit":
-                stages.append(self._limit(*parts, counted=counted == at))
+                stage = self._limit(*parts, counted=counted == at)
             elif kind == "collect":
-                stages.append(self._collect(*parts, before=statements[:at]))
+                stage = self._collect(*parts, before=statements[:at])
             else:
-                stages.append(getattr(self, f"_{kind}_stage")(*parts))
-        value = self.expression(returned)
+                stage = getattr(self, f"_{kind}_stage")(*parts)
+            if len(self.levels) == 1:
+                seen = step(node, collection, by_index=looked_up == at + 1)
+                if self.profiling:
+                    stage = observed(stage, seen, self.steps[-1] if self.steps else None)
+                self.steps.append(seen)
+            stages.append(stage)
+        value = self.expression(returned) if returned else None
+        if len(self.levels) == 1:
+            self.steps.append(step(tree[-1], None, by_index=False))
         self.levels.pop()
 
         def run(frame: Frame) -> list[Any]:
             rows: Rows = iter((None,))
             for stage in stages:
                 rows = stage(frame, rows)
-            results = [value(frame) for _ in rows]
+            results = [value(frame) if value else None for _ in rows]
+            if not value:
+                return []
             return unique(results) if distinct else results
 
         return run, level
@@ -126,6 +156,91 @@ class Pipeline(Expressions):
                         )
                         raise ArangoError(400, ErrorNumber.ARRAY_EXPECTED, message)
                 for frame[slot] in items:
+                    yield
+
+        return stage
+
+    def _keys(self, name: str, source: Node, following: list[Node]) -> list[str] | None:
+        """Returns the keys that a FOR over a collection wants, if the FILTER after it says nothing but that.
+
+        The server looks these up in the primary index, which decides on their order and on what it counts.
+        """
+        if not following or following[0][0] != "filter" or self.collection(source) is None:
+            return None
+        wanted = _wanted_keys(following[0][1], ("access", ("variable", name), (("attribute", "_key"),)))
+        if wanted is None:
+            return None
+        keys: list[Any] = []
+        for symbol, node in wanted:
+            value = self.expression(node)
+            if not isinstance(value, Constant):
+                return None
+            if symbol == "==":
+                keys.append(value.value)
+            elif isinstance(value.value, list):
+                keys.extend(value.value)
+        return sorted({key for key in keys if isinstance(key, str)}, key=sort_key)
+
+    def _look_up(self, name: str, source: Node, keys: list[str]) -> Stage:
+        context, collection = self.context, self.collection(source)
+        slot = self.declare(name)
+
+        def stage(frame: Frame, rows: Rows) -> Rows:
+            for _ in rows:
+                for key in keys:
+                    document = context.source.document(f"{collection}/{key}")
+                    if document is not None:
+                        context.scanned_index += 1
+                        frame[slot] = document
+                        yield
+
+        return stage
+
+    def _index_fields(self, name: str, source: Node, following: list[Node]) -> list[str] | None:
+        """Returns the fields of the sorted index that serves a FOR and the FILTER after it, in its order.
+
+        Where the query sorts by itself nobody can see that order, so there it is not made.
+        """
+        if not following or following[0][0] != "filter" or any(node[0] in ("sort", "collect") for node in following):
+            return None
+        compared = {self._compared(part, name) for part in _conjunction(following[0][1])}
+        collection = self.collection(source)
+        if collection is None or len(compared) != 1 or None in compared:
+            return None
+        for index in self.context.source.indexes(collection):
+            is_sorted = index["type"] in ("persistent", "hash", "skiplist") and not index["sparse"]
+            if is_sorted and index["fields"][0] in compared and not any("." in part for part in index["fields"]):
+                return index["fields"]
+        return None
+
+    def _compared(self, condition: Node, name: str) -> str | None:
+        """Returns the attribute of the variable that a condition compares with a constant, if it does that."""
+        if condition[0] != "binary" or condition[1] not in ("==", "<", "<=", ">", ">="):
+            return None
+        sides = condition[2:]
+        for side, other in (sides, reversed(sides)):
+            if side[:2] == ("access", ("variable", name)) and len(side[2]) == 1 and other[0] in ("value", "bind"):
+                kind, attribute = side[2][0]
+                found = self.bind(attribute) if kind == "attribute_bind" else attribute
+                return found if kind in ("attribute", "attribute_bind") and isinstance(found, str) else None
+        return None
+
+    def _index_scan(self, name: str, source: Node, condition: Node, fields: list[str]) -> Stage:
+        context, collection = self.context, self.collection(source) or ""
+        slot = self.declare(name)
+        test = self.expression(condition)
+
+        def stage(frame: Frame, rows: Rows) -> Rows:
+            for _ in rows:
+                found = []
+                for document in context.scan(collection):
+                    frame[slot] = document
+                    if to_bool(test(frame)):
+                        found.append(document)
+                context.scanned_index += len(found)
+                columns = [sort_keys([document.get(field) for document in found]) for field in fields]
+                for at in _sorted(list(range(len(found))), columns, [False] * len(fields), None):
+                    frame[slot] = found[at]
                     yield
 
         return stage
@@ -182,6 +297,49 @@ class Pipeline(Expressions):
         if type(number) is not int or number < 0:
             raise ArangoError(400, ErrorNumber.NUMBER_OUT_OF_RANGE, "number out of range")
         return number
+
+    def _change_stage(
+        self, verb: str, key_node: Node, document_node: Node, target: Node, option_nodes: dict[str, Node]
+    ) -> Stage:
+        context, writer = self.context, self.context.writer
+        collection = self.collection(target)
+        if collection is None or writer is None:
+            msg = f"{verb} here"
+            raise not_implemented(msg)
+        options = {name: self._option_value(name, node) for name, node in option_nodes.items()}
+        key = self.expression(key_node)
+        document = self.expression(document_node) if document_node is not key_node else key
+        slots = list(self.levels[-1].names.values())
+        has_old = verb != "INSERT" or not options.keys().isdisjoint(("overwrite", "overwriteMode"))
+        old_slot = self.declare("OLD") if has_old else self.new_slot()
+        new_slot = self.declare("NEW") if verb != "REMOVE" else self.new_slot()
+
+        def stage(frame: Frame, rows: Rows) -> Rows:
+            # Nothing of what the query reads is changed by what it writes.
+            planned = [(key(frame), document(frame), [frame[slot] for slot in slots]) for _ in rows]
+            for key_value, document_value, variables in planned:
+                try:
+                    named = None if verb == "INSERT" else _key(key_value)
+                    old, new = writer.change(verb, collection, named, document_value, options)
+                except ArangoError:
+                    if not to_bool(options.get("ignoreErrors")):
+                        raise
+                    context.writes_ignored += 1
+                    continue
+                context.writes_executed += 1
+                for slot, value in zip(slots, variables, strict=True):
+                    frame[slot] = value
+                frame[old_slot], frame[new_slot] = old, new
+                yield
+
+        return stage
+
+    def _option_value(self, name: str, node: Node) -> Any:
+        value = self.expression(node)
+        if not isinstance(value, Constant):
+            msg = f"option {name} that is computed"
+            raise not_implemented(msg)
+        return value.value
 
     def _sort(self, keys: list[tuple[Node, bool]], following: list[Node], *, counted: bool) -> Stage:
         closures = [self.expression(node) for node, _ in keys]
@@ -301,6 +459,34 @@ class Pipeline(Expressions):
             raise not_implemented(msg)
         pairs = list(names.items())
         return lambda frame: {name: frame[slot] for name, slot in pairs}
+
+
+def _conjunction(condition: Node) -> list[Node]:
+    """Returns the conditions that must all hold for this one to hold."""
+    if condition[:2] == ("binary", "AND"):
+        return _conjunction(condition[2]) + _conjunction(condition[3])
+    return [condition]
+
+
+def _wanted_keys(condition: Node, key: Node) -> list[tuple[str, Node]] | None:
+    """Returns what the key must be equal to or in, None if the condition says anything else."""
+    if condition[:2] == ("binary", "OR"):
+        left, right = _wanted_keys(condition[2], key), _wanted_keys(condition[3], key)
+        return None if left is None or right is None else left + right
+    if condition[0] != "binary" or condition[1] not in ("==", "IN"):
+        return None
+    _, symbol, left, right = condition
+    if symbol == "==" and right == key:
+        left, right = right, left
+    return [(symbol, right)] if left == key and right[0] in ("value", "bind", "array") else None
+
+
+def _key(value: Any) -> str:
+    """Returns the key that a statement names a document by."""
+    key = value.get("_key") if isinstance(value, dict) else value
+    if not isinstance(key, str):
+        raise ArangoError(400, ErrorNumber.DOCUMENT_KEY_MISSING, "missing document key")
+    return key
 
 
 def _sorted(order: list[int], columns: list[list[Any]], descending: list[bool], wanted: int | None) -> list[int]:

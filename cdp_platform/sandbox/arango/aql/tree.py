@@ -12,6 +12,10 @@ _OPERATORS = {
     "EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=", "PLUS": "+", "MINUS": "-", "STAR": "*",
     "SLASH": "/", "PERCENT": "%", "MATCH": "=~", "NOT_MATCH": "!~", "NOT_IN": "NOT IN",
 }  # fmt: skip
+_CHANGE_OPTIONS = {
+    "exclusive", "ignoreErrors", "ignoreRevs", "keepNull", "mergeObjects", "overwrite", "overwriteMode",
+    "refillIndexCaches", "waitForSync",
+}  # fmt: skip
 _INDEX_HINTS = {"indexHint", "forceIndexHint", "disableIndex", "maxProjections", "useCache", "lookahead"}
 
 
@@ -53,6 +57,31 @@ class _Nodes(Transformer[Token, Any]):
         if distinct is not None and not any(statement[0] in ("for", "collect") for statement in flat):
             raise Unsupported(str(distinct), distinct.start_pos or 0)
         return (*flat, ("return", distinct is not None, expr))
+
+    def changing(self, *parts: Any) -> tuple[Node, ...]:
+        *statements, word, distinct, expr = parts
+        if word is not None:
+            return self.query(*statements, word, distinct, expr)
+        return (*self.query(*statements, None, None, None)[:-1], ("return", False, None))
+
+    # Changes
+    def change_whole(self, verb: Token, value: Node, into: Any, target: Any, word: Any, options: Any) -> Node:  # noqa: PLR0917
+        if into is None:
+            value, target = _taken_apart(verb, value)
+        return _change(verb, value, value, target, word, options)
+
+    def change_part(  # noqa: PLR0917 - one parameter for each part of the rule
+        self, verb: Token, key: Node, _with: Any, value: Node, into: Any, target: Any, word: Any, options: Any
+    ) -> Node:
+        if into is None:
+            value, target = _taken_apart(verb, value)
+        return _change(verb, key, value, target, word, options)
+
+    def target(self, name: Token) -> Node:
+        return ("variable", str(name)) if name.type == "IDENT" else ("collection_bind", name[1:])
+
+    def lets(self, *items: Any) -> list[Node]:
+        return [("let", name, expr) for name, expr in _elements(*items)]
 
     # Statements
     def for_(self, _for: Token, name: Token, _in: Token, source: Node, word: Any, options: Any) -> Node:
@@ -228,6 +257,18 @@ class _Nodes(Transformer[Token, Any]):
 
     def element_computed(self, _open: Token, name: Node, _close: Token, _colon: Token, expr: Node) -> tuple[Node, Node]:
         return (name, expr)
+
+
+def _taken_apart(verb: Token, node: Node) -> tuple[Node, Node]:
+    """Returns ``value`` and ``collection`` of what was read as ``value IN collection``."""
+    if node[:2] != ("binary", "IN") or node[3][0] not in ("variable", "collection_bind"):
+        raise Unsupported(f"{verb.type} command", verb.start_pos or 0)
+    return node[2], node[3]
+
+
+def _change(verb: Token, key: Node, value: Node, target: Node, word: Token | None, options: Node | None) -> Node:  # noqa: PLR0917
+    _check_options(word, options, _CHANGE_OPTIONS)
+    return ("change", verb.type, key, value, target, dict(options[1]) if options else {})
 
 
 def _step(base: Node, step: Node, token: Token | None = None) -> Node:

@@ -5,10 +5,10 @@ Each is a plain Python function ``(context, *arguments)`` over values that retur
 
 from __future__ import annotations
 
-from cdp_platform.sandbox.arango.aql.functions import arrays, dates, documents, numbers, regexes, strings, types
+from cdp_platform.sandbox.arango.aql.functions import arrays, dates, documents, geo, numbers, regexes, strings, types
 from cdp_platform.sandbox.arango.aql.functions.registry import Function, table
 
 __all__ = ["FUNCTIONS", "Function"]
 
-FUNCTIONS: dict[str, Function] = table(arrays, dates, documents, numbers, regexes, strings, types)
+FUNCTIONS: dict[str, Function] = table(arrays, dates, documents, geo, numbers, regexes, strings, types)
 """All functions by their upper-case names, aliases included."""

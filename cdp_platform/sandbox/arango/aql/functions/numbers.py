@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 from cdp_platform.sandbox.arango.aql.context import Context
@@ -28,6 +29,11 @@ _MAX_RANGE = 10_000_000
 def floor(_context: Context, value: Any) -> Number:
     number = to_double(value)
     return normal(float(math.floor(number)))
+
+
+@aql("RAND", least=0, reads=True)
+def rand(_context: Context) -> float:
+    return random.random()
 
 
 @aql("CEIL")
