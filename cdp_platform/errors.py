@@ -53,4 +53,4 @@ class BusyError(PlatformError):
 
 
 class WorkerLostError(PlatformError):
-    """A process that shared the work ended in the middle of it. What was committed stays; a new run goes on from there."""
+    """A process that shared the work ended in the middle of it. What was committed stays; a new run goes on."""

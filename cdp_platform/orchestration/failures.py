@@ -29,7 +29,7 @@ def describe(error: Exception) -> str:
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
         return "The warehouse has not the tables of this version: run `cdp migrate`."
     if isinstance(error, psycopg.Error):
-        return f"PostgreSQL: {error.diag.message_primary or type(error).__name__}"
+        return f"PostgreSQL: {error.diag.message_primary or 'the connection was lost. Was the server restarted?'}"
     if isinstance(error, PlatformError):
         return str(error)
     return f"{type(error).__name__}, a defect of the platform: {frames(error)}"

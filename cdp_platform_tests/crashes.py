@@ -1,0 +1,184 @@
+"""Killing a piece of work after each of its writes, one after the other.
+
+The work runs in a child process that is forked for it and ends by SIGKILL right after its n-th exchange with PostgreSQL
+or over HTTP: no handler runs, no `finally`, and nobody is told. Then the same with n + 1, until the work ends by itself
+before its time. Where it can be killed is counted while it runs, and listed nowhere.
+
+An exchange counts when its answer is there. Left out is what cannot have changed anything: a GET, and a statement in a
+transaction that by PostgreSQL's own account has written nothing yet. Other processes that the work starts are not
+counted in. That all of psycopg goes through `Connection.wait` is held by `test_crashes.py`.
+"""
+
+import gc
+import os
+import re
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from unittest import mock
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import urllib3
+from psycopg import pq, sql
+
+Place = TypeVar("Place")
+
+# Work that hangs is ended by SIGALRM, which is no kill point.
+_PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class KillPoint:
+    """Where a work was killed: right after so many exchanges, of which this was the last."""
+
+    number: int
+    exchange: str
+
+
+def after_every_write(work: Callable[[Place], object], fresh: Callable[[], Place]) -> Iterator[tuple[KillPoint, Place]]:
+    """Kill the work after its first write, then after its second, and so on; yields each time that it is dead.
+
+    Args:
+        work: opens every connection that it uses; those of the test belong to the test.
+        fresh: makes what the work is done on, once for each kill.
+
+    Raises:
+        AssertionError: the work failed by itself, or wrote nothing.
+    """
+    number = 0
+    while True:
+        number += 1
+        place = fresh()
+        exchanges = _run(work, place, number)
+        if len(exchanges) < number:
+            break
+        yield KillPoint(number, exchanges[-1]), place
+    assert number > 1, "the work wrote nothing"
+
+
+def _run(work: Callable[[Place], object], place: Place, last: int) -> list[str]:
+    """Run the work in a child that is killed after so many exchanges; returns those that there were."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        # Threads of the test do not live in the child, and it waits for none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        # Never back into pytest, whatever happens.
+        code = 1
+        try:
+            # What the test left over is not the child's to clean up.
+            gc.freeze()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_PATIENCE_SECONDS)
+            _Counter(writer, last).watch()
+            work(place)
+            code = 0
+        except BaseException:
+            os.write(writer, f"!{traceback.format_exc()}".encode())
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        counted, _, failure = told.read().partition("!")
+    _, status = os.waitpid(child, 0)
+    exchanges = counted.splitlines()
+    where = f"after exchange {len(exchanges)} ({exchanges[-1] if exchanges else 'none'})"
+    if os.WIFSIGNALED(status):
+        ended_by = signal.Signals(os.WTERMSIG(status))
+        assert ended_by is signal.SIGKILL, f"the work was ended by {ended_by.name} {where}"
+        assert len(exchanges) == last, f"the work was killed by somebody else {where}"
+    else:
+        assert os.WEXITSTATUS(status) == 0, f"the work failed {where}:\n{failure}"
+        assert len(exchanges) < last, f"the work was not killed {where}"
+    return exchanges
+
+
+@dataclass
+class _Counter:
+    """Tells of each exchange of this process, and ends it after the last."""
+
+    writer: int
+    last: int
+    count: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    writing: set[psycopg.Connection] = field(default_factory=set)
+
+    def watch(self) -> None:
+        wait = psycopg.Connection.wait
+        urlopen = urllib3.HTTPConnectionPool.urlopen
+        handle_request = httpx.HTTPTransport.handle_request
+
+        def counted_wait(connection: psycopg.Connection, gen: Any, *args: Any, **options: Any) -> Any:
+            statement, name = _statement(gen), gen.__qualname__
+            # What has no statement, such as `commit`, sends nothing outside a transaction.
+            alone = statement is not None and _is(connection, pq.TransactionStatus.IDLE)
+            result = wait(connection, gen, *args, **options)
+            if self.can_have_written(connection, alone=alone):
+                self.tell(statement or name)
+            return result
+
+        def counted_urlopen(pool: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+            result = urlopen(pool, method, url, *args, **options)
+            self.tell_of_request(method, url)
+            return result
+
+        def counted_handle_request(transport: Any, request: httpx.Request) -> httpx.Response:
+            result = handle_request(transport, request)
+            self.tell_of_request(request.method, str(request.url))
+            return result
+
+        mock.patch.object(psycopg.Connection, "wait", counted_wait).start()
+        mock.patch.object(urllib3.HTTPConnectionPool, "urlopen", counted_urlopen).start()
+        mock.patch.object(httpx.HTTPTransport, "handle_request", counted_handle_request).start()
+
+    def can_have_written(self, connection: psycopg.Connection, *, alone: bool) -> bool:
+        pgconn = connection.pgconn
+        if _is(connection, pq.TransactionStatus.ACTIVE):
+            # In the middle of a COPY or a pipeline: the answer is yet to come.
+            self.writing.add(connection)
+            return False
+        if _is(connection, pq.TransactionStatus.IDLE):
+            # A statement that is a transaction of its own, or the end of one.
+            written = alone or connection in self.writing
+            self.writing.discard(connection)
+            return written
+        in_pipeline = pgconn.pipeline_status != pq.PipelineStatus.OFF
+        if connection not in self.writing and _is(connection, pq.TransactionStatus.INTRANS) and not in_pipeline:
+            # A transaction gets its number with its first write.
+            answer = pgconn.exec_(b"SELECT pg_current_xact_id_if_assigned()")
+            if answer.get_value(0, 0) is not None:
+                self.writing.add(connection)
+        return connection in self.writing
+
+    def tell_of_request(self, method: str, url: str) -> None:
+        if method != "GET":
+            # The beginning of the path: further on it may name a document.
+            self.tell(f"{method} {'/'.join(urlsplit(url).path.split('/')[:5])}")
+
+    def tell(self, exchange: str) -> None:
+        with self.lock:
+            self.count += 1
+            os.write(self.writer, f"{exchange}\n".encode())
+            if self.count == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is(connection: psycopg.Connection, status: pq.TransactionStatus) -> bool:
+    return connection.pgconn.transaction_status == status
+
+
+def _statement(gen: Any) -> str | None:
+    """The first words of the statement that a generator of psycopg is about to send: keywords and names, no value."""
+    known = gen.gi_frame.f_locals
+    query = known.get("query", known.get("statement"))
+    if query is None:
+        return None
+    text = query.as_string() if isinstance(query, sql.Composable) else str(query)
+    return " ".join(re.sub(r"[^\s\w.\"].*", "", text, flags=re.DOTALL).split())[:60]

@@ -1,0 +1,174 @@
+"""The harness that kills: it kills where it says, and a work that was not killed is never taken for one that was."""
+
+import gc
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import requests
+
+from cdp_platform_tests import crashes
+from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess
+
+
+@pytest.fixture
+def notes(warehouse: Warehouse) -> Callable[[], list[int]]:
+    """A table of numbers; reads it."""
+    with warehouse.superuser() as connection:
+        connection.execute("CREATE TABLE note (number int)")
+
+    def read() -> list[int]:
+        with warehouse.superuser() as connection:
+            return [row[0] for row in connection.execute("SELECT number FROM note ORDER BY number")]
+
+    return read
+
+
+@pytest.fixture
+def kills(warehouse: Warehouse, notes: Callable[[], list[int]]) -> Callable[..., list[tuple[str, list[int]]]]:
+    """Kills work on an empty table after each write; the last exchange, and the rows that were left."""
+
+    def empty() -> None:
+        with warehouse.superuser() as connection:
+            connection.execute("TRUNCATE note")
+
+    def go(work: Callable[[psycopg.Connection], object]) -> list[tuple[str, list[int]]]:
+        def connected(_: None) -> None:
+            with warehouse.superuser() as connection:
+                work(connection)
+
+        return [(point.exchange, notes()) for point, _ in crashes.after_every_write(connected, empty)]
+
+    return go
+
+
+def _insert(connection: psycopg.Connection, number: int) -> None:
+    connection.execute("INSERT INTO note VALUES (%s)", [number])
+
+
+def test_each_point_leaves_just_what_was_written_before_it(kills: Any):
+    left = kills(lambda connection: [_insert(connection, number) for number in (1, 2, 3)])
+    assert left == [("INSERT INTO note VALUES", rows) for rows in ([1], [1, 2], [1, 2, 3])]
+
+
+def test_what_was_not_committed_is_gone(kills: Any):
+    def work(connection: psycopg.Connection) -> None:
+        with connection.transaction():
+            connection.execute("SELECT count(*) FROM note")
+            _insert(connection, 1)
+            _insert(connection, 2)
+
+    # Until the first write there is nothing that a kill could leave.
+    insert = "INSERT INTO note VALUES"
+    assert kills(work) == [(insert, []), (insert, []), ("BaseTransaction._exit_gen", [1, 2])]
+
+
+def _in_bulk(connection: psycopg.Connection) -> None:
+    connection.cursor().executemany("INSERT INTO note VALUES (%s)", [[1], [2]])
+
+
+def _in_bulk_in_a_transaction(connection: psycopg.Connection) -> None:
+    with connection.transaction():
+        _in_bulk(connection)
+
+
+def _by_copy(connection: psycopg.Connection) -> None:
+    with connection.cursor().copy("COPY note FROM STDIN") as copy:
+        copy.write_row([1])
+        copy.write_row([2])
+
+
+def _with_commit(connection: psycopg.Connection) -> None:
+    connection.autocommit = False
+    _insert(connection, 1)
+    _insert(connection, 2)
+    connection.commit()
+
+
+def _in_a_pipeline(connection: psycopg.Connection) -> None:
+    with connection.pipeline():
+        _insert(connection, 1)
+        _insert(connection, 2)
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (_in_bulk, [("BasePipeline._exit_gen", [1, 2])]),
+        (_by_copy, [("copy_end", [1, 2])]),
+        (_with_commit, [*[("INSERT INTO note VALUES", [])] * 2, ("BaseConnection._commit_gen", [1, 2])]),
+        (_in_a_pipeline, [("BasePipeline._exit_gen", [1, 2])]),
+        (_in_bulk_in_a_transaction, [("BasePipeline._exit_gen", []), ("BaseTransaction._exit_gen", [1, 2])]),
+    ],
+)
+def test_no_way_of_writing_escapes(kills: Any, work: Any, expected: Any):
+    assert kills(work) == expected
+
+
+def test_a_function_that_writes_is_no_read(kills: Any, warehouse: Warehouse):
+    with warehouse.superuser() as connection:
+        connection.execute("CREATE FUNCTION note_it() RETURNS void BEGIN ATOMIC INSERT INTO note VALUES (1); END")
+
+    def work(connection: psycopg.Connection) -> None:
+        with connection.transaction():
+            connection.execute("SELECT note_it()")
+
+    assert kills(work) == [("SELECT note_it", []), ("BaseTransaction._exit_gen", [1])]
+
+
+def _with_requests(address: str) -> None:
+    requests.post(address, auth=("root", PASSWORD), json={}, timeout=5).raise_for_status()
+    requests.get(f"{address}/count", auth=("root", PASSWORD), timeout=5)
+
+
+def _with_httpx(address: str) -> None:
+    with httpx.Client(auth=("root", PASSWORD)) as client:
+        client.post(address, json={}).raise_for_status()
+        client.get(f"{address}/count")
+
+
+@pytest.mark.parametrize("send", [_with_requests, _with_httpx])
+def test_requests_that_can_write_are_points(sandbox: SandboxProcess, send: Callable[[str], None]):
+    people = sandbox.new_database().create_collection("people")
+    address = f"{sandbox.url}/_db/{people.db_name}/_api/document/people"
+    points = []
+    for point, _ in crashes.after_every_write(lambda _: [send(address), send(address)], people.truncate):
+        assert people.count() == point.number
+        points.append(point)
+    request = f"POST /_db/{people.db_name}/_api/document"
+    assert points == [crashes.KillPoint(number, request) for number in (1, 2)]
+
+
+def test_work_that_writes_nothing_proves_nothing(kills: Any):
+    def work(connection: psycopg.Connection) -> None:
+        with connection.transaction():
+            connection.execute("SELECT count(*) FROM note")
+
+    with pytest.raises(AssertionError, match="wrote nothing"):
+        kills(work)
+
+
+def test_work_that_fails_is_told_with_its_error_and_where(kills: Any):
+    def work(connection: psycopg.Connection) -> None:
+        _insert(connection, 1)
+        raise RuntimeError("this is no kill")
+
+    with pytest.raises(AssertionError, match=r"(?s)failed after exchange 1 \(INSERT INTO.*this is no kill"):
+        kills(work)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_work_that_somebody_else_ends_was_not_killed_here(kills: Any, signal_number: int):
+    with pytest.raises(AssertionError, match=r"SIGTERM|somebody else"):
+        kills(lambda _connection: os.kill(os.getpid(), signal_number))
+
+
+def test_connections_of_the_test_survive_the_kills(kills: Any, app: psycopg.Connection):
+    session = app.info.backend_pid
+    assert len(kills(lambda connection: [_insert(connection, 1), gc.collect()])) == 1
+    assert app.execute("SELECT pg_backend_pid()").fetchone() == (session,)
