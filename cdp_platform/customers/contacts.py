@@ -6,10 +6,10 @@ costs the contact, not the customer.
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumberDesc
 
 _PLAIN_LOCAL_PART = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 
@@ -54,6 +54,8 @@ def email(raw: str | None) -> str | None:
 
 
 def _validated(address: str) -> str | None:
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 (heavy; definitions load without it)
+
     try:
         return validate_email(address, check_deliverability=False, strict=True).normalized.lower()
     except EmailNotValidError:
@@ -74,6 +76,8 @@ def phone(raw: str | None, region: str) -> str | None:
 
 
 def _parsed(dialled: str, region: str) -> str | None:
+    import phonenumbers  # noqa: PLC0415 (heavy; definitions load without it)
+
     try:
         number = phonenumbers.parse(dialled, region)
     except phonenumbers.NumberParseException:
@@ -91,6 +95,8 @@ def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
     own numbering plan. Where a number could be read in another way (it begins like a prefix), or a country code is
     shared and the region is not the one that is asked first, the pattern does not fit and the full parser decides.
     """
+    import phonenumbers  # noqa: PLC0415 (heavy; definitions load without it)
+
     plan: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if plan is None or phonenumbers.region_code_for_country_code(plan.country_code) != region:
         return "", re.compile("(?!)")
@@ -106,7 +112,7 @@ def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
     return f"+{plan.country_code}", re.compile(dialled + national, re.ASCII)
 
 
-def _described(numbers: phonenumbers.PhoneNumberDesc) -> str:
+def _described(numbers: "PhoneNumberDesc") -> str:
     """A pattern of the national numbers of a description, which gives their digits and their lengths."""
     lengths = "|".join(rf"\d{{{length}}}" for length in numbers.possible_length)
     return rf"(?=(?:{lengths})\Z)(?:{numbers.national_number_pattern})"

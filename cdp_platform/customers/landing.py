@@ -140,13 +140,11 @@ def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: 
             # Somebody else's document is none of ours to keep.
             kept = {"_key": key(document)} if foreign else document
             rejections.append(Rejection.of(key(document), kept, error, [] if foreign else mapper.persons(document)))
-    held = load.held_versions(
-        connection, mapper.target, tenant.tenant_id, {name: digest for name, (_, _, digest) in prints.items()}
-    )
+    held = load.held_hashes(connection, mapper.target, tenant.tenant_id, prints.keys())
     rows = []
     changed = unchanged = 0
     for document_key, (document, content, digest) in prints.items():
-        if held.get(document_key):
+        if held.get(document_key) == digest:
             unchanged += 1
             continue
         try:
@@ -176,6 +174,8 @@ def _without_erased(
     connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]
 ) -> list[Document]:
     """The documents that are about nobody who was erased; tombstones for the others."""
+    if not erasure.anybody_erased(connection, tenant.tenant_id):
+        return batch
     persons = [mapper.persons(document) for document in batch]
     erased = erasure.erased(
         connection, tenant.tenant_id, profiles.COLLECTION, {person for each in persons for person in each}
@@ -207,10 +207,10 @@ def _is_a_moment(value: str) -> bool:
 
 
 def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
-    """The greater position; the overlap begins before the one that is known."""
+    """The greater position, of equal ones the other; the overlap begins before the one that is known."""
     if one is None or other is None:
         return one or other
-    return max(one, other, key=lambda position: datetime.fromisoformat(position.stamp))
+    return one if datetime.fromisoformat(one.stamp) > datetime.fromisoformat(other.stamp) else other
 
 
 def _belongs(document: Document, tenant: Tenant) -> None:

@@ -13,6 +13,7 @@ finds both.
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -35,8 +36,9 @@ OVERLAP = timedelta(minutes=10)
 # Whoever comes second waits this long for the first to end.
 _WAIT_SECONDS = 300
 
-# Documents from which on a second process has made up for its start, about a second.
-_WORTH_SHARING = 50_000
+# Documents from which on a second worker has made up for its start: a thread's connection, a process's second.
+_WORTH_A_THREAD = 10_000
+_WORTH_A_PROCESS = 50_000
 
 Progress = Callable[[int, int | None], None]
 """Called after each batch with the documents read so far and how many there are in all, None if unknown."""
@@ -56,12 +58,11 @@ def sync(
 
     Args:
         connection: of the platform's role, outside any transaction.
-        source: the tenant's database.
+        source: the tenant's database. A second worker opens connections of its own, as the environment says.
         tenant: whose rows they are.
         mapper: of the collection.
         full: read every document again, not only those since the watermark.
-        second_process: share a large full read with a second process, which opens connections of its own, as the
-            environment says.
+        second_process: share a very large full read with a second process instead of a second thread.
         progress: is told after each batch.
 
     Raises:
@@ -70,7 +71,7 @@ def sync(
         WorkerLostError: the second process was ended from outside; likewise.
     """
     collection, database = mapper.collection, tenant.arango_database
-    with exclusively(connection, tenant, collection):
+    with exclusively(connection, tenant, collection), sharing.collector_at_rest():
         with tenant_transaction(connection, tenant.tenant_id):
             known = watermark.read(connection, tenant.tenant_id, collection, database=database)
         began = _now(connection)
@@ -90,7 +91,12 @@ def sync(
         if result.full:
             total = result.read + result.source_count
             progress(result.read, total)
-            read_all = sharing.read_with_another if second_process and total >= _WORTH_SHARING else sharing.read_alone
+            as_process = second_process and total >= _WORTH_A_PROCESS
+            read_all = (
+                partial(sharing.read_with_another, as_process=as_process)
+                if total >= _WORTH_A_THREAD
+                else sharing.read_alone
+            )
             result = read_all(
                 connection,
                 source,

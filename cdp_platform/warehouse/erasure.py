@@ -75,6 +75,14 @@ def bury(connection: psycopg.Connection, tenant_id: str, source: str, document_k
     )
 
 
+def anybody_erased(connection: psycopg.Connection, tenant_id: str) -> bool:
+    """Whether the tenant has any tombstone: most have none, and need not look for each document."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM ops.erased_document WHERE tenant_id = %s)", [tenant_id]
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def erased(connection: psycopg.Connection, tenant_id: str, source: str, document_keys: Iterable[str]) -> set[str]:
     """Those of the documents that have a tombstone."""
     rows = connection.execute(

@@ -5,7 +5,7 @@ overlap window does, stays one row.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -95,8 +95,10 @@ def _as_json(document: Any) -> str:
         return json.dumps(json.loads(json.dumps(document), parse_constant=str))
 
 
-def resolve(connection: psycopg.Connection, tenant_id: str, source: str, keys: Iterable[str]) -> int:
+def resolve(connection: psycopg.Connection, tenant_id: str, source: str, keys: Collection[str]) -> int:
     """Mark the records of these documents as taken; returns how many waited."""
+    if not count_waiting(connection, tenant_id, source):
+        return 0
     done = connection.execute(
         """
         UPDATE ops.rejected_record SET resolved_at = now()

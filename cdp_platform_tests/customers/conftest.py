@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +70,7 @@ class Leo:
         self.put(transactions.COLLECTION, {**edge, **stamps, "transactionValue": 10, **fields})
 
     @contextmanager
-    def reading(self, kind: str = "profiles") -> Iterator[tuple[TenantSource, Mapper]]:
+    def reading(self, kind: str = "profiles") -> Generator[tuple[TenantSource, Mapper]]:
         """The tenant's source, and the mapper of `profiles` or `transactions`."""
         collection = {"profiles": profiles.COLLECTION, "transactions": transactions.COLLECTION}[kind]
         with open_database(settings.arango(), self.tenant.arango_database) as database:

@@ -61,7 +61,8 @@ class Shop:
         """How many customers an incremental refresh computes."""
         with tenant_transaction(self.connection, self.tenant_id):
             query = "SELECT customers.refresh_customer_metrics(%s, %s, true)"
-            return self.connection.execute(query, [self.tenant_id, as_of]).fetchone()[0]
+            ((computed,),) = self.connection.execute(query, [self.tenant_id, as_of]).fetchall()
+        return computed
 
     def stored(self) -> list[tuple[Any, ...]]:
         with tenant_transaction(self.connection, self.tenant_id):

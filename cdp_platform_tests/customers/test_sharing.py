@@ -19,7 +19,8 @@ pytestmark = pytest.mark.usefixtures("small_batches")
 
 @pytest.fixture(autouse=True)
 def _worth_sharing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_module, "_WORTH_SHARING", 1)
+    monkeypatch.setattr(sync_module, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -48,24 +49,33 @@ def fill(leo: Leo, number: int) -> None:
         leo.profile(f"p{each:02}", each + 1, firstName=f"n{each}", primaryEmail="x" if each % 4 == 0 else "a@b.de")
 
 
+PROCESS = pytest.mark.parametrize("second_process", [False, True], ids=["thread", "process"])
+
+
+@PROCESS
 @pytest.mark.parametrize("number", [1, 3, 4, 6, 7, 9, 14])
-def test_two_processes_leave_what_one_leaves(leo: Leo, new_leo: Callable[..., Leo], turns: list[str], number: int):
+def test_two_leave_what_one_leaves(
+    leo: Leo, new_leo: Callable[..., Leo], monkeypatch: pytest.MonkeyPatch, *, turns: list[str], second_process, number
+):
     alone = new_leo("alone")
     for each in (leo, alone):
         fill(each, number)
         each.profile("broken", 1, inSegments={"id": "x"})
-    shared, single = leo.sync(second_process=True), alone.sync()
+    shared = leo.sync(second_process=second_process)
+    assert len(turns) >= number // 6
+    monkeypatch.setattr(sync_module, "_WORTH_A_THREAD", 10_000)
+    single = alone.sync()
     assert shared == single
     assert shared.remarks["unusable_contacts"] == (number + 3) // 4
     query = "SELECT profile_id, first_name, document - '_id', document_hash FROM customers.cdp_profiles ORDER BY 1"
     assert leo.rows(query) == alone.rows(query)
     assert leo.stamp() == alone.stamp() == STAMP.format(day=number)
     assert [record.document_key for record in leo.waiting()] == ["broken"]
-    assert len(turns) >= number // 6
 
 
 def test_a_small_read_is_not_worth_a_second_process(leo: Leo, monkeypatch: pytest.MonkeyPatch, turns: list[str]):
-    monkeypatch.setattr(sync_module, "_WORTH_SHARING", 50_000)
+    monkeypatch.setattr(sync_module, "_WORTH_A_THREAD", 10_000)
+    monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 50_000)
     fill(leo, 7)
     assert leo.sync(second_process=True).new == 7
     assert turns == []
@@ -77,7 +87,8 @@ def test_a_second_process_that_is_killed_is_an_error_and_the_next_run_goes_on(le
     killed: list[int] = []
 
     def kills_the_second_time(self: sharing._Other, bookmark: sharing.Bookmark) -> None:
-        if killed.append(0) or len(killed) == 2:
+        killed.append(0)
+        if len(killed) == 2:
             (child,) = [c for c in psutil.Process().children() if "multiprocessing.spawn" in " ".join(c.cmdline())]
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
@@ -95,21 +106,23 @@ def test_a_second_process_that_is_killed_is_an_error_and_the_next_run_goes_on(le
     assert len(leo.keys()) == 14
 
 
-def test_what_goes_wrong_in_the_second_process_is_told_by_the_first(leo: Leo):
+@PROCESS
+def test_what_goes_wrong_in_the_second_is_told_by_the_first(leo: Leo, second_process):
     fill(leo, 14)
     # The second process fetches the batch after the first one.
     leo.sandbox.spoil(
         {"match": {"path_regex": r"/_api/cursor/\d+/2"}, "action": "status", "status": 500, "times": None}
     )
     with pytest.raises(SourceError, match="no usable answer"):
-        leo.sync(second_process=True)
+        leo.sync(second_process=second_process)
     assert leo.sandbox.fired()[0] >= 1
     leo.sandbox.clear()
     leo.sync()
     assert len(leo.keys()) == 14
 
 
-def test_a_first_process_that_fails_leaves_no_second_behind(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+@PROCESS
+def test_a_first_that_fails_leaves_no_second_behind(leo: Leo, monkeypatch: pytest.MonkeyPatch, second_process):
     fill(leo, 14)
     land_in_turn, calls = sharing.land_in_turn, iter(range(99))
 
@@ -120,14 +133,14 @@ def test_a_first_process_that_fails_leaves_no_second_behind(leo: Leo, monkeypatc
 
     monkeypatch.setattr(sharing, "land_in_turn", fails_the_second_time)
     with pytest.raises(RuntimeError, match="killed"):
-        leo.sync(second_process=True)
+        leo.sync(second_process=second_process)
     monkeypatch.undo()
     assert leo.sync().read > 0
     assert len(leo.keys()) == 14
 
 
 def test_no_batch_is_committed_before_the_one_before_it(leo: Leo, monkeypatch: pytest.MonkeyPatch):
-    """While our batch is held up, the second process has landed the next one and does not commit it."""
+    """While our batch is held up, the second has landed the next one and does not commit it."""
     fill(leo, 9)
     land_in_turn = sharing.land_in_turn
     seen: list[int] = []
