@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test up down lock check reset
+.PHONY: help install demo test bench up down lock check reset
 
 help: ## Show what there is to type
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=
 
 test: $(INSTALLED) ## Run every test
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync metrics startup", the default, takes 20 minutes)
+	@for each in $(or $(BENCH),sync metrics startup); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}
 
 up: $(INSTALLED) ## Serve the Dagster UI with schedules and sensors on, until Ctrl-C
 	@exec $(BIN)/cdp up $(if $(SCALE),--scale $(SCALE))

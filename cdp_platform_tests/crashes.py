@@ -75,7 +75,9 @@ def _run(work: Callable[[Place], object], place: Place, last: int) -> list[str]:
         try:
             # What the test left over is not the child's to clean up.
             gc.freeze()
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            # A handler that something in the test process has set would be this one's too.
+            for number in (signal.SIGALRM, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
             signal.alarm(_PATIENCE_SECONDS)
             _Counter(writer, last).watch()
             work(place)

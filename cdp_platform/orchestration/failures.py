@@ -28,8 +28,10 @@ def describe(error: Exception) -> str:
     """The error in one line, and never the data that it was about: what PostgreSQL adds as DETAIL, a defect's words."""
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
         return "The warehouse has not the tables of this version: run `cdp migrate`."
+    if isinstance(error, psycopg.OperationalError) and error.diag.message_primary is None:
+        return "PostgreSQL: the connection was lost. Was the server restarted?"
     if isinstance(error, psycopg.Error):
-        return f"PostgreSQL: {error.diag.message_primary or 'the connection was lost. Was the server restarted?'}"
+        return f"PostgreSQL: {error.diag.message_primary or type(error).__name__}"
     if isinstance(error, PlatformError):
         return str(error)
     return f"{type(error).__name__}, a defect of the platform: {frames(error)}"
