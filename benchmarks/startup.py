@@ -8,7 +8,7 @@ The one-line asset has the same kind of partition and nothing else: as Dagster r
 own for the step, and in process as ours runs. Ours has nothing new to read.
 
 Only the asset's own `seconds`, which its materialization states, count as work and are taken off. They hold its
-connections to both sides and what it imports for them, so the ratio with all of it is shown too. The five checks that
+connections to both sides and what it imports for them, so the ratio with all of it is shown too. The four checks that
 ours runs, each a step for Dagster with events to store, are not taken off. A ratio is the median of the rounds' ratios.
 
     python -m benchmarks.startup [--rounds N] [--json]

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,7 +163,12 @@ def _reason(error: BaseException) -> str:
 @click.option(
     "--full", is_flag=True, help="Read every document and compute every customer again, not only what changed."
 )
-@click.option("--segment", "segment_id", metavar="ID", help="Only the people of this segment, and what they bought.")
+@click.option(
+    "--segment",
+    "segment_id",
+    metavar="ID",
+    help="Only the people of this segment, and what they bought; nobody if blank.",
+)
 @json_option
 def sync(tenant_id: str, *, full: bool, segment_id: str | None, as_json: bool) -> None:
     """Bring one tenant's tables up to date, in this process.
@@ -181,7 +186,7 @@ def sync(tenant_id: str, *, full: bool, segment_id: str | None, as_json: bool) -
 @click.option("--approve", is_flag=True, help="Close whatever is gone from the source, however much that is.")
 @json_option
 def reconcile(tenant_id: str, *, approve: bool, as_json: bool) -> None:
-    """Compare all keys of one tenant's source and tables, and mend the difference.
+    """Compare all keys of a tenant's source and tables, and mend.
 
     Finds what was deleted in the source and what changed without a newer stamp; runs every night by itself. Where more
     than 5 % are gone (and more than 10), or all, nothing is closed and the exit code is 1, until a person approves.
@@ -229,7 +234,7 @@ def show_outcome(outcome: Any) -> None:
     """The table at the end of a run, and what its checks and errors say."""
     show(
         "Materialized",
-        ["asset", "tenant", "rows", "new", "changed", "gone", "rejected", "seconds"],
+        ["asset", "tenant", "rows", "new", "changed", "closed", "rejected", "seconds"],
         [
             (
                 made.asset,
@@ -245,8 +250,8 @@ def show_outcome(outcome: Any) -> None:
         ],
         empty="Nothing was materialized.",
     )
-    for note in sorted({made.metadata["note"] for made in outcome.outcomes if "note" in made.metadata}):
-        console.print(note, highlight=False)
+    for note in dict.fromkeys(note for made in outcome.outcomes for note in _notes(made)):
+        console.print(note, highlight=False, soft_wrap=True)
     for check in outcome.checks:
         if not check.passed and check.tenant_id:
             color = "red" if check.severity == "ERROR" else "yellow"
@@ -257,3 +262,30 @@ def show_outcome(outcome: Any) -> None:
             )
     for error in outcome.errors:
         console.print(f"[red]error:[/] {escape(error)}", highlight=False, soft_wrap=True)
+
+
+def _notes(made: Any) -> Iterator[str]:
+    """What the figures in the table do not say: who was asked for, and what a comparison found."""
+    found = made.metadata
+    if "note" in found:
+        yield found["note"]
+    if "segment" in found and made.asset == "cdp_profiles":
+        yield (
+            f"Segment {found['segment']} of {made.tenant_id}: {found['segment_members']:,} profiles are in it, "
+            f"{found['segment_left']:,} left it since they were last read."
+        )
+    if "source_checksum" in found:
+        keys = "the same keys" if found["source_checksum"] == found["target_checksum"] else "not the same keys"
+        differences = [
+            words
+            for figure, words in (
+                ("missing", f"{found['missing']:,} were missing here"),
+                ("changed_unseen", f"{found['changed_unseen']:,} had changed unseen"),
+                ("gone", f"{found['gone']:,} gone from the source, {found['closed_as_deleted']:,} of them closed"),
+            )
+            if found[figure]
+        ]
+        yield (
+            f"{made.asset} of {made.tenant_id}: {found['source_count']:,} documents in the source and "
+            f"{found['target_count']:,} here, {keys}; {', '.join(differences) or 'nothing to mend'}."
+        )

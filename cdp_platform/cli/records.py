@@ -103,7 +103,7 @@ def erase(tenant_id: str, *, profile_ids: tuple[str, ...], receipts: tuple[Path,
     from cdp_platform.operations.erasure import erase_person
 
     asked = {*profile_ids, *(profile_id for path in receipts for profile_id in _profiles_of(path, tenant_id))}
-    if not asked:
+    if not asked or not all(profile_id.strip() for profile_id in asked):
         raise click.UsageError("Whom? Name a profile with --profile, or a receipt with --receipt.")
     with connect(settings.postgres()) as connection:
         receipt = erase_person(connection, tenants.get(connection, tenant_id), asked)
@@ -117,14 +117,22 @@ def erase(tenant_id: str, *, profile_ids: tuple[str, ...], receipts: tuple[Path,
         empty="There is no store.",
     )
     if not any(receipt.rows.values()):
-        console.print("Nothing of them was here: is the id right? A tombstone keeps them out.", highlight=False)
+        doubt = " Is the id right?" if profile_ids else ""
+        console.print(f"Nothing of them was here.{doubt} A tombstone keeps them out.", highlight=False)
 
 
 def _profiles_of(path: Path, tenant_id: str) -> list[str]:
     try:
         receipt = json.loads(path.read_text())
-        if receipt["tenant_id"] == tenant_id:
-            return [str(profile_id) for profile_id in receipt["profile_ids"]]
+        found, profile_ids = receipt["tenant_id"], receipt["profile_ids"]
     except (ValueError, KeyError, TypeError):
-        raise ConfigurationError(f"{path} is no receipt: `cdp erase --json` prints one.") from None
-    raise ConfigurationError(f"{path} is a receipt of tenant {receipt['tenant_id']}, not of {tenant_id}.")
+        raise _no_receipt(path) from None
+    if not isinstance(profile_ids, list) or not all(isinstance(profile_id, str) for profile_id in profile_ids):
+        raise _no_receipt(path)
+    if found != tenant_id:
+        raise ConfigurationError(f"{path} is a receipt of tenant {found}, not of {tenant_id}.")
+    return profile_ids
+
+
+def _no_receipt(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"{path} is no receipt: `cdp erase --json` prints one.")

@@ -173,6 +173,9 @@ def _staleness(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDef
         severe = any(age is None or age > STALE_ERROR for age in stale.values())
         return dg.AssetCheckResult(
             passed=not stale,
+            # Named, or Dagster finds the name by a second look at its database.
+            asset_key=asset.key,
+            check_name="staleness",
             severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
             metadata={"tenants": len(ages), "stale": len(stale)},
             description="; ".join(

@@ -1,6 +1,6 @@
 """What is asked of a tenant's ArangoDB database: the queries in `aql/`, and nothing about where the answers go."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -99,14 +99,14 @@ class TenantSource:
         except MissingCollectionError:
             return []
 
-    def states(self, collections: Iterable[str]) -> dict[str, SourceState]:
-        """Count and greatest stamp of each. In a shared database these are of all its tenants together."""
-        now = stamp(self.now())
-        rows = {
-            collection: self._database.query(aql("source_state"), {"@collection": collection, "now": now})[0]
-            for collection in collections
-        }
-        return {collection: SourceState(row["count"], row["greatest"]) for collection, row in rows.items()}
+    def states(self) -> dict[str, SourceState]:
+        """Count and greatest stamp of each collection, in one question for all.
+
+        In a shared database these are of all its tenants together.
+        """
+        names = {"profiles": profiles.COLLECTION, "conversions": transactions.COLLECTION}
+        (found,) = self._database.query(aql("source_states"), {f"@{name}": names[name] for name in names})
+        return {names[name]: SourceState(state["count"], state["greatest"]) for name, state in found.items()}
 
     def count(self, collection: str) -> int:
         """How many documents the tenant has."""

@@ -78,7 +78,7 @@ def _of_tenant(connection: Any, tenant: Tenant) -> Iterator[TenantStatus]:
 def _ask(tenant: Tenant) -> tuple[dict[str, SourceState], str]:
     try:
         with open_database(settings.arango(), tenant.arango_database, timeout_seconds=10) as database:
-            return TenantSource(database, tenant).states(_SOURCES), ""
+            return TenantSource(database, tenant).states(), ""
     except SourceError as error:
         return {}, str(error)
 

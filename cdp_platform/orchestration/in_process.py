@@ -124,4 +124,5 @@ def _error(event: dg.DagsterEvent) -> str:
     if not words and failure.error:
         cause = failure.error.cause or failure.error
         words = cause.message.strip().splitlines()[0]
-    return f"{event.step_key}: {words or 'failed'}"
+    # Without the room in front of it, as the table names it.
+    return f"{(event.step_key or '').rpartition('__')[2]}: {words or 'failed'}"

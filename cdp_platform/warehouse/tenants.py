@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import phonenumbers
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -38,7 +37,9 @@ class TenantSettings(BaseModel):
     @field_validator("phone_region")
     @classmethod
     def _a_region_that_phonenumbers_knows(cls, value: str) -> str:
-        if value not in phonenumbers.SUPPORTED_REGIONS:
+        from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415 (heavy; definitions load without it)
+
+        if value not in SUPPORTED_REGIONS:
             raise ValueError(f"{value!r} is no ISO 3166 region with phone numbers; use one like VN or US")
         return value
 

@@ -491,9 +491,9 @@ def test_the_source_says_how_many_it_has_and_its_greatest_stamp(leo: Leo):
     leo.profile("p1", 1)
     leo.profile("p2", 3)
     with open_database(settings.arango(), leo.tenant.arango_database) as database:
-        state = TenantSource(database, leo.tenant).states(["cdp_profile"])["cdp_profile"]
+        state = TenantSource(database, leo.tenant).states()["cdp_profile"]
         leo.profile("typo", updatedAt="2099-01-01T00:00:00.000Z")
-        later = TenantSource(database, leo.tenant).states(["cdp_profile"])["cdp_profile"]
+        later = TenantSource(database, leo.tenant).states()["cdp_profile"]
     assert state == source_module.SourceState(2, STAMP.format(day=3))
     # A stamp in the future would hide every change until its day.
     assert later == source_module.SourceState(3, STAMP.format(day=3))

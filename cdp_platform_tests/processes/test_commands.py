@@ -1,9 +1,11 @@
 """`cdp ...` as an operator types it: what it shows, what it answers when something is wrong, and its exit code."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString
 
 import dagster as dg
 import pytest
@@ -37,6 +39,39 @@ class Office:
 
     def cdp(self, *arguments: str, **variables: str) -> Finished:
         return self.checkout.cdp(*arguments, **{**self.variables, **variables})
+
+    def count(self, query: LiteralString, *parameters: Any) -> int:
+        """A count over the rows of all tenants, which only a superuser sees at once."""
+        with self.checkout.superuser("office") as connection:
+            row = connection.execute(query, parameters).fetchone()
+        assert row is not None
+        return row[0]
+
+    @contextmanager
+    def database(self, name: str) -> Generator[Any]:
+        """A database of the stand-in ArangoDB."""
+        env = self.checkout.env
+        client = ArangoClient(hosts=env["ARANGO_HOST"])
+        yield client.db(name, env["ARANGO_USER"], env["ARANGO_PASSWORD"])
+        client.close()
+
+    def open_shop(self, tenant: str, customers: int) -> None:
+        """A tenant with customers c0, c1 ... who bought one thing each, synced."""
+        stamps = {"createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-01T00:00:00.000Z"}
+        self.arango.create_database(tenant)
+        with self.database(tenant) as made:
+            made.create_collection("cdp_profile").insert_many(
+                [{"_key": f"c{number}", "status": 1, **stamps} for number in range(customers)]
+            )
+            made.create_collection("cdp_profile2conversion", edge=True).insert_many(
+                [
+                    {"_key": f"e{number}", "_from": f"cdp_profile/c{number}", "_to": "cdp_productitem/p1", **stamps}
+                    | {"transactionValue": 10, "currencyCode": "USD"}
+                    for number in range(customers)
+                ]
+            )
+        assert self.cdp("tenant", "add", tenant, "--database", tenant).code == 0
+        assert self.cdp("sync", "--tenant", tenant).code == 0
 
     def partitions(self) -> set[str]:
         """What Dagster itself says."""
@@ -264,6 +299,192 @@ def test_a_replay_that_takes_nothing_fails_and_one_without_work_does_not(checkou
     }
     nothing = checkout.cdp("rejected", "replay", "--tenant", "cdnow")
     assert (nothing.code, nothing.out) == (0, "No document of cdnow waits.\n")
+
+
+def figures_of(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["asset"]: each["metadata"] for each in report["outcomes"]}
+
+
+def test_a_sync_of_a_segment_takes_its_people_and_what_they_bought_and_nobody_else(office: Office):
+    with office.database("leo_cdp_harbour") as harbour:
+        (segment,) = harbour.aql.execute(
+            """
+            FOR p IN cdp_profile FILTER IS_ARRAY(p.inSegments) FOR s IN p.inSegments
+            COLLECT id = s.id WITH COUNT INTO people SORT people DESC, id LIMIT 1, 1 RETURN {id, people}
+            """
+        )
+        everybody = harbour.collection("cdp_profile").count()
+    assert office.cdp("tenant", "add", "quay", "--database", "leo_cdp_harbour", "--phone-region", "US").code == 0
+    report = office.cdp("sync", "--tenant", "quay", "--segment", segment["id"], "--json").json()
+    assert report["errors"] == []
+    profiles, transactions = (figures_of(report)[name] for name in ("cdp_profiles", "transactions"))
+    assert profiles["segment_members"] == profiles["new"] + profiles["rejected"] == segment["people"] < everybody
+    held = office.count("SELECT count(*) FROM customers.cdp_profiles WHERE tenant_id = 'quay'")
+    assert held == profiles["new"] == transactions["segment_members"]
+    assert transactions["new"] == office.count(
+        """
+        SELECT count(*) FROM customers.transactions AS t JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
+        WHERE tenant_id = 'quay'
+        """
+    )
+    again = office.cdp("sync", "--tenant", "quay", "--segment", segment["id"])
+    assert f"Segment {segment['id']} of quay: {segment['people']} profiles are in it, 0 left it" in again.out
+    assert again.err == ""
+
+
+def test_a_blank_segment_is_nobody_and_says_so(checkout: Checkout):
+    done = checkout.cdp("sync", "--tenant", "cdnow", "--segment", "")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("segment_id is blank: 0 records processed.") == 1
+
+
+def test_an_unknown_segment_is_one_line_that_says_so(checkout: Checkout):
+    done = checkout.cdp("sync", "--tenant", "cdnow", "--segment", "nope")
+    assert (done.code, done.err) == (1, "")
+    (line,) = [line for line in done.out.splitlines() if line.startswith("error")]
+    assert line.startswith("error: cdp_profiles: ")
+    assert "has no segment nope" in line
+    assert "Traceback" not in done.out
+
+
+def test_everything_and_one_segment_are_not_asked_for_together(checkout: Checkout):
+    done = checkout.cdp("sync", "--tenant", "cdnow", "--full", "--segment", "nope")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[-1].endswith("choose one.")
+
+
+def test_a_comparison_without_a_difference_has_nothing_to_mend_and_shows_equal_checksums(checkout: Checkout):
+    shown = checkout.cdp("reconcile", "--tenant", "cdnow")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.count("the same keys; nothing to mend.") == 2
+    figures = figures_of(checkout.cdp("reconcile", "--tenant", "cdnow", "--json").json())
+    for name in ("cdp_profiles", "transactions"):
+        found = figures[name]
+        assert found["source_checksum"] == found["target_checksum"]
+        assert found["source_count"] == found["target_count"] == found["dagster/partition_row_count"] > 100
+        assert [found[figure] for figure in ("missing", "changed_unseen", "gone", "closed_as_deleted")] == [0] * 4
+
+
+def test_a_mass_delete_closes_nothing_until_a_person_approves(office: Office):
+    office.open_shop("emptied", customers=30)
+    with office.database("emptied") as database:
+        database.collection("cdp_profile").delete_many([f"c{number}" for number in range(20)])
+    closed: LiteralString = (
+        "SELECT count(*) FROM customers.cdp_profiles WHERE tenant_id = 'emptied' AND closed_reason = 'deleted'"
+    )
+    stopped = office.cdp("reconcile", "--tenant", "emptied")
+    assert (stopped.code, stopped.err) == (1, "")
+    assert "not the same keys; 20 gone from the source, 0 of them closed" in stopped.out
+    (line,) = [line for line in stopped.out.splitlines() if line.startswith("error")]
+    assert "20 of 30 documents are gone from cdp_profile" in line
+    assert "`cdp reconcile --tenant emptied --approve`" in line
+    assert office.count(closed) == 0
+    approved = office.cdp("reconcile", "--tenant", "emptied", "--approve")
+    assert (approved.code, approved.err) == (0, "")
+    assert "the same keys; 20 gone from the source, 20 of them closed" in approved.out
+    assert office.count(closed) == 20
+
+
+@pytest.fixture(scope="module")
+def clinic(office: Office) -> Office:
+    office.open_shop("clinic", customers=6)
+    return office
+
+
+def rows_of(office: Office, profile_id: str) -> int:
+    return office.count(
+        """
+        SELECT (SELECT count(*) FROM customers.cdp_profiles WHERE tenant_id = 'clinic' AND profile_id = %s)
+             + (SELECT count(*) FROM customers.transactions WHERE tenant_id = 'clinic' AND profile_id = %s)
+             + (SELECT count(*) FROM customers.customer_metrics WHERE tenant_id = 'clinic' AND profile_id = %s)
+        """,
+        *[profile_id] * 3,
+    )
+
+
+def test_an_erased_person_is_gone_from_every_store_and_does_not_come_back(clinic: Office):
+    assert rows_of(clinic, "c1") == 3
+    done = clinic.cdp("erase", "--tenant", "clinic", "--profile", "c1")
+    assert (done.code, done.err) == (0, "")
+    assert "Erased from clinic: c1" in done.out
+    counts = {cells[0]: cells[1] for line in done.out.splitlines() if len(cells := line.split()) == 2}
+    stores = ("customers.cdp_profiles", "customers.transactions", "customers.customer_metrics")
+    assert [counts[store] for store in stores] == ["1", "1", "1"]
+    assert rows_of(clinic, "c1") == 0
+    figures = figures_of(clinic.cdp("sync", "--tenant", "clinic", "--full", "--json").json())
+    assert figures["cdp_profiles"]["erased"] == figures["transactions"]["erased"] == 1
+    assert (rows_of(clinic, "c1"), rows_of(clinic, "c2")) == (0, 3)
+
+
+def test_a_receipt_is_kept_as_json_and_erases_again_after_a_restore(clinic: Office, tmp_path: Path):
+    done = clinic.cdp("erase", "--tenant", "clinic", "--profile", "c3", "--profile", "c4", "--json")
+    receipt = done.json()
+    assert (done.code, done.err) == (0, "")
+    assert (receipt["tenant_id"], receipt["profile_ids"]) == ("clinic", ["c3", "c4"])
+    assert receipt["rows"]["customers.cdp_profiles"] == receipt["rows"]["customers.transactions"] == 2
+    assert receipt["erased_at"].endswith("+00:00")
+    # A backup from before the erasure has neither the tombstones nor the erasure.
+    with clinic.checkout.superuser("office") as restored:
+        restored.execute("DELETE FROM ops.erased_document WHERE tenant_id = 'clinic' AND document_key IN ('c3', 'e3')")
+    clinic.cdp("sync", "--tenant", "clinic", "--full")
+    assert rows_of(clinic, "c3") == 3
+    kept = tmp_path / "receipt.json"
+    kept.write_text(done.out)
+    again = clinic.cdp("erase", "--tenant", "clinic", "--receipt", str(kept))
+    assert (again.code, "Erased from clinic: c3, c4" in again.out) == (0, True)
+    assert rows_of(clinic, "c3") == 0
+    assert (
+        "is a receipt of tenant clinic, not of acme"
+        in clinic.cdp("erase", "--tenant", "acme", "--receipt", str(kept)).error()
+    )
+
+
+def test_erasing_somebody_who_is_not_here_says_so_and_keeps_them_out(clinic: Office):
+    done = clinic.cdp("erase", "--tenant", "clinic", "--profile", "stranger")
+    assert (done.code, done.err) == (0, "")
+    assert "Nothing of them was here. Is the id right? A tombstone keeps them out." in done.out
+    with clinic.database("clinic") as database:
+        database.collection("cdp_profile").insert(
+            {"_key": "stranger", "status": 1, "updatedAt": "2026-01-02T00:00:00Z"}
+        )
+    assert clinic.cdp("sync", "--tenant", "clinic").code == 0
+    assert rows_of(clinic, "stranger") == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["c5", "[]", "{}", '{"tenant_id": "clinic"}', '{"tenant_id": "clinic", "profile_ids": "c5"}', b"\xff\xfe"],
+)
+def test_a_file_that_is_no_receipt_erases_nobody(clinic: Office, tmp_path: Path, content: str | bytes):
+    path = tmp_path / "receipt.json"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    assert (
+        "is no receipt: `cdp erase --json` prints one"
+        in clinic.cdp("erase", "--tenant", "clinic", "--receipt", str(path)).error()
+    )
+    assert rows_of(clinic, "c5") == 3
+
+
+@pytest.mark.parametrize("whom", [(), ("--profile", ""), ("--receipt", "missing.json")], ids=str)
+def test_erasing_nobody_in_particular_is_a_wrong_use(checkout: Checkout, whom: tuple[str, ...]):
+    done = checkout.cdp("erase", "--tenant", "cdnow", *whom)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Usage: cdp erase")
+    assert "There is no tenant 'nobody'" in checkout.cdp("erase", "--tenant", "nobody", "--profile", "c1").error()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("erase", ["for good", "receipt", "merged are one person", "Erase them in the CDP too", "restore of a backup"]),
+        ("reconcile", ["deleted in the source", "every night", "5 %", "nothing is closed", "until a person approves"]),
+        ("sync", ["--segment", "nobody if blank", "Exit code 1"]),
+    ],
+)
+def test_help_says_what_a_person_has_to_know_before(checkout: Checkout, command: str, words: list[str]):
+    done = checkout.cdp(command, "--help")
+    assert done.code == 0
+    assert [each for each in words if each not in " ".join(done.out.split())] == []
 
 
 def test_the_sandbox_starts_stops_and_resets(tmp_path: Path):

@@ -10,6 +10,12 @@ from cdp_platform_tests.processes.conftest import SOURCE, Checkout, new_checkout
 # Dagster's tools warn that they themselves are superseded; what we could mend is called something else.
 OURS = ("DeprecationWarning", "BetaWarning", "PreviewWarning")
 
+# What only work needs: whoever loads definitions (each command, the code server) would wait for it first.
+ONLY_FOR_WORK = set(
+    "alembic arango email_validator gspread openai pandas pgvector phonenumbers requests rich sqlalchemy"
+    " cdp_platform.cli cdp_platform.operations cdp_platform.sandbox".split()
+)
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Checkout:
@@ -31,6 +37,14 @@ def test_definitions_load_with_an_empty_environment_and_no_warning(source: Check
     assert done.code == 0, done.err
     assert "All code locations passed validation" in done.out
     assert not any(warning in done.out + done.err for warning in OURS), done.err
+
+
+def test_definitions_load_without_what_only_work_needs(source: Checkout):
+    load = "from cdp_platform.definitions import defs; defs().get_repository_def()"
+    done = source.run("python", "-c", f"{load}; import json, sys; print(json.dumps(list(sys.modules)))")
+    loaded = set(done.json())
+    assert "cdp_platform.customers.assets" in loaded
+    assert not loaded & ONLY_FOR_WORK
 
 
 def test_dg_finds_the_project_and_its_definitions_load(source: Checkout):
