@@ -12,7 +12,6 @@ start and then maps at the same time.
 import gc
 import multiprocessing
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -30,7 +29,6 @@ from cdp_platform.resources.arango import Bookmark, open_database
 from cdp_platform.warehouse.connection import connect
 
 _PATIENCE_SECONDS = 10
-_SWITCH_SECONDS = 0.0005
 
 
 def read_alone(
@@ -181,9 +179,6 @@ def collector_at_rest() -> Generator[None]:
 def _another_thread(reading: Reading) -> Generator[_Other]:
     ours, theirs = zip(multiprocessing.Pipe(), multiprocessing.Pipe(), strict=True)
     thread = threading.Thread(target=_share, args=(reading, *theirs), daemon=True)
-    # Whoever hears from PostgreSQL waits for the other's Python, by default five milliseconds at every answer.
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
     thread.start()
     other = _Other(*ours)
     try:
@@ -191,7 +186,6 @@ def _another_thread(reading: Reading) -> Generator[_Other]:
     finally:
         other.close()
         thread.join()
-        sys.setswitchinterval(interval)
 
 
 @contextmanager
