@@ -19,7 +19,7 @@ TABLES: dict[str, tuple[LiteralString, LiteralString]] = {
 def lines_of(asset: str, out: str) -> dict[str, list[str]]:
     """The cells of an asset's lines in the table, by tenant."""
     cells = [line.split() for line in out.splitlines()]
-    return {row[1]: row[2:] for row in cells if row[:1] == [asset] and len(row) == 7}
+    return {row[1]: row[2:] for row in cells if row[:1] == [asset] and len(row) == 8}
 
 
 def test_the_demo_succeeds_and_shows_each_asset_of_each_tenant(demo: Demo):
@@ -40,7 +40,9 @@ def test_a_second_demo_writes_no_row(demo: Demo):
     assert demo.second.code == 0, demo.second.out + demo.second.err
     assert demo.rows_again == demo.rows
     for asset in ("cdp_profiles", "transactions"):
-        for _rows, new, changed, *_ in lines_of(asset, demo.second.out).values():
+        shown = lines_of(asset, demo.second.out)
+        assert set(shown) == set(TENANT_IDS)
+        for _rows, new, changed, *_ in shown.values():
             assert (new, changed) == ("0", "0")
     assert demo.second.seconds < demo.first.seconds
 
