@@ -138,14 +138,14 @@ def _sync_segment(
     watch: Watch,
 ) -> Mapping[str, Any]:
     if not segment_id:
-        with tenant_transaction(connection, tenant.tenant_id):
-            rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
-        result = segment.SegmentResult(landed=SyncResult(rows=rows))
+        result = segment.SegmentResult()
         note = {"note": "segment_id is blank: 0 records processed."}
     else:
         read = segment.sync_profiles if mapper.collection == profiles.COLLECTION else segment.sync_transactions
         result = read(connection, source, tenant, mapper, segment_id, progress=watch)
         note = {"segment": segment_id}
+    with tenant_transaction(connection, tenant.tenant_id):
+        result.landed.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
     return {
         **_figures(result.landed, connection, tenant, mapper),
         "segment_members": result.members,

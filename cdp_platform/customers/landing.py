@@ -7,7 +7,7 @@ and one that cannot be mapped waits with its reason.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -188,9 +188,9 @@ def _without_erased(
     return [document for document, each in zip(batch, persons, strict=True) if erased.isdisjoint(each)]
 
 
-def _position(batch: Iterable[Document], trusted_until: str) -> Watermark | None:
+def _position(batch: list[Document], trusted_until: str) -> Watermark | None:
     """The last document of a sorted batch whose stamp may become the watermark."""
-    for document in reversed(list(batch)):
+    for document in reversed(batch):
         value = document.get("updatedAt")
         if isinstance(value, str) and _STAMP.fullmatch(value) and value <= trusted_until and _is_a_moment(value):
             return Watermark(value, key(document))

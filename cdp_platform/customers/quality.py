@@ -21,7 +21,7 @@ def examine_keys(target: Target, connection: psycopg.Connection, tenant: Tenant)
     query = sql.SQL(
         "SELECT count(*), count(DISTINCT {key}), count(*) FILTER (WHERE {key} = '') FROM {table}"
         " WHERE tenant_id = %(tenant)s"
-    ).format(key=sql.Identifier(target.key), table=sql.Identifier(target.schema, target.table))
+    ).format(key=sql.Identifier(target.key), table=target.identifier)
     rows, keys, empty = count(connection, tenant, query)
     unique = rows == keys and not empty
     return dg.AssetCheckResult(

@@ -4,7 +4,7 @@ The watermark of the collections stays where it is: it speaks of all documents. 
 by comparing with the rows that still have it, and read again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psycopg
@@ -16,7 +16,6 @@ from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import Progress, exclusively
 from cdp_platform.errors import UnknownSegmentError
-from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
 
@@ -69,8 +68,6 @@ def sync_profiles(
         for keys in _pages(sorted(before)):
             _land(connection, tenant, mapper, source.documents(mapper.collection, keys), result.landed)
             progress(result.landed.read, None)
-        with tenant_transaction(connection, tenant.tenant_id):
-            result.landed.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
     return result
 
 
@@ -96,8 +93,6 @@ def sync_transactions(
             for batch in source.conversions(profile_ids):
                 _land(connection, tenant, mapper, batch, result.landed)
                 progress(result.landed.read, None)
-        with tenant_transaction(connection, tenant.tenant_id):
-            result.landed.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
     return result
 
 
@@ -116,9 +111,8 @@ def _pages(keys: list[str]) -> Iterator[list[str]]:
 
 
 def _land(
-    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Iterable[Document], so_far: SyncResult
+    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document], so_far: SyncResult
 ) -> None:
-    documents = list(batch)
-    mapper.prepare(documents)
+    mapper.prepare(batch)
     with tenant_transaction(connection, tenant.tenant_id):
-        so_far.add(land(connection, tenant, mapper, documents))
+        so_far.add(land(connection, tenant, mapper, batch))

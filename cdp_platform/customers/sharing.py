@@ -78,6 +78,8 @@ def read_with_another(
                 progress(so_far.result.read)
                 if not bookmark.has_more:
                     return so_far.result
+                del batch
+                gc.collect(0)
                 batch, bookmark = source.resume(bookmark)
             turn: Callable[[], SoFar] = lambda: so_far  # noqa: E731 (the first turn is ours, the next are received)
             while True:

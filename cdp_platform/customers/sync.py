@@ -171,7 +171,7 @@ def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int
         " AND r.resolved_at IS NULL AND NOT EXISTS"
         " (SELECT FROM {table} AS t WHERE t.tenant_id = r.tenant_id AND t.{key} = r.document_key))"
         " + (SELECT count(*) FROM ops.erased_document WHERE tenant_id = %(tenant)s AND source = %(source)s)"
-    ).format(table=sql.Identifier(mapper.target.schema, mapper.target.table), key=sql.Identifier(mapper.target.key))
+    ).format(table=mapper.target.identifier, key=sql.Identifier(mapper.target.key))
     with tenant_transaction(connection, tenant.tenant_id):
         row = connection.execute(query, {"tenant": tenant.tenant_id, "source": mapper.collection}).fetchone()
     return int(row[0]) if row else 0

@@ -133,13 +133,14 @@ def check_each_tenant(
     flaws = {tenant_id: result for tenant_id, result in results.items() if not result.passed}
     errors = [result for result in flaws.values() if result.severity == dg.AssetCheckSeverity.ERROR]
     severity = dg.AssetCheckSeverity.ERROR if len(errors) == len(results) else dg.AssetCheckSeverity.WARN
-    found = dg.AssetCheckResult(
+    return dg.AssetCheckResult(
         passed=not flaws,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
         severity=severity,
         description=f"{len(flaws)} of {len(results)} tenants: {', '.join(flaws)}" if flaws else None,
         metadata={"tenants": len(results), "failed_tenants": len(flaws)},
     )
-    return _named(found, spec)
 
 
 def _named(result: dg.AssetCheckResult, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
