@@ -40,7 +40,6 @@ _TABLE_PER_TENANT: dict[str, Any] = {
     "kinds": {"postgres"},
     "partitions_def": tenant_partitions,
     "backfill_policy": dg.BackfillPolicy.single_run(),
-    "automation_condition": follow_upstream(),
     "retry_policy": IO_RETRIES,
 }
 
@@ -231,6 +230,7 @@ class MetricsConfig(dg.Config):
 
 @dg.asset(
     **_TABLE_PER_TENANT,
+    automation_condition=follow_upstream(),
     deps=[cdp_profiles, transaction_lines],
     metadata={"dagster/table_name": "customers.customer_metrics"},
 )

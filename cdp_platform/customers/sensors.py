@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -21,6 +20,7 @@ from cdp_platform.customers.source import SourceState, TenantSource
 from cdp_platform.errors import SourceError
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
+from cdp_platform.orchestration.schedules import MAX_RUNS, for_all_tenants
 from cdp_platform.warehouse import tenants
 
 # A tick has 60 seconds before Dagster gives it up and its cursor is lost.
@@ -43,58 +43,6 @@ def in_turn(tenant_ids: list[str], after: str | None) -> list[str]:
     """All tenants, beginning behind the one that the last tick came to: nobody waits for ever behind a slow one."""
     start = tenant_ids.index(after) + 1 if after in tenant_ids else 0
     return tenant_ids[start:] + tenant_ids[:start]
-
-
-@dg.sensor(
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks at the count and greatest updatedAt of every tenant's collections, and reports what changed. "
-    "What depends on it runs by its automation condition.",
-)
-def arango_changes(
-    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, arango: ArangoResource
-) -> dg.SensorResult | dg.SkipReason:
-    """One batched look at all tenants; the cursor is written last, so a tick that dies is repeated."""
-    deadline = time.monotonic() + TICK_BUDGET_SECONDS
-    cursor = json.loads(context.cursor or "{}")
-    seen: Seen = cursor.get("seen", {})
-    after: str | None = cursor.get("after")
-    with warehouse.connect() as connection:
-        active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
-    # In the order of the partitions: what a tick that ran out of time has reported are neighbours, which share a run.
-    ready = [tenant_id for tenant_id in partitions.known(context.instance) if tenant_id in active]
-    events: list[dg.AssetMaterialization] = []
-    unreadable: dict[str, str] = {}
-    for tenant_id in in_turn(ready, after):
-        if time.monotonic() > deadline:
-            break
-        after = tenant_id
-        try:
-            with arango.open(active[tenant_id].arango_database, timeout_seconds=_LOOK_SECONDS) as database:
-                source = TenantSource(database, active[tenant_id])
-                states = source.states()
-        except SourceError as error:
-            # Unknown is not empty and not unchanged: what was seen before stays, and the next tick asks again.
-            unreadable[tenant_id] = str(error)
-            context.log.warning("%s", error)
-            continue
-        events += [
-            dg.AssetMaterialization(
-                asset_key=_WATCHED[name].key,
-                partition=tenant_id,
-                metadata={"documents": states[name].count, "greatest_updated_at": str(states[name].greatest)},
-            )
-            for name in changes(seen.get(tenant_id, {}), states)
-        ]
-        seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
-    if unreadable and len(unreadable) == len(ready):
-        raise dg.Failure(f"No tenant's source could be read. {next(iter(unreadable.values()))}")
-    cursor = {"seen": {name: state for name, state in seen.items() if name in active}, "after": after}
-    return dg.SensorResult(
-        asset_events=events,
-        cursor=json.dumps(cursor),
-        skip_reason=None if events else f"No change in {len(ready)} tenants ({len(unreadable)} not readable).",
-    )
 
 
 # Staleness speaks of all tenants: not the business of a run for one.
@@ -140,19 +88,75 @@ staleness_job = dg.define_asset_job(
 )
 
 
-def _for_all_tenants(
-    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, run_config: dict[str, Any] | None = None
-) -> list[dg.RunRequest] | dg.SkipReason:
+@dg.sensor(
+    job=customers_job,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks at the count and greatest updatedAt of every tenant's collections, reports what changed, and "
+    "asks for the run that reads it. However many tenants changed, a tick asks for ten runs at most.",
+)
+def arango_changes(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, arango: ArangoResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One batched look at all tenants; the cursor is written last, so a tick that dies is repeated."""
+    deadline = time.monotonic() + TICK_BUDGET_SECONDS
+    cursor = json.loads(context.cursor or "{}")
+    seen: Seen = cursor.get("seen", {})
+    waiting: set[str] = set(cursor.get("waiting", []))
+    after: str | None = cursor.get("after")
     with warehouse.connect() as connection:
-        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
-    due: datetime = context.scheduled_execution_time
+        active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
+    # In the order of the partitions: what a tick that ran out of time has seen are neighbours, which share a run.
+    known = partitions.known(context.instance)
+    ready = [tenant_id for tenant_id in known if tenant_id in active]
+    events: list[dg.AssetMaterialization] = []
+    unreadable: dict[str, str] = {}
+    for tenant_id in in_turn(ready, after):
+        if time.monotonic() > deadline:
+            break
+        after = tenant_id
+        try:
+            with arango.open(active[tenant_id].arango_database, timeout_seconds=_LOOK_SECONDS) as database:
+                source = TenantSource(database, active[tenant_id])
+                states = source.states()
+        except SourceError as error:
+            # Unknown is not empty and not unchanged: what was seen before stays, and the next tick asks again.
+            unreadable[tenant_id] = str(error)
+            context.log.warning("%s", error)
+            continue
+        changed = changes(seen.get(tenant_id, {}), states)
+        events += [
+            dg.AssetMaterialization(
+                asset_key=_WATCHED[name].key,
+                partition=tenant_id,
+                metadata={"documents": states[name].count, "greatest_updated_at": str(states[name].greatest)},
+            )
+            for name in changed
+        ]
+        if changed:
+            waiting.add(tenant_id)
+        seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
+    if unreadable and len(unreadable) == len(ready):
+        raise dg.Failure(f"No tenant's source could be read. {next(iter(unreadable.values()))}")
+    waiting &= active.keys()
+    # A run may have read past what changed now: those that have one wait for its end, and nobody waits for them.
+    due = waiting - partitions.busy(context.instance, {customers_job.name, reconcile_job.name})
     requests = [
-        dg.RunRequest(
-            run_key=f"{GROUP}-{due.isoformat()}-{keys[0]}", tags=partitions.range_tags(keys), run_config=run_config
-        )
-        for keys in partitions.ranges(partitions.known(context.instance), active)
+        dg.RunRequest(tags=partitions.range_tags(keys)) for keys in partitions.ranges(known, due, at_most=MAX_RUNS)
     ]
-    return requests or dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
+    cursor = {
+        "seen": {name: state for name, state in seen.items() if name in active},
+        "waiting": sorted(waiting - due),
+        "after": after,
+    }
+    return dg.SensorResult(
+        run_requests=requests,
+        asset_events=events,
+        cursor=json.dumps(cursor),
+        skip_reason=None
+        if events or requests
+        else f"No change in {len(ready)} tenants ({len(unreadable)} not readable, {len(waiting)} in a run).",
+    )
 
 
 @dg.schedule(
@@ -167,7 +171,7 @@ def customers_every_15_minutes(
     """One run for everybody; more only where partitions of others lie between."""
     if any(partitions.is_running(context.instance, job.name) for job in (customers_job, reconcile_job)):
         return dg.SkipReason("The last run has not ended. A second one would only wait for it.")
-    return _for_all_tenants(context, warehouse)
+    return for_all_tenants(context, warehouse, GROUP)
 
 
 @dg.schedule(
@@ -180,8 +184,7 @@ def customers_every_night(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One run for everybody, as for the schedule of every 15 minutes."""
-    # A run over a range does not take the job's own configuration by itself.
-    return _for_all_tenants(context, warehouse, run_config=_RECONCILE)
+    return for_all_tenants(context, warehouse, GROUP, run_config=_RECONCILE)
 
 
 staleness_hourly = dg.ScheduleDefinition(

@@ -1,7 +1,8 @@
 """When assets run by themselves.
 
-External assets are reported by sensors; from there the change walks down the graph by this condition. Schedules stay as
-the net beneath: they ask for the same work, which costs little when nothing changed.
+What reads an outside system is asked for by the sensor that sees the change, which knows how many tenants share a run.
+From there the change walks down the graph by this condition, whoever made it. Schedules stay as the net beneath: they
+ask for the same work, which costs little when nothing changed.
 """
 
 import dagster as dg

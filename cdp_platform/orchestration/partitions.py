@@ -6,7 +6,7 @@ tenants or two thousand.
 
 import warnings
 from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
+from itertools import pairwise
 
 import dagster as dg
 
@@ -40,11 +40,37 @@ def range_tags(keys: Sequence[str]) -> dict[str, str]:
     return {_RANGE_START: keys[0], _RANGE_END: keys[-1]}
 
 
-def ranges(partitions: Sequence[str], wanted: Collection[str]) -> list[list[str]]:
-    """The wanted partitions in as few runs as there are gaps between them: neighbours, in the instance's order."""
-    return [
-        list(neighbours) for is_wanted, neighbours in groupby(partitions, key=lambda key: key in wanted) if is_wanted
-    ]
+def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int | None = None) -> list[list[str]]:
+    """The wanted partitions in as few runs as there are gaps between them: neighbours, in the instance's order.
+
+    Args:
+        partitions: all of them, in the instance's order.
+        wanted: those that runs are for.
+        at_most: so many runs. The narrowest gaps are closed for it, and whoever lies in one has a run too.
+    """
+    places = [place for place, key in enumerate(partitions) if key in wanted]
+    gaps = [(after - before, before, after) for before, after in pairwise(places) if after > before + 1]
+    if at_most is not None:
+        gaps = sorted(sorted(gaps, reverse=True)[: at_most - 1], key=lambda gap: gap[1])
+    starts = [*places[:1], *(after for _, _, after in gaps)]
+    ends = [*(before for _, before, _ in gaps), *places[-1:]]
+    return [list(partitions[start : end + 1]) for start, end in zip(starts, ends, strict=True)]
+
+
+def busy(instance: dg.DagsterInstance, jobs: Collection[str]) -> set[str]:
+    """The tenants that an unfinished run of one of these jobs is for."""
+    order = known(instance)
+    found: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        if run.job_name not in jobs:
+            continue
+        if _RANGE_START in run.tags:
+            first, last = run.tags[_RANGE_START], run.tags[_RANGE_END]
+            if first in order and last in order:
+                found.update(order[order.index(first) : order.index(last) + 1])
+        elif _PARTITION in run.tags:
+            found.add(run.tags[_PARTITION])
+    return found
 
 
 def is_running(instance: dg.DagsterInstance, job_name: str) -> bool:

@@ -41,7 +41,7 @@ def for_each_tenant(
     """
     metadata: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, Exception] = {}
-    for tenant_id in _tenant_ids(context):
+    for tenant_id in tenant_ids(context):
         started = time.monotonic()
         try:
             with warehouse.connect() as connection:
@@ -68,7 +68,8 @@ def for_each_tenant(
     return dg.MaterializeResult()
 
 
-def _tenant_ids(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
+def tenant_ids(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
+    """The partitions of the run."""
     # Of a run for one partition Dagster would ask its database, over four connections, whether the partition is there.
     return [context.partition_key] if context.has_partition_key else context.partition_keys
 
@@ -109,7 +110,7 @@ def check_each_tenant(
     """
     results: dict[str, dg.AssetCheckResult] = {}
     with warehouse.connect() as connection:
-        for tenant_id in _tenant_ids(context):
+        for tenant_id in tenant_ids(context):
             results[tenant_id] = examine(connection, tenants.get(connection, tenant_id))
     (spec,) = context.check_specs
     if context.has_partition_key:

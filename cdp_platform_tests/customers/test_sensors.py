@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cdp_platform.build import build_definitions
 from cdp_platform.customers import sensors
@@ -22,11 +24,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::
 
 
 @pytest.fixture
-def look(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[[], list[str]]:
-    """One tick of the sensor; answers `collection@tenant` for each change that it reports."""
+def tick(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[[], dg.SensorResult]:
+    """One tick of the sensor."""
     cursor: list[str | None] = [None]
 
-    def tick() -> list[str]:
+    def go() -> dg.SensorResult:
         partitions.keep_in_step(instance, tenants.registered(app))
         resources = build_definitions().resources or {}
         context = dg.build_sensor_context(
@@ -37,9 +39,19 @@ def look(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[[], 
         result = sensors.arango_changes(context)
         assert isinstance(result, dg.SensorResult)
         cursor[0] = result.cursor
-        return sorted(f"{event.asset_key.path[-1]}@{event.partition}" for event in result.asset_events)
+        return result
 
-    return tick
+    return go
+
+
+@pytest.fixture
+def look(tick: Callable[[], dg.SensorResult]) -> Callable[[], list[str]]:
+    """One tick of the sensor; answers `collection@tenant` for each change that it reports."""
+    return lambda: sorted(f"{event.asset_key.path[-1]}@{event.partition}" for event in tick().asset_events)
+
+
+def asked(result: dg.SensorResult) -> list[dict[str, str]]:
+    return [dict(request.tags) for request in result.run_requests or []]
 
 
 def test_the_sensor_reports_each_change_once_and_per_tenant(new_leo, look: Callable[[], list[str]]):
@@ -88,6 +100,47 @@ def test_a_tick_out_of_time_goes_on_where_it_stopped(new_leo, look: Callable[[],
     monkeypatch.setattr(sensors.time, "monotonic", lambda: next(clock))
     seen = [{event.partition("@")[2] for event in look()} for _ in range(3)]
     assert seen == [{"a"}, {"b"}, {"c"}]
+
+
+def test_neighbours_that_changed_share_a_run(new_leo, tick: Callable[[], dg.SensorResult]):
+    leos = [new_leo(name) for name in ("a", "b", "c", "d")]
+    assert asked(tick()) == [partitions.range_tags(["a", "d"])]
+    assert asked(tick()) == []
+    for changed in (leos[0], leos[1], leos[3]):
+        changed.profile("c1")
+    assert asked(tick()) == [partitions.range_tags(["a", "b"]), partitions.range_tags(["d"])]
+
+
+@pytest.mark.parametrize("tags", [{"dagster/partition": "one"}, partitions.range_tags(["one"])])
+@pytest.mark.parametrize("job", ["customers_sync", "customers_reconcile"])
+def test_a_change_under_a_run_has_its_own_when_that_one_ends(new_leo, instance, tick, tags, job):
+    one, other = new_leo("one"), new_leo("other")
+    tick()
+    run = instance.create_run_for_job(
+        build_definitions().resolve_job_def(job), tags=tags, status=dg.DagsterRunStatus.STARTED
+    )
+    one.profile("c1")
+    other.profile("c1")
+    assert asked(tick()) == [partitions.range_tags(["other"])]
+    assert asked(tick()) == []
+    instance.report_run_canceled(run)
+    assert asked(tick()) == [partitions.range_tags(["one"])]
+    assert asked(tick()) == []
+
+
+@given(wanted=st.sets(st.integers(0, 199)), at_most=st.integers(1, 10))
+def test_however_many_tenants_change_wherever_they_stand_few_runs_cover_them_all(wanted, at_most):
+    order = [f"t{number}" for number in range(200)]
+    made = partitions.ranges(order, {order[number] for number in wanted}, at_most=at_most)
+    assert len(made) <= at_most
+    covered = [key for stretch in made for key in stretch]
+    assert {order[number] for number in wanted} <= set(covered)
+    # In order, none twice, and nobody at an edge who is not wanted.
+    assert covered == [key for key in order if key in set(covered)]
+    assert all({int(stretch[0][1:]), int(stretch[-1][1:])} <= wanted for stretch in made)
+    stretches = partitions.ranges(order, {order[number] for number in wanted})
+    assert {key for stretch in stretches for key in stretch} == {order[number] for number in wanted}
+    assert len(made) == min(at_most, len(stretches))
 
 
 def test_changes_are_told_from_what_was_seen():
@@ -224,14 +277,13 @@ def report(instance: dg.DagsterInstance, *tenant_ids: str) -> None:
             instance.report_runless_asset_event(dg.AssetMaterialization(["arangodb", name], partition=tenant_id))
 
 
-def test_a_reported_change_walks_down_to_the_metrics_and_stops(new_leo, app, instance, automation):
+def test_what_a_sync_changed_is_in_its_own_metrics_and_asks_for_nothing_more(new_leo, app, instance, automation):
     for name in ("one", "other"):
         new_leo(name)
     partitions.keep_in_step(instance, tenants.registered(app))
     assert automation() == {}
     report(instance, "one")
-    # All three at once: one run, in which the checks stand between them.
-    assert automation() == {name: {"one"} for name in ("cdp_profiles", "transactions", "customer_metrics")}
+    assert automation() == {}
     assert run_job(build_definitions(), "customers_sync", instance, ["one"]).success
     assert automation() == {}
     assert automation() == {}

@@ -52,8 +52,8 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
     assert found == {
         "arangodb/cdp_profile": ([], "tenant", None),
         "arangodb/cdp_profile2conversion": ([], "tenant", None),
-        "customers/cdp_profiles": (["arangodb/cdp_profile"], "tenant", "follow_upstream"),
-        "customers/transactions": (["arangodb/cdp_profile2conversion"], "tenant", "follow_upstream"),
+        "customers/cdp_profiles": (["arangodb/cdp_profile"], "tenant", None),
+        "customers/transactions": (["arangodb/cdp_profile2conversion"], "tenant", None),
         "customers/customer_metrics": (
             ["customers/cdp_profiles", "customers/transactions"],
             "tenant",

@@ -1,0 +1,39 @@
+"""The clock as the net beneath sensors: the same work for all tenants, in as few runs as there can be."""
+
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.warehouse import tenants
+
+# However many tenants there are, and wherever the retired ones stand among them.
+MAX_RUNS = 10
+
+
+def for_all_tenants(
+    context: dg.ScheduleEvaluationContext,
+    warehouse: WarehouseResource,
+    subject: str,
+    run_config: dict[str, Any] | None = None,
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run over all active tenants; more only where partitions of others lie between.
+
+    Args:
+        context: of the schedule.
+        warehouse: where the tenants are registered.
+        subject: tells the runs of different schedules at the same moment apart.
+        run_config: a run over a range does not take the job's own configuration by itself.
+    """
+    with warehouse.connect() as connection:
+        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
+    due: datetime = context.scheduled_execution_time
+    requests = [
+        dg.RunRequest(
+            run_key=f"{subject}-{due.isoformat()}-{keys[0]}", tags=partitions.range_tags(keys), run_config=run_config
+        )
+        for keys in partitions.ranges(partitions.known(context.instance), active, at_most=MAX_RUNS)
+    ]
+    return requests or dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
