@@ -88,6 +88,8 @@ def benchmark_database(tenant_databases: Mapping[str, str]) -> Generator[Benchma
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE ROLE {_OWNER} LOGIN CREATEROLE PASSWORD '{_PASSWORD}'")
             connection.execute(f"CREATE DATABASE {_DATABASE} OWNER {_OWNER}")
+        with database.superuser() as connection:
+            connection.execute("CREATE EXTENSION vector")
         migrate(database.settings)
         with connect(database.settings) as connection:
             for tenant_id, arango_database in tenant_databases.items():

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from cdp_platform.customers.definitions import definitions as customers
+from cdp_platform.embeddings.definitions import definitions as embeddings
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource, silent
 
@@ -27,4 +28,4 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         # A spawned step costs two seconds, and ours wait for databases.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(shared, customers)
+    return dg.Definitions.merge(shared, customers, embeddings)

@@ -8,8 +8,10 @@ Nothing is read at import: definitions load with an empty environment, and the f
 says which one it is.
 """
 
+from decimal import Decimal
 from functools import lru_cache
-from typing import TypeVar
+from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -61,6 +63,30 @@ class DagsterStorageSettings(BaseSettings):
     password: SecretStr = SecretStr("")
 
 
+class EmbeddingSettings(BaseSettings):
+    """Who makes vectors of texts, and what that may cost. ``EMBED_DAILY_BUDGET`` is US dollars per tenant and day."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    embedding_provider: Literal["local", "openai", "sentence-transformers"] = "local"
+    embed_model_id: str = ""
+    embed_batch_size: int = Field(default=64, ge=1, le=2048)
+    embed_daily_budget: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    openai_base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://[^\s/]")
+    openai_api_key: SecretStr = SecretStr("")
+
+
+class CatalogSettings(BaseSettings):
+    """Which registries and feeds are taken over, and how often is looked after them. Intervals are seconds."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    ingestion_config_path: Path = Path("ingestion.yaml")
+    trigger_ingestion_on_startup: bool = False
+    feed_check_interval: int = Field(default=300, ge=30)
+    cleanup_interval: int = Field(default=86_400, ge=60)
+
+
 class PlatformSettings(BaseSettings):
     """What belongs to no outside system."""
 
@@ -105,6 +131,18 @@ def dagster_storage() -> DagsterStorageSettings:
 
 
 @lru_cache
+def embeddings() -> EmbeddingSettings:
+    """Settings of the embedding provider; raises ConfigurationError naming each variable that is wrong."""
+    return _load(EmbeddingSettings)
+
+
+@lru_cache
+def catalog() -> CatalogSettings:
+    """Settings of the product catalogues; raises ConfigurationError naming each variable that is wrong."""
+    return _load(CatalogSettings)
+
+
+@lru_cache
 def platform() -> PlatformSettings:
     """The remaining settings; raises ConfigurationError naming each variable that is wrong."""
     return _load(PlatformSettings)
@@ -112,5 +150,5 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use (after `.env` was written, or a test changed it)."""
-    for cached in (postgres, arango, dagster_storage, platform):
+    for cached in (postgres, arango, dagster_storage, embeddings, catalog, platform):
         cached.cache_clear()

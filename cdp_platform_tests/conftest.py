@@ -19,7 +19,7 @@ from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.sandbox.arango.conftest import sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
 
 PASSWORD = "test-only"
-_OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID")
+_OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_")
 _numbers = itertools.count()
 
 
@@ -84,7 +84,9 @@ class Warehouse:
 def server() -> Iterator[Server]:
     with temporary_postgres(superuser_password=PASSWORD) as postgres:
         running = Server(postgres)
-        with running.superuser() as connection:
+        with running.superuser("template1") as connection:
+            # What an administrator makes; every database of the tests is a copy of this one.
+            connection.execute("CREATE EXTENSION vector")
             connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
         yield running
 

@@ -23,6 +23,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import httpx
+import httpx2
 import psycopg
 import urllib3
 from psycopg import pq, sql
@@ -116,6 +117,7 @@ class _Counter:
         wait = psycopg.Connection.wait
         urlopen = urllib3.HTTPConnectionPool.urlopen
         handle_request = httpx.HTTPTransport.handle_request
+        handle_request_2 = httpx2.HTTPTransport.handle_request
 
         def counted_wait(connection: psycopg.Connection, gen: Any, *args: Any, **options: Any) -> Any:
             statement, name = _statement(gen), gen.__qualname__
@@ -136,9 +138,16 @@ class _Counter:
             self.tell_of_request(request.method, str(request.url))
             return result
 
+        def counted_handle_request_2(transport: Any, request: httpx2.Request) -> httpx2.Response:
+            result = handle_request_2(transport, request)
+            self.tell_of_request(request.method, str(request.url))
+            return result
+
         mock.patch.object(psycopg.Connection, "wait", counted_wait).start()
         mock.patch.object(urllib3.HTTPConnectionPool, "urlopen", counted_urlopen).start()
         mock.patch.object(httpx.HTTPTransport, "handle_request", counted_handle_request).start()
+        # The transport of the client of OpenAI.
+        mock.patch.object(httpx2.HTTPTransport, "handle_request", counted_handle_request_2).start()
 
     def can_have_written(self, connection: psycopg.Connection, *, alone: bool) -> bool:
         pgconn = connection.pgconn

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cdp_platform.cli.data import reconcile, sync, tenant
+from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.operate import health, migrate, status
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.sandbox import demo, down, sandbox, up
@@ -35,7 +36,10 @@ def cdp() -> None:
     load_dotenv(".env")
 
 
-for command in (demo, up, down, sandbox, migrate, tenant, sync, reconcile, erase, rejected, status, health):
+for command in (
+    *(demo, up, down, sandbox),
+    *(migrate, tenant, sync, reconcile, erase, rejected, embeddings, search, status, health),
+):
     cdp.add_command(command)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -202,7 +202,9 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
     # A run waits and tries again, for it may have been started at night. Whoever types this wants to know now.
     with open_database(settings.arango(), known.arango_database) as database:
         database.version()
-    outcome = materialize([known], job, full_metrics=full_metrics, **config)
+    ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}
+    ops["customers__customer_metrics"] = {"config": {"full": full_metrics}}
+    outcome = materialize([known], job, ops)
     if as_json:
         show_json(outcome)
     else:
@@ -211,10 +213,14 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
         raise click.exceptions.Exit(1)
 
 
-def materialize(
-    wanted: list[tenants.Tenant], job: str = "customers_sync", *, full_metrics: bool = False, **config: Any
-) -> Any:
-    """Run the room of customers for these tenants, with progress bars, on Dagster's own instance where there is one."""
+def materialize(wanted: list[tenants.Tenant], job: str = "customers_sync", ops: dict[str, Any] | None = None) -> Any:
+    """Run a job for these tenants, with progress bars, on Dagster's own instance where there is one.
+
+    Args:
+        wanted: whom for.
+        job: of any room.
+        ops: run configuration by op.
+    """
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration import partitions
     from cdp_platform.orchestration.in_process import run_job, together
@@ -223,27 +229,26 @@ def materialize(
         partitions.ensure(instance, wanted)
         # One run, unless partitions of tenants that nobody asked for lie between.
         stretches = partitions.ranges(partitions.known(instance), {each.tenant_id for each in wanted})
-        ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}
-        ops["customers__customer_metrics"] = {"config": {"full": full_metrics}}
         with bars() as progress:
             definitions = build_definitions({"progress": progress})
             return together([run_job(definitions, job, instance, keys, config=ops) for keys in stretches])
 
 
-def show_outcome(outcome: Any) -> None:
+# Columns of the table at the end of a run, and the figures of a materialization that are in them.
+SYNCED = {"new": "new", "changed": "changed", "closed": "closed_as_deleted", "rejected": "rejected_waiting"}
+
+
+def show_outcome(outcome: Any, figures: Mapping[str, str] = SYNCED) -> None:
     """The table at the end of a run, and what its checks and errors say."""
     show(
         "Materialized",
-        ["asset", "tenant", "rows", "new", "changed", "closed", "rejected", "seconds"],
+        ["asset", "tenant", "rows", *figures, "seconds"],
         [
             (
                 made.asset,
                 made.tenant_id,
                 made.metadata.get("dagster/partition_row_count"),
-                made.metadata.get("new"),
-                made.metadata.get("changed"),
-                made.metadata.get("closed_as_deleted"),
-                made.metadata.get("rejected_waiting"),
+                *(made.metadata.get(name) for name in figures.values()),
                 float(made.metadata.get("seconds", 0)),
             )
             for made in sorted(outcome.outcomes, key=lambda made: made.tenant_id)
@@ -268,7 +273,7 @@ def _notes(made: Any) -> Iterator[str]:
     """What the figures in the table do not say: who was asked for, and what a comparison found."""
     found = made.metadata
     if "note" in found:
-        yield found["note"]
+        yield f"{made.tenant_id}: {found['note']}"
     if "segment" in found and made.asset == "cdp_profiles":
         yield (
             f"Segment {found['segment']} of {made.tenant_id}: {found['segment_members']:,} profiles are in it, "

@@ -8,6 +8,7 @@ import click
 
 from cdp_platform import settings
 from cdp_platform.cli.data import keep_partitions_in_step, materialize, show_outcome
+from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import bars, console, json_option, show, show_json
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse import tenants
@@ -20,6 +21,12 @@ SCALES = ["small", "default", "large", "full"]
 
 # Fails in the demo, and shall: among few documents, the few that are broken on purpose are a large share.
 _REJECTED_CHECK = "rejected_share"
+
+# What is made of the synced rows, and the figures to show of it.
+_AFTER_THE_SYNC = {
+    "embeddings_update": EMBEDDED,
+    "embeddings_audiences": {"clusters": "clusters", "segments": "segments", "written": "written"},
+}
 
 
 def _sandbox() -> Any:
@@ -100,6 +107,11 @@ def demo(scale: str) -> None:
     if outcome.errors or not all(check.endswith(f" {_REJECTED_CHECK}") for check in failed):
         raise click.exceptions.Exit(1)
     console.print("Some of the demo's documents are broken on purpose: those are the rejected ones.", highlight=False)
+    for job, figures in _AFTER_THE_SYNC.items():
+        made = materialize(registered, job)
+        show_outcome(made, figures)
+        if not made.success:
+            raise click.exceptions.Exit(1)
     _show_customers(registered)
     console.print(
         "What to type next\n"
@@ -107,6 +119,7 @@ def demo(scale: str) -> None:
         "  .venv/bin/cdp status             how far each tenant's data has come\n"
         "  .venv/bin/cdp rejected list      the broken documents of the demo\n"
         "  .venv/bin/cdp sync --tenant harbour --full\n"
+        '  .venv/bin/cdp search "likes to travel" --tenant saigon --kind profile\n'
         "  make down                        stop everything",
         highlight=False,
     )

@@ -5,11 +5,13 @@ from collections.abc import Collection
 import psycopg
 
 from cdp_platform.customers import erasure as customers
+from cdp_platform.embeddings import erasure as embeddings
 from cdp_platform.warehouse import erasure
 from cdp_platform.warehouse.erasure import Receipt
 from cdp_platform.warehouse.tenants import Tenant
 
-STORES = (*customers.STORES,)
+# What is made of other rooms' rows comes before them.
+STORES = (*embeddings.STORES, *customers.STORES)
 
 
 def erase_person(connection: psycopg.Connection, tenant: Tenant, profile_ids: Collection[str]) -> Receipt:

@@ -8,8 +8,8 @@ rule:
 
     {"match": {"method": "POST", "path_regex": "/_api/cursor/", "after": 1}, "times": 1, "action": "drop_after"}
 
-- `match`: `method` (any if left out) and `path_regex` (searched in the decoded path) choose requests; the first `after`
-  of them (0 if left out) pass unharmed.
+- `match`: `method` (any if left out), `path_regex` (searched in the decoded path) and `contains` (a text somewhere in
+  the body) choose requests; the first `after` of them (0 if left out) pass unharmed.
 - `times`: how often the rule fires, 1 if left out, null for always.
 - `action`:
   - `drop_before`: the connection is closed; nothing was done.
@@ -17,7 +17,9 @@ rule:
   - `truncate`: the request is done whole; the answer breaks off in the middle of its body.
   - `delay`: the request waits `seconds` first.
   - `status`: nothing is done; the answer is `status` (500 if left out), with `retry_after` (seconds) as `Retry-After`,
-    and `body` (a text, or any JSON value).
+    further `headers`, and `body` (a text, or any JSON value).
+  - `distort`: the stand-in does its work and spoils its own answer in the way that `how` says. Each says in its module
+    which ways it knows.
 
 The first rule that fires decides. A rule counts a match only if no rule before it fired. `/healthz` and the rules' own
 address never fail.
@@ -27,7 +29,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -42,7 +45,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 PATH = "/_sandbox/faults"
-ACTIONS = ("drop_before", "drop_after", "truncate", "delay", "status")
+ACTIONS = ("drop_before", "drop_after", "truncate", "delay", "status", "distort")
+# The name in a request's state under which a stand-in finds how to spoil its answer.
+DISTORTION = "sandbox_distortion"
 
 _TRANSPORT = "sandbox_transport"
 
@@ -68,18 +73,21 @@ class Rule:
     path: re.Pattern[str]
     action: str
     method: str | None = None
+    contains: str = ""
     after: int = 0
     times: int | None = 1
     seconds: float = 0.0
     status: int = 500
     retry_after: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = ""
+    how: str = ""
     matched: int = field(default=0, init=False)
     fired: int = field(default=0, init=False)
 
     @classmethod
-    def from_json(cls, given: Any) -> Rule:
-        """Make a rule of what a test sent.
+    def from_json(cls, given: Any, distortions: Collection[str]) -> Rule:
+        """Make a rule of what a test sent. `distortions` are the ways in which some stand-in can spoil its answers.
 
         Raises:
             ValueError: It says something that no rule can say.
@@ -89,26 +97,28 @@ class Rule:
         options = {name: value for name, value in given.items() if name != "match"}
         match = dict(given.get("match", {}))
         pattern, method = match.pop("path_regex", ""), match.pop("method", None)
-        known = {"action", "times", "seconds", "status", "retry_after", "body"}
-        if unknown := (options.keys() - known) | (match.keys() - {"after"}):
+        known = {"action", "times", "seconds", "status", "retry_after", "headers", "body", "how"}
+        if unknown := (options.keys() - known) | (match.keys() - {"after", "contains"}):
             raise ValueError(f"unknown in a rule: {', '.join(sorted(unknown))}")
         if options.get("action") not in ACTIONS:
             raise ValueError(f"action must be one of {', '.join(ACTIONS)}")
+        if options["action"] == "distort" and options.get("how") not in distortions:
+            raise ValueError(f"how must be one of {', '.join(sorted(distortions))}")
         try:
             path = re.compile(pattern)
         except (re.error, TypeError) as error:
             raise ValueError(f"path_regex: {error}") from error
-        return cls(path=path, method=method and method.upper(), after=match.get("after", 0), **options)
+        return cls(path=path, method=method and method.upper(), **match, **options)
 
     def describe(self) -> dict[str, Any]:
         """Return the rule and its counts."""
-        match = {"method": self.method, "path_regex": self.path.pattern, "after": self.after}
+        match = {"method": self.method, "path_regex": self.path.pattern, "contains": self.contains, "after": self.after}
         counted = {"matched": self.matched, "fired": self.fired}
         return {"match": match, "action": self.action, "times": self.times, **counted}
 
-    def fires(self, method: str, path: str) -> bool:
+    def fires(self, method: str, path: str, body: bytes) -> bool:
         """Count a request if it matches, and tell whether it is to be spoiled."""
-        if self.method not in {None, method} or not self.path.search(path):
+        if self.method not in {None, method} or not self.path.search(path) or self.contains.encode() not in body:
             return False
         self.matched += 1
         if self.matched <= self.after or (self.times is not None and self.fired >= self.times):
@@ -124,8 +134,9 @@ class FaultMiddleware:
         rules: In the order in which they were given.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, distortions: Collection[str] = ()) -> None:
         self._app = app
+        self._distortions = distortions
         self.rules: list[Rule] = []
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -135,10 +146,14 @@ class FaultMiddleware:
         elif scope["path"] == PATH:
             answer = await self._control(Request(scope, receive))
             await answer(scope, receive, send)
-        elif rule := next((one for one in self.rules if one.fires(scope["method"], scope["path"])), None):
-            await self._spoil(rule, scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            body = b""
+            if any(one.contains for one in self.rules):
+                body, receive = await buffered(receive)
+            if rule := next((one for one in self.rules if one.fires(scope["method"], scope["path"], body)), None):
+                await self._spoil(rule, scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
 
     async def _control(self, request: Request) -> Response:
         if request.method == "DELETE":
@@ -146,7 +161,9 @@ class FaultMiddleware:
         elif request.method == "POST":
             try:
                 given = orjson.loads(await request.body())
-                self.rules += [Rule.from_json(one) for one in (given if isinstance(given, list) else [given])]
+                self.rules += [
+                    Rule.from_json(one, self._distortions) for one in (given if isinstance(given, list) else [given])
+                ]
             except ValueError as error:
                 return JSONResponse({"error": str(error)}, 400)
         elif request.method != "GET":
@@ -158,6 +175,9 @@ class FaultMiddleware:
         match rule.action:
             case "delay":
                 await asyncio.sleep(rule.seconds)
+                await self._app(scope, receive, send)
+            case "distort":
+                scope["state"][DISTORTION] = rule.how
                 await self._app(scope, receive, send)
             case "status":
                 await _read_whole(receive)
@@ -192,8 +212,24 @@ class FaultMiddleware:
         return start, bytes(body)
 
 
+async def buffered(receive: Receive) -> tuple[bytes, Receive]:
+    """Read a request's body, and return it with what gives all of the request once more."""
+    messages = deque[Message]()
+    more = True
+    while more:
+        messages.append(await receive())
+        more = messages[-1]["type"] == "http.request" and messages[-1].get("more_body", False)
+
+    async def again() -> Message:
+        return messages.popleft() if messages else await receive()
+
+    return b"".join(message.get("body", b"") for message in messages), again
+
+
 def _refusal(rule: Rule) -> Response:
-    headers = {} if rule.retry_after is None else {"retry-after": f"{rule.retry_after:g}"}
+    headers = dict(rule.headers)
+    if rule.retry_after is not None:
+        headers["retry-after"] = f"{rule.retry_after:g}"
     if isinstance(rule.body, str):
         return Response(rule.body, rule.status, headers, media_type="text/plain")
     return JSONResponse(rule.body, rule.status, headers)

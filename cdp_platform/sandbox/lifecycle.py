@@ -26,6 +26,8 @@ from pathlib import Path
 import psutil
 from dotenv import dotenv_values
 
+from cdp_platform.sandbox.openai import KEY as OPENAI_KEY
+from cdp_platform.sandbox.openai import PATH as OPENAI_PATH
 from cdp_platform.sandbox.postgres import SUPERUSER, EmbeddedPostgres
 from cdp_platform.sandbox.processes import HOST, PortTakenError, SandboxError, port_is_free
 from cdp_platform.sandbox.services import ServicesProcess
@@ -44,8 +46,9 @@ _ENV_HEADER = """\
 """
 # A choice of the person who runs the platform, not an address: may differ while the rest points here.
 # What a person may set as they like without leaving the sandbox.
-_FREE = {"ARANGO_DB", "DEFAULT_TENANT_ID", WEBSERVER_PORT_VARIABLE}
-_PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon"}
+# A key of OpenAI is in many a shell; without its address it leads nowhere else.
+_FREE = {"ARANGO_DB", "DEFAULT_TENANT_ID", "EMBEDDING_PROVIDER", "OPENAI_API_KEY", WEBSERVER_PORT_VARIABLE}
+_PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon", "EMBEDDING_PROVIDER": "local"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class SandboxAddresses:
 
     Attributes:
         postgres: `host:port` of PostgreSQL.
-        services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root.
+        services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root, OpenAI's below `/openai`.
     """
 
     postgres: str
@@ -181,6 +184,9 @@ class Sandbox:
             "ARANGO_HOST": self._services_url,
             "ARANGO_USER": "root",
             "ARANGO_PASSWORD": passwords["arango"],
+            "SANDBOX_URL": self._services_url,
+            "OPENAI_BASE_URL": f"{self._services_url}{OPENAI_PATH}/v1",
+            "OPENAI_API_KEY": OPENAI_KEY,
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_PG_HOST": HOST,
             "DAGSTER_PG_PORT": str(self.postgres.port),

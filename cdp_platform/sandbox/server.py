@@ -31,7 +31,10 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from cdp_platform.sandbox.arango.app import ArangoServer
+from cdp_platform.sandbox.arrivals import ArrivalLog
 from cdp_platform.sandbox.faults import FaultMiddleware, TransportProtocol
+from cdp_platform.sandbox.openai import PATH as OPENAI_PATH
+from cdp_platform.sandbox.openai.app import DISTORTIONS, EmbeddingsServer
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>cdp sandbox</title><style>
@@ -58,13 +61,17 @@ class StandIn:
         app: What answers.
         counts: What it holds: number of records, by place and kind.
         close: Called once when the process ends.
+        distortions: The ways in which it can spoil its own answers.
+        logs_requests: Whether what arrives for it is kept, for tests to read.
     """
 
     name: str
     path: str
     app: ASGIApp
     counts: Callable[[], dict[str, dict[str, int]]]
-    close: Callable[[], None]
+    close: Callable[[], None] = lambda: None
+    distortions: frozenset[str] = frozenset()
+    logs_requests: bool = False
 
 
 def stand_ins(state_dir: Path) -> list[StandIn]:
@@ -75,11 +82,15 @@ def stand_ins(state_dir: Path) -> list[StandIn]:
         password=os.environ.get("ARANGO_PASSWORD", ""),
         token_secret=os.environ.get("ARANGO_JWT_SECRET") or secrets.token_hex(32),
     )
-    return [StandIn("ArangoDB 3.11", "", arango, arango.counts, arango.close)]
+    openai = EmbeddingsServer()
+    return [
+        StandIn("OpenAI's embeddings", OPENAI_PATH, openai, openai.counts, distortions=DISTORTIONS, logs_requests=True),
+        StandIn("ArangoDB 3.11", "", arango, arango.counts, arango.close),
+    ]
 
 
-def make_app(services: Sequence[StandIn], state_dir: Path) -> FaultMiddleware:
-    """Put stand-ins together behind one front that can be told to misbehave."""
+def make_app(services: Sequence[StandIn], state_dir: Path) -> ASGIApp:
+    """Put stand-ins together behind one front that can be told to misbehave, and notes what arrives."""
 
     def home(request: Request) -> HTMLResponse:
         parts = "".join(_section(service, str(request.base_url).rstrip("/")) for service in services)
@@ -89,7 +100,9 @@ def make_app(services: Sequence[StandIn], state_dir: Path) -> FaultMiddleware:
         return JSONResponse({"status": "ok", "state_dir": str(state_dir), "pid": os.getpid()})
 
     routes = [Route("/", home), Route("/healthz", health)]
-    return FaultMiddleware(Starlette(routes=[*routes, *(Mount(one.path, one.app) for one in services)]))
+    app = Starlette(routes=[*routes, *(Mount(one.path, one.app) for one in services)])
+    spoiled = FaultMiddleware(app, frozenset[str]().union(*(one.distortions for one in services)))
+    return ArrivalLog(spoiled, tuple(f"{one.path}/" for one in services if one.logs_requests))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -146,7 +146,8 @@ def _asking_an_administrator(settings: PostgresSettings) -> Generator[None]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise ConfigurationError(
             f"PGSQL_OWNER_USER={settings.owner_user} may not do all that a migration needs "
-            f"({error.diag.message_primary}). If it is about roles, an administrator makes them once: "
-            f"CREATE ROLE cdp_platform NOLOGIN; CREATE ROLE {settings.db_user} LOGIN PASSWORD '...'; "
+            f"({error.diag.message_primary}). An administrator does it once. For the extension: "
+            "CREATE EXTENSION vector; for roles: CREATE ROLE cdp_platform NOLOGIN; "
+            f"CREATE ROLE {settings.db_user} LOGIN PASSWORD '...'; "
             f"GRANT cdp_platform TO {settings.db_user};"
         ) from error

@@ -8,6 +8,9 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.customers import metrics
 from cdp_platform.customers.replay import replay
+from cdp_platform.embeddings import models
+from cdp_platform.embeddings.providers import open_provider
+from cdp_platform.embeddings.worker import drain
 from cdp_platform.operations.erasure import STORES
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.erasure import while_nobody_is_erased
@@ -20,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("small_batches")
 IMPERSONAL = {
     "customers.metrics_refresh",
     "customers.tenant_metrics_config",
+    "embeddings.embedding_model",
+    "embeddings.usage",
     "ops.erased_document",
     "ops.reconciliation",
     "ops.sync_watermark",
@@ -45,7 +50,8 @@ def tables(connection: psycopg.Connection) -> list[tuple[str]]:
     return connection.execute(
         "SELECT format('%I.%I', n.nspname, c.relname)"
         " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE c.relkind = 'r' AND n.nspname IN ('ops', 'customers') AND c.relname <> 'alembic_version' ORDER BY 1"
+        " WHERE c.relkind = 'r' AND n.nspname !~ '^(pg_|information_schema)' AND c.relname <> 'alembic_version'"
+        " ORDER BY 1"
     ).fetchall()
 
 
@@ -53,20 +59,41 @@ def everything(leo: Leo) -> None:
     for kind in ("profiles", "transactions"):
         leo.sync(kind, full=True)
     metrics.refresh(leo.connection, leo.tenant.tenant_id)
+    embed(leo)
+
+
+def embed(leo: Leo) -> None:
+    models.ensure_default(leo.connection, settings.embeddings())
+    for kind in ("profile", "transaction"):
+        drain(
+            lambda: connect(settings.postgres()),
+            [leo.tenant.tenant_id],
+            kind,
+            open_provider=lambda model: open_provider(model.provider, model.name, settings.embeddings()),
+            batch_size=64,
+        )
 
 
 @pytest.fixture
 def nam(leo: Leo) -> Leo:
     """A tenant with two customers, of whom Nam is in every store there is."""
-    leo.profile("nam1", firstName="NamSecret", primaryEmail="nam@example.com")
+    leo.profile("nam1", firstName="NamSecret", primaryEmail="nam@example.com", contentKeywords=["sailing"])
     leo.profile("mai1", firstName="Mai")
     leo.purchase("e-nam", "nam1")
     leo.purchase("e-mai", "mai1")
     leo.purchase("e-broken", "nam1", transactionValue="NamSecret")
     everything(leo)
-    leo.profile("nam1", 2, firstName="NamSecret", inSegments={"id": "x"})
+    leo.profile("nam1", 2, firstName="NamSecret", contentKeywords=["sailing"], inSegments={"id": "x"})
     leo.sync()
     assert len(leo.waiting()) == 2
+    # Two customers are too few to be clustered or to resemble anybody.
+    leo.rows(
+        "INSERT INTO embeddings.lookalike_audience (tenant_id, segment_id, profile_id, similarity, place)"
+        " VALUES ('acme', 's1', 'nam1', 0.9, 1) RETURNING 1"
+    )
+    leo.rows(
+        "INSERT INTO embeddings.profile_cluster (tenant_id, profile_id, cluster) VALUES ('acme', 'nam1', 1) RETURNING 1"
+    )
     return leo
 
 
@@ -82,6 +109,11 @@ def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, wa
         "customers.transactions": 2,
         "ops.rejected_record": 2,
         "customers.customer_metrics": 1,
+        "embeddings.embedding_job": 3,
+        "embeddings.embedding": 2,
+        "embeddings.passage": 2,
+        "embeddings.lookalike_audience": 1,
+        "embeddings.profile_cluster": 1,
     }
     assert mentions(warehouse, "NamSecret", "nam@example.com") == set()
     assert mentions(warehouse, "nam1") <= KEYS_ONLY
@@ -131,7 +163,16 @@ def test_no_replay_brings_an_erased_person_back(nam: Leo):
 
 
 def test_no_restore_brings_an_erased_person_back(nam: Leo, warehouse: Warehouse):
-    saved = ("customers.cdp_profiles", "customers.transactions", "customers.customer_metrics", "ops.rejected_record")
+    saved = (
+        "customers.cdp_profiles",
+        "customers.transactions",
+        "customers.customer_metrics",
+        "ops.rejected_record",
+        "embeddings.embedding",
+        "embeddings.passage",
+        "embeddings.lookalike_audience",
+        "embeddings.profile_cluster",
+    )
     with warehouse.superuser() as connection:
         backup = {}
         for table in saved:
@@ -145,6 +186,7 @@ def test_no_restore_brings_an_erased_person_back(nam: Leo, warehouse: Warehouse)
         connection.execute("DELETE FROM customers.touched_customer")
     assert nam.keys() == {"mai1"}
     assert nam.keys("transactions") == {"e-mai"}
+    assert nam.rows("SELECT entity_id FROM embeddings.embedding") == [("e-mai",)]
     assert mentions(warehouse, "nam1", "NamSecret") <= KEYS_ONLY
 
 

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from arango.client import ArangoClient
 from dotenv import dotenv_values
+from openai import OpenAI
 
 from cdp_platform.sandbox.lifecycle import ComponentStatus, Sandbox
 from cdp_platform.sandbox.processes import HOST, SandboxError, free_port
@@ -296,6 +297,22 @@ def test_an_env_file_of_a_person_is_left_alone(running: Sandbox):
 def test_a_variable_in_the_environment_goes_before_the_env_file(running: Sandbox, monkeypatch: pytest.MonkeyPatch):
     assert running.env_points_here()
     monkeypatch.setenv("ARANGO_HOST", "http://db.example.com:8529")
+    assert not running.env_points_here()
+
+
+def test_the_env_file_leads_to_the_stand_in_for_openai(running: Sandbox):
+    env = dotenv_values(running.root / ".env")
+    assert env["EMBEDDING_PROVIDER"] == "local"
+    client = OpenAI(base_url=env["OPENAI_BASE_URL"], api_key=env["OPENAI_API_KEY"], max_retries=0)
+    answer = client.embeddings.create(model="text-embedding-3-small", input="coffee")
+    assert len(answer.data[0].embedding) == 1536
+
+
+def test_a_key_of_openai_in_the_shell_leads_nowhere_else(running: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody")
+    monkeypatch.setenv("EMBEDDING_PROVIDER", "openai")
+    assert running.env_points_here()
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.com/v1")
     assert not running.env_points_here()
 
 

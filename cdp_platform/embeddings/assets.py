@@ -1,0 +1,260 @@
+"""The assets of the room: vectors of each kind of text, and what is made of the vectors of profiles.
+
+Thin on purpose: what is read and written is said in `worker`, `clusters` and `lookalikes`.
+"""
+
+import base64
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from cdp_platform import settings
+from cdp_platform.embeddings import clusters, indexes, lookalikes, models, queue, worker
+from cdp_platform.embeddings.kinds import Kind
+from cdp_platform.embeddings.models import Model
+from cdp_platform.embeddings.providers import Provider, open_provider
+from cdp_platform.embeddings.reconcile import Reconciled, reconcile
+from cdp_platform.orchestration.failures import IO_RETRIES
+from cdp_platform.orchestration.partitions import tenant_partitions
+from cdp_platform.orchestration.resources import Progress, WarehouseResource
+from cdp_platform.orchestration.tenant_runs import for_each_tenant, tenant_ids
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.tenants import Tenant
+
+GROUP = "embeddings"
+
+# A run ends then, and the queue asks for the next one: a tenant whose first text comes late waits no longer than this
+# behind the backlogs of others.
+RUN_SECONDS = 300.0
+
+_PER_TENANT: dict[str, Any] = {
+    "key_prefix": GROUP,
+    "group_name": GROUP,
+    "owners": ["team:customer-data"],
+    "kinds": {"postgres", "pgvector"},
+    "partitions_def": tenant_partitions,
+    "backfill_policy": dg.BackfillPolicy.single_run(),
+}
+
+
+class EmbeddingConfig(dg.Config):
+    """What to embed; without any of it, what waits in the queue."""
+
+    reconcile: bool = False
+    """First compare all texts with their vectors, and enqueue what is missing or stale."""
+
+
+def _provider(model: Model) -> Provider:
+    return open_provider(model.provider, model.name, settings.embeddings(), dimensions=model.dimensions)
+
+
+def _embed(
+    kind: Kind,
+    context: dg.AssetExecutionContext,
+    config: EmbeddingConfig,
+    warehouse: WarehouseResource,
+    progress: Progress,
+) -> dg.MaterializeResult:
+    chosen = settings.embeddings()
+    reconciled: dict[str, Reconciled] = {}
+    with warehouse.connect() as connection:
+        models.ensure_default(connection, chosen)
+        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
+        served = [tenant_id for tenant_id in tenant_ids(context) if tenant_id in active]
+        backlog = 0
+        for tenant_id in served:
+            if config.reconcile:
+                reconciled[tenant_id] = reconcile(connection, tenant_id, kind)
+            with tenant_transaction(connection, tenant_id):
+                backlog += queue.waiting(connection, tenant_id, kind)
+        for model in models.live(connection):
+            indexes.prepare_load(connection, kind, model.model_id, backlog)
+    watches = {tenant_id: progress(tenant_id, f"{kind} embeddings") for tenant_id in served}
+    done = dict.fromkeys(served, 0)
+
+    def watch(tenant_id: str, texts: int) -> None:
+        done[tenant_id] += texts
+        watches[tenant_id](done[tenant_id], None)
+
+    began = time.monotonic()
+    outcomes = worker.drain(
+        warehouse.connect,
+        served,
+        kind,
+        open_provider=_provider,
+        batch_size=chosen.embed_batch_size,
+        budget=chosen.embed_daily_budget,
+        seconds=RUN_SECONDS,
+        progress=watch,
+    )
+    with warehouse.connect() as connection:
+        for model in models.live(connection):
+            indexes.finish_load(connection, kind, model.model_id)
+    # Tenants take turns: what one has cost is the run's.
+    seconds = round(time.monotonic() - began, 3)
+
+    def tell(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
+        outcome = outcomes[tenant.tenant_id]
+        if outcome.error is not None:
+            raise outcome.error
+        model = models.active(connection)
+        with tenant_transaction(connection, tenant.tenant_id):
+            held = queue.count_vectors(connection, tenant.tenant_id, kind, model.model_id)
+        compared = reconciled.get(tenant.tenant_id)
+        return {
+            "seconds": seconds,
+            "dagster/partition_row_count": held,
+            "model": model.label,
+            "embedded": outcome.embedded,
+            "unchanged": outcome.unchanged,
+            "without_text": outcome.emptied,
+            "failed": outcome.failed,
+            "dead": outcome.dead,
+            "waiting": outcome.waiting,
+            "calls": outcome.calls,
+            "tokens": outcome.tokens,
+            "cost_usd": float(outcome.cost),
+            **({"note": outcome.note} if outcome.note else {}),
+            **({"reconciled_enqueued": compared.enqueued, "reconciled_removed": compared.removed} if compared else {}),
+        }
+
+    return for_each_tenant(context, warehouse, tell)
+
+
+def _embeddings_of(kind: Kind, source: dg.AssetKey | None, description: str) -> dg.AssetsDefinition:
+    # Without a retry policy: what could not be embedded is in the queue, which asks again when the provider is due.
+    @dg.asset(
+        **_PER_TENANT,
+        name=f"{'marketing_event' if kind == 'event' else kind}_embeddings",
+        deps=[source] if source else [],
+        metadata={"dagster/table_name": "embeddings.embedding"},
+        description=description,
+    )
+    def embeddings(
+        context: dg.AssetExecutionContext,
+        config: EmbeddingConfig,
+        warehouse: WarehouseResource,
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult:
+        return _embed(kind, context, config, warehouse, progress)
+
+    return embeddings
+
+
+EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
+    "profile": _embeddings_of(
+        "profile",
+        dg.AssetKey(["customers", "cdp_profiles"]),
+        "One vector per open profile and live model, of where the person lives, works and is interested in; nothing "
+        "that names or reaches them. Follows every change of the text by the queue `embeddings.embedding_job`.",
+    ),
+    "transaction": _embeddings_of(
+        "transaction",
+        dg.AssetKey(["customers", "transactions"]),
+        "One vector per conversion edge and live model: what was done, of what worth, in which groups and segments. "
+        "Follows every change of the text by the queue.",
+    ),
+    "event": _embeddings_of(
+        "event",
+        None,
+        "One vector per marketing event and live model. The queue and its worker are ready for them; there are none "
+        "until the platform keeps marketing events.",
+    ),
+    "product": _embeddings_of(
+        "product",
+        None,
+        "One vector per product and live model. The queue and its worker are ready for them; there are none until the "
+        "platform keeps products.",
+    ),
+}
+
+
+class AudienceConfig(dg.Config):
+    """How large an audience may become."""
+
+    size: int = 1_000
+    """People in the audience of a segment, at most."""
+
+
+_OF_PROFILE_VECTORS = [EMBEDDINGS["profile"]]
+
+
+@dg.asset(
+    **_PER_TENANT,
+    deps=_OF_PROFILE_VECTORS,
+    retry_policy=IO_RETRIES,
+    metadata={"dagster/table_name": "embeddings.profile_cluster"},
+)
+def profile_clusters(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """One row per profile that has a vector: the cluster of profiles like it.
+
+    As many clusters as set the profiles best apart, by silhouette; one where nothing does.
+    """
+
+    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
+        found = clusters.cluster_profiles(connection, tenant.tenant_id, models.active(connection))
+        rows = [
+            f"| {cluster} | {size:,} | {', '.join(found.terms.get(cluster, []))} |"
+            for cluster, size in found.sizes.items()
+        ]
+        picture = base64.b64encode(found.picture).decode() if found.picture else None
+        return {
+            "dagster/partition_row_count": sum(found.sizes.values()),
+            "clusters": len(found.sizes),
+            "written": found.written,
+            "note": found.note,
+            "what_sets_them_apart": dg.MetadataValue.md(
+                "\n".join(["| cluster | profiles | terms |", "|---:|---:|---|", *rows])
+            ),
+            "silhouettes": dg.MetadataValue.json({str(k): round(each, 3) for k, each in found.silhouettes.items()}),
+            **({"picture": dg.MetadataValue.md(f"![Clusters](data:image/png;base64,{picture})")} if picture else {}),
+        }
+
+    return for_each_tenant(context, warehouse, work)
+
+
+@dg.asset(
+    **_PER_TENANT,
+    deps=_OF_PROFILE_VECTORS,
+    retry_policy=IO_RETRIES,
+    metadata={"dagster/table_name": "embeddings.lookalike_audience"},
+)
+def lookalike_audiences(
+    context: dg.AssetExecutionContext, config: AudienceConfig, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
+    """One row per seed segment and profile outside of it that is like its members.
+
+    Seeds are the segments with at least five people and at most half of all. They are compared by the centroids of
+    their clusters, and nobody is taken below a floor that the members themselves set.
+    """
+
+    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
+        model = models.active(connection)
+        audiences = lookalikes.refresh_audiences(connection, tenant.tenant_id, model, size=config.size)
+        rows = [
+            f"| {each.segment_id} | {each.members:,} | {each.centroids} | "
+            f"{'' if each.floor is None else f'{each.floor:.2f}'} | {each.size:,} | {each.note or ''} |"
+            for each in audiences
+        ]
+        return {
+            "dagster/partition_row_count": sum(each.size for each in audiences),
+            "segments": len(audiences),
+            "written": sum(each.written for each in audiences),
+            "audiences": dg.MetadataValue.md(
+                "\n".join(
+                    [
+                        "| seed segment | members | centroids | floor | audience | note |",
+                        "|---|--:|--:|--:|--:|---|",
+                        *rows,
+                    ]
+                )
+                if rows
+                else "No segment has at least five people and at most half of all."
+            ),
+        }
+
+    return for_each_tenant(context, warehouse, work)

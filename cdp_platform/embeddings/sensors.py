@@ -1,0 +1,124 @@
+"""What makes the room run: a queue that calls, and the clock as the net beneath."""
+
+import time
+from datetime import UTC, datetime
+
+import dagster as dg
+import psycopg
+
+from cdp_platform.embeddings import assets, models
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.schedules import for_all_tenants
+
+# How long a tick listens for a change before it ends without one. Dagster gives a tick 60 seconds.
+LISTEN_SECONDS = 20.0
+# However many tenants have texts waiting.
+MAX_RUNS = 4
+# A run that failed is asked for again, but not at once and for ever.
+_REST_AFTER_FAILURE_SECONDS = 60
+
+embeddings_job = dg.define_asset_job(
+    "embeddings_update",
+    selection=dg.AssetSelection.assets(*assets.EMBEDDINGS.values()),
+    description="Embeds the texts that wait in the queue, of a tenant or of a range of tenants in one run.",
+)
+
+_RECONCILE = {"ops": {asset.op.name: {"config": {"reconcile": True}} for asset in assets.EMBEDDINGS.values()}}
+
+reconcile_job = dg.define_asset_job(
+    "embeddings_reconcile",
+    selection=dg.AssetSelection.assets(*assets.EMBEDDINGS.values()),
+    config=_RECONCILE,
+    description="As embeddings_update, but first texts and vectors are compared: what no trigger saw is enqueued, and "
+    "what belongs to nothing is removed.",
+)
+
+audiences_job = dg.define_asset_job(
+    "embeddings_audiences",
+    selection=dg.AssetSelection.assets(assets.profile_clusters, assets.lookalike_audiences),
+    description="Clusters of profiles, and lookalikes of segments, from the vectors as they are.",
+)
+
+
+@dg.sensor(
+    job=embeddings_job,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run as soon as a text waits to be embedded: listens to the queue while it looks, and looks "
+    "at least twice a minute, should a call be missed.",
+)
+def embedding_queue(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One look, and if nothing waits a while of listening and another look."""
+    with warehouse.connect() as connection:
+        # Before the look, so that nothing falls between the two.
+        connection.execute("LISTEN embedding_job")
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while True:
+            answer = _look(context, connection)
+            left = deadline - time.monotonic()
+            if isinstance(answer, dg.SensorResult) or left <= 0:
+                return answer
+            if not list(connection.notifies(timeout=left, stop_after=1)):
+                return answer
+
+
+def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -> dg.SensorResult | dg.SkipReason:
+    paused = [
+        model for model in models.live(connection) if model.paused_until and model.paused_until > datetime.now(UTC)
+    ]
+    if any(model.state == "active" for model in paused):
+        return dg.SkipReason(f"{paused[0].label} is paused until {paused[0].paused_until}: {paused[0].pause_reason}")
+    waiting = connection.execute("SELECT tenant_id, kind FROM embeddings.waiting()").fetchall()
+    known = partitions.known(context.instance)
+    busy = partitions.busy(context.instance, {embeddings_job.name, reconcile_job.name})
+    due = {tenant_id for tenant_id, _ in waiting if tenant_id in known} - busy
+    if not due:
+        return dg.SkipReason(f"Nothing waits that no run is at work on ({len(busy)} tenants in a run).")
+    if _has_just_failed(context.instance):
+        return dg.SkipReason("The last run failed; the next one waits a minute.")
+    kinds = {kind for tenant_id, kind in waiting if tenant_id in due}
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                tags=partitions.range_tags(keys),
+                asset_selection=[asset.key for kind, asset in assets.EMBEDDINGS.items() if kind in kinds],
+            )
+            for keys in partitions.ranges(known, due, at_most=MAX_RUNS)
+        ]
+    )
+
+
+def _has_just_failed(instance: dg.DagsterInstance) -> bool:
+    for record in instance.get_run_records(dg.RunsFilter(job_name=embeddings_job.name), limit=1):
+        if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
+            return time.time() - record.end_time < _REST_AFTER_FAILURE_SECONDS
+    return False
+
+
+@dg.schedule(
+    job=reconcile_job,
+    cron_schedule="30 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every tenant's texts and vectors are compared each night.",
+)
+def embeddings_every_night(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for everybody."""
+    return for_all_tenants(context, warehouse, assets.GROUP, run_config=_RECONCILE)
+
+
+@dg.schedule(
+    job=audiences_job,
+    cron_schedule="30 4 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Clusters and lookalikes of every tenant, each night after the vectors.",
+)
+def audiences_every_night(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for everybody."""
+    return for_all_tenants(context, warehouse, "audiences")

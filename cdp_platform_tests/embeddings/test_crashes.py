@@ -1,0 +1,144 @@
+"""A run that is killed anywhere, and run again, leaves what a run leaves that was never killed."""
+
+import itertools
+import os
+import signal
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from cdp_platform.embeddings import worker
+from cdp_platform.embeddings.providers import Embedded, Provider, Purpose, open_provider
+from cdp_platform.sandbox.openai.vectors import count_tokens
+from cdp_platform_tests import crashes
+from cdp_platform_tests.embeddings.conftest import OpenAIStub
+from cdp_platform_tests.embeddings.texts import DIMENSIONS, Desk, Recorder, Tenant
+
+_Pair = tuple[Tenant, Tenant]
+
+
+@pytest.fixture(autouse=True)
+def _small_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a handful of texts crosses several transactions."""
+    monkeypatch.setattr(worker, "_WRITE_TEXTS", 1)
+
+
+@pytest.fixture
+def fresh(desk: Desk, openai_stub: OpenAIStub) -> Callable[[], _Pair]:
+    """Two tenants with texts that are new, changed, unchanged, and gone."""
+    desk.price("20000")
+    numbers = itertools.count(1)
+
+    def make() -> _Pair:
+        number = next(numbers)
+        pair = desk.tenant(f"one{number}"), desk.tenant(f"two{number}")
+        for tenant in pair:
+            tenant.write({f"p{each}": f"town {each}" for each in range(4)})
+            desk.drain(Recorder(), tenant)
+            tenant.write({"p1": "", "p2": "moved", **{f"q{each:02}": f"new town {each}" for each in range(7)}})
+            tenant.enqueue("p3")
+            # The embedding of these is not what is counted here.
+            tenant.change("DELETE FROM embeddings.usage")
+        openai_stub.clear()
+        return pair
+
+    return make
+
+
+@pytest.fixture
+def work(desk: Desk, openai_stub: OpenAIStub) -> Callable[[_Pair], None]:
+    def go(pair: _Pair) -> None:
+        assert desk.drain(_remote(desk, openai_stub), *pair, batch_size=2).error is None
+
+    return go
+
+
+def test_a_run_that_is_killed_anywhere_is_completed_by_the_next_and_pays_for_no_less_than_was_sent(
+    desk: Desk, openai_stub: OpenAIStub, fresh: Callable[[], _Pair], work: Callable[[_Pair], None]
+):
+    killed_after = set()
+    for point, pair in crashes.after_every_write(work, fresh):
+        _require_completed(desk, openai_stub, pair, work, point)
+        killed_after.add(point.exchange)
+    written = ("copy_end", "INSERT INTO embeddings.embedding", "INSERT INTO embeddings.usage", "WITH text AS")
+    assert all(any(exchange.startswith(each) for exchange in killed_after) for each in written)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_run_that_is_killed_around_any_call_is_completed_by_the_next(
+    desk: Desk, openai_stub: OpenAIStub, fresh: Callable[[], _Pair], work: Callable[[_Pair], None], *, answered: bool
+):
+    call = 0
+    while True:
+        call += 1
+        pair = fresh()
+        if not _is_killed(_Mortal(call, _remote(desk, openai_stub), answered=answered), desk, pair):
+            break
+        processing = [{job for job, status in tenant.jobs().items() if status == "processing"} for tenant in pair]
+        assert any(processing)
+        # Nobody takes what may still be with a worker.
+        work(pair)
+        for tenant, texts in zip(pair, processing, strict=True):
+            assert {job for job, status in tenant.jobs().items() if status == "processing"} == texts
+        _require_completed(desk, openai_stub, pair, work)
+    assert call > 8
+
+
+def _require_completed(
+    desk: Desk, openai_stub: OpenAIStub, pair: _Pair, work: Callable[[_Pair], None], where: object = None
+) -> None:
+    for tenant in pair:
+        tenant.let_time_pass()
+    work(pair)
+    for tenant in pair:
+        tenant.require_right(desk.model)
+        assert max(tenant.attempts().values()) <= 1, where
+    sent = sum(count_tokens(text) for batch in openai_stub.requests() for text in batch)
+    assert sum(tenant.usage()[2] for tenant in pair) >= sent, where
+
+
+@dataclass
+class _Mortal:
+    """A provider that ends its process at one of its calls, before the answer or right after it."""
+
+    lives: int
+    provider: Provider
+    answered: bool
+    dimensions: int = DIMENSIONS
+    max_characters: int = 1_000
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose) -> Embedded:
+        self.lives -= 1
+        if not self.lives and not self.answered:
+            os.kill(os.getpid(), signal.SIGKILL)
+        embedded = self.provider.embed(texts, purpose=purpose)
+        if not self.lives:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return embedded
+
+
+def _is_killed(provider: Provider, desk: Desk, pair: _Pair) -> bool:
+    """Run in a child; whether it was killed."""
+    with warnings.catch_warnings():
+        # Threads of the test do not live in the child, and it waits for none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            desk.drain(provider, *pair, batch_size=2)
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+def _remote(desk: Desk, stub: OpenAIStub) -> Provider:
+    return open_provider("openai", desk.model.name, stub.settings(), dimensions=DIMENSIONS)

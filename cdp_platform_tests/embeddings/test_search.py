@@ -1,0 +1,274 @@
+"""Nearest vectors: right, of one tenant, by the index where it pays. With words: best first, and why."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg
+import pytest
+
+from cdp_platform.embeddings import indexes, models, search
+from cdp_platform.embeddings.models import Model
+from cdp_platform.embeddings.providers import ModelChoice, open_provider
+from cdp_platform.embeddings.search import Hit
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.settings import EmbeddingSettings
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings
+from cdp_platform_tests.embeddings.planted import clustered, plant
+from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant
+
+LARGE, SMALL = 12_000, 120
+QUERIES = clustered(40, 256, seed=99)
+
+
+@dataclass
+class Crowd:
+    """A tenant with almost all vectors, one with a hundredth, and the index over both."""
+
+    app: psycopg.Connection
+    model: Model
+    ids: dict[str, list[str]]
+    vectors: dict[str, np.ndarray]
+
+    def truth(self, tenant_id: str, query: np.ndarray, k: int) -> list[str]:
+        order = np.argsort(-(self.vectors[tenant_id] @ query), kind="stable")
+        return [self.ids[tenant_id][place] for place in order[:k]]
+
+    @contextmanager
+    def reading_the_index(self, tenant_id: str) -> Generator[list[bool]]:
+        """Within one transaction of the tenant; afterwards the list says whether the index was read in it."""
+        query = "SELECT pg_stat_get_xact_numscans(('embeddings.' || embeddings.vector_index('profile', %s))::regclass)"
+        read: list[bool] = []
+        with tenant_transaction(self.app, tenant_id):
+            before = self.app.execute(query, [self.model.model_id]).fetchone()
+            yield read
+            read.append(self.app.execute(query, [self.model.model_id]).fetchone() != before)
+
+
+@pytest.fixture(scope="module")
+def crowd(server: Server, _migrated_template: str) -> Iterator[Crowd]:
+    name = f"{_migrated_template}_crowd"
+    with server.superuser() as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_migrated_template} OWNER test_owner")
+    with connect(postgres_settings(server, name)) as app:
+        app.execute(
+            "INSERT INTO embeddings.embedding_model (provider, name, dimensions, max_characters, state)"
+            " VALUES ('local', 'planted', 256, 1000, 'active')"
+        )
+        vectors = {"large": clustered(LARGE, 256, seed=1), "small": clustered(SMALL, 256, seed=2)}
+        # Whoever reads another tenant's rows finds this one: it is nearest to a query.
+        vectors["small"][:10] = QUERIES[:10]
+        ids = {}
+        for tenant_id, those in vectors.items():
+            tenants.add(app, tenant_id, arango_database=tenant_id)
+            ids[tenant_id] = plant(app, tenant_id, models.active(app), those)
+        assert indexes.finish_load(app, "profile", models.active(app).model_id)
+        with server.superuser(name) as connection:
+            connection.execute("ANALYZE embeddings.embedding")
+        yield Crowd(app, models.active(app), ids, vectors)
+    with server.superuser() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_large_tenant_is_searched_by_the_index_and_hardly_anything_is_missed(crowd: Crowd):
+    recalls = []
+    for query in QUERIES:
+        with crowd.reading_the_index("large") as read:
+            found = search.nearest(crowd.app, "large", "profile", crowd.model, query, k=10)
+        assert read == [True]
+        assert [similarity for _, similarity in found] == sorted((similarity for _, similarity in found), reverse=True)
+        recalls.append(len({entity_id for entity_id, _ in found} & set(crowd.truth("large", query, 10))) / 10)
+    assert np.mean(recalls) >= 0.95
+
+
+def test_a_small_tenant_is_searched_exactly(crowd: Crowd):
+    for query in QUERIES:
+        with crowd.reading_the_index("small") as read:
+            found = search.nearest(crowd.app, "small", "profile", crowd.model, query, k=10)
+        assert read == [False]
+        assert [entity_id for entity_id, _ in found] == crowd.truth("small", query, 10)
+
+
+def test_the_index_finds_as_many_as_asked_for_of_a_tenant_with_a_hundredth_of_the_vectors(crowd: Crowd):
+    for query in QUERIES:
+        with crowd.reading_the_index("small") as read:
+            found = search.nearest_by_index(crowd.app, "small", "profile", crowd.model, query, k=10)
+        assert read == [True]
+        assert len({entity_id for entity_id, _ in found}) == 10
+        assert {entity_id for entity_id, _ in found} <= set(crowd.ids["small"])
+
+
+def test_the_exact_search_is_exact(crowd: Crowd):
+    for query in QUERIES[:10]:
+        with tenant_transaction(crowd.app, "large"):
+            found = search.nearest_exact(crowd.app, "large", "profile", crowd.model, query, k=10)
+        assert [entity_id for entity_id, _ in found] == crowd.truth("large", query, 10)
+        best = crowd.vectors["large"][crowd.ids["large"].index(found[0][0])] @ query
+        assert found[0][1] == pytest.approx(float(best), abs=1e-5)
+
+
+@pytest.mark.parametrize("how", [search.nearest, search.nearest_exact, search.nearest_by_index])
+def test_nobody_finds_another_tenants_rows(crowd: Crowd, how):
+    for query in QUERIES[:10]:
+        with tenant_transaction(crowd.app, "large"):
+            found = how(crowd.app, "large", "profile", crowd.model, query, k=10)
+        assert len(found) == 10
+        assert {entity_id for entity_id, _ in found} <= set(crowd.ids["large"])
+
+
+def test_all_of_a_tenant_can_be_asked_for_and_no_more_than_there_are(crowd: Crowd):
+    found = search.nearest(crowd.app, "small", "profile", crowd.model, QUERIES[0], k=1000)
+    assert sorted(entity_id for entity_id, _ in found) == crowd.ids["small"]
+
+
+def test_where_the_index_gives_too_few_the_search_is_exact(crowd: Crowd, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(search, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(search, "_MAX_SCAN_TUPLES", 1)
+    with crowd.reading_the_index("small") as read:
+        found = search.nearest(crowd.app, "small", "profile", crowd.model, QUERIES[20], k=100)
+    assert read == [True]
+    assert [entity_id for entity_id, _ in found] == crowd.truth("small", QUERIES[20], 100)
+
+
+def test_who_is_excluded_is_not_found_and_others_take_their_places(crowd: Crowd):
+    for tenant_id in ("large", "small"):
+        (first, second, *_) = crowd.truth(tenant_id, QUERIES[3], 12)
+        found = search.nearest(crowd.app, tenant_id, "profile", crowd.model, QUERIES[3], k=10, exclude=[first, second])
+        assert len(found) == 10
+        assert not {first, second} & {entity_id for entity_id, _ in found}
+
+
+def test_a_search_leaves_the_planner_of_the_callers_transaction_alone(crowd: Crowd):
+    with tenant_transaction(crowd.app, "large"):
+        search.nearest(crowd.app, "large", "profile", crowd.model, QUERIES[0], k=10)
+        assert crowd.app.execute("SHOW enable_sort").fetchone() == ("on",)
+
+
+def test_another_kind_has_its_own_vectors(crowd: Crowd):
+    assert search.nearest(crowd.app, "large", "product", crowd.model, QUERIES[0], k=10) == []
+
+
+# Vectors and words ----------------------------------------------------------------------------------------------------
+
+SETTINGS = EmbeddingSettings()
+PEOPLE = {
+    "barista": "Đà Nẵng; barista, cà phê, espresso machine",
+    "teacher": "Hà Nội; teacher, school books, reading",
+    "driver": "Huế; taxi driver, cars, motorbike",
+    "roaster": "Đà Lạt; coffee roaster, espresso, espresso, espresso",
+    "nurse": "Cần Thơ; nurse, hospital, SKU-4711",
+}
+
+
+class Library:
+    """One tenant whose profiles have the vectors of the local model."""
+
+    def __init__(self, warehouse: Warehouse, app: psycopg.Connection) -> None:
+        models.ensure_default(app, SETTINGS)
+        self.desk = Desk.__new__(Desk)
+        self.desk.warehouse, self.desk.app, self.desk.model = warehouse, app, models.active(app)
+        self.acme = self.desk.tenant("acme")
+        self.write(PEOPLE)
+
+    def write(self, texts: dict[str, str], tenant: Tenant | None = None) -> None:
+        (tenant or self.acme).write(texts)
+        provider = open_provider(self.desk.model.provider, self.desk.model.name, SETTINGS)
+        assert self.desk.drain(provider, tenant or self.acme).waiting == 0
+
+    def find(self, query: str, k: int = 10) -> list[Hit]:
+        return search.find(self.desk.app, SETTINGS, "acme", "profile", query, k=k)
+
+
+@pytest.fixture
+def library(warehouse: Warehouse, app: psycopg.Connection) -> Library:
+    return Library(warehouse, app)
+
+
+def by_words(hits: list[Hit]) -> list[str]:
+    return [hit.entity_id for hit in sorted(hits, key=lambda hit: hit.word_rank or 99) if hit.word_rank]
+
+
+def test_words_without_accents_find_those_with_them_and_the_other_way_round(library: Library):
+    for query in ("da nang", "ĐÀ NẴNG", "Đà nẵng"):
+        (first, *_) = library.find(query)
+        assert (first.entity_id, first.words, first.word_rank) == ("barista", ["da", "nang"], 1)
+    assert by_words(library.find("can tho")) == ["nurse"]
+
+
+def test_any_word_counts_and_more_of_them_count_more_than_one_word_often(library: Library):
+    hits = library.find("espresso barista unheard-of")
+    assert by_words(hits) == ["barista", "roaster"]
+    assert hits[0].entity_id == "barista"
+    assert hits[0].words == ["espresso", "barista"]
+
+
+def test_meaning_finds_what_shares_no_word(library: Library):
+    (first, *_) = library.find("doctor in a clinic")
+    assert (first.entity_id, first.words, first.word_rank, first.vector_rank) == ("nurse", [], None, 1)
+    assert first.similarity is not None
+    assert first.similarity > 0.1
+
+
+def test_a_hit_says_why(library: Library):
+    (first, second, *_) = library.find("taxi driver")
+    assert (first.rank, first.entity_id, first.vector_rank, first.word_rank) == (1, "driver", 1, 1)
+    assert first.score == pytest.approx(2 / 61)
+    assert (first.words, first.snippet) == (["taxi", "driver"], PEOPLE["driver"])
+    assert second.score == pytest.approx(1 / 62)
+    assert second.word_rank is None
+
+
+def test_a_snippet_of_a_long_text_is_about_the_words(library: Library):
+    library.write({"long": "reading " * 100 + "sống ở Đà Nẵng " + "reading " * 100})
+    (hit,) = [hit for hit in library.find("nang") if hit.entity_id == "long"]
+    assert "Đà Nẵng" in hit.snippet
+    assert (hit.snippet[0], hit.snippet[-1]) == ("…", "…")
+    assert len(hit.snippet) <= 162
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "'; DROP TABLE embeddings.passage; --",
+        "a & b | !c <-> d:*",
+        "\\' \\ ''",
+        "coffee & !espresso",
+        "((((",
+        "%s {} $1",
+    ],
+)
+def test_what_people_type_is_words_and_never_an_operator(library: Library, query: str):
+    assert len(library.find(f"{query} barista")) == len(PEOPLE)
+    assert by_words(library.find(f"{query} barista"))[0] in {"barista", "roaster"}
+
+
+def test_a_query_of_no_words_is_refused(library: Library):
+    with pytest.raises(ConfigurationError, match="needs words"):
+        library.find(" \n")
+
+
+def test_words_and_vectors_are_those_of_the_tenant(library: Library):
+    bonsai = library.desk.tenant("bonsai")
+    library.write({"stranger": PEOPLE["barista"]}, bonsai)
+    assert {hit.entity_id for hit in library.find("barista Đà Nẵng")} == set(PEOPLE)
+
+
+def test_as_many_come_back_as_asked_for(library: Library):
+    assert [hit.rank for hit in library.find("espresso", k=2)] == [1, 2]
+
+
+def test_searches_go_on_while_another_model_is_building_and_use_it_once_it_is_active(library: Library):
+    desk, acme = library.desk, library.acme
+    recorder = Recorder()
+    added = models.add(desk.app, ModelChoice("openai", "text-embedding-3-small", recorder.dimensions, 1_000))
+    models.enqueue_missing(desk.app, ["acme"])
+    before = library.find("taxi driver")
+    desk.drain(recorder, acme)
+    assert library.find("taxi driver") == before
+    models.activate(desk.app, added.model_id, ["acme"])
+    vector = acme.vectors(added)["teacher"]
+    hits = search.hybrid(desk.app, "acme", "profile", models.active(desk.app), "school", vector=vector, k=3)
+    assert (hits[0].entity_id, hits[0].similarity) == ("teacher", pytest.approx(1, abs=1e-6))

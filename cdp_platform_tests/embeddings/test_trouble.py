@@ -1,0 +1,326 @@
+"""What providers, other workers and servers do to a run, and that no text is lost, sent for nothing, or left behind."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from cdp_platform.embeddings import leases, models
+from cdp_platform.embeddings.models import Model
+from cdp_platform.embeddings.providers import (
+    Provider,
+    ProviderUnusableError,
+    open_provider,
+)
+from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.orchestration.failures import is_transient
+from cdp_platform.sandbox.postgres import temporary_postgres
+from cdp_platform.warehouse.connection import connect
+from cdp_platform.warehouse.migrate import migrate
+from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse, postgres_settings
+from cdp_platform_tests.embeddings.conftest import OpenAIStub
+from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
+
+
+def _many(count: int, prefix: str = "p") -> dict[str, str]:
+    return {f"{prefix}{number:05}": f"{prefix} town {number}" for number in range(count)}
+
+
+def _remote(stub: OpenAIStub, model: Model) -> Provider:
+    return open_provider("openai", model.name, stub.settings(), dimensions=model.dimensions)
+
+
+def _raises(error: Exception) -> Callable[[], None]:
+    def raise_it() -> None:
+        raise error
+
+    return raise_it
+
+
+# Providers.
+
+
+def test_a_provider_that_asks_for_patience_gets_it_and_no_attempt_is_counted(
+    desk: Desk, acme: Tenant, openai_stub: OpenAIStub
+):
+    acme.write(_many(100))
+    openai_stub.spoil("status", status=429, retry_after=1, times=2)
+    began = time.monotonic()
+    outcome = desk.drain(_remote(openai_stub, desk.model), acme)
+    assert openai_stub.fired() == [2]
+    assert time.monotonic() - began >= 2
+    assert (outcome.embedded, outcome.failed, outcome.note, outcome.error) == (100, 0, None, None)
+    assert set(acme.attempts().values()) == {0}
+    acme.require_right(desk.model)
+    (model,) = models.live(desk.app)
+    assert (model.pauses, model.paused_until) == (0, None)
+
+
+def test_a_long_pause_ends_the_run_and_is_no_fault_and_nobody_is_called_before(
+    desk: Desk, acme: Tenant, openai_stub: OpenAIStub
+):
+    acme.write(_many(100))
+    openai_stub.spoil("status", status=429, retry_after=600)
+    provider = _remote(openai_stub, desk.model)
+    outcome = desk.drain(provider, acme)
+    assert openai_stub.fired() == [1]
+    assert (outcome.embedded, outcome.calls, outcome.error) == (0, 1, None)
+    assert "is paused until" in (outcome.note or "")
+    assert "100 texts wait" in (outcome.note or "")
+    assert desk.counts(acme) == {"pending": 100}
+    assert set(acme.attempts().values()) == {0}
+    outcome = desk.drain(provider, acme)
+    assert (outcome.calls, len(openai_stub.requests())) == (0, 1)
+    assert "is paused until" in (outcome.note or "")
+    _pass(desk, timedelta(minutes=10))
+    assert desk.drain(provider, acme).embedded == 100
+    acme.require_right(desk.model)
+
+
+def test_an_outage_of_an_hour_counts_no_attempt_and_the_backlog_drains_in_order(
+    desk: Desk, acme: Tenant, openai_stub: OpenAIStub
+):
+    texts = _many(300)
+    acme.write(texts)
+    provider = _remote(openai_stub, desk.model)
+    openai_stub.spoil("status", status=503, times=None)
+    pauses = []
+    passed = timedelta()
+    while passed < timedelta(hours=1):
+        outcome = desk.drain(provider, acme)
+        assert isinstance(outcome.error, SourceError)
+        assert is_transient(outcome.error)
+        assert "300 texts wait" in str(outcome.error)
+        assert desk.counts(acme) == {"pending": 300}
+        (model,) = models.live(desk.app)
+        (pause,) = desk.app.execute("SELECT paused_until - now() FROM embeddings.embedding_model").fetchall()[0]
+        assert "503" in (model.pause_reason or "")
+        pauses.append(round(pause.total_seconds()))
+        _pass(desk, pause)
+        passed += pause
+    assert set(acme.attempts().values()) == {0}
+    assert pauses[:7] == [5, 10, 20, 40, 80, 160, 300]
+    assert max(pauses) == 300
+    assert openai_stub.fired() == [len(pauses)]
+    openai_stub.clear()
+    outcome = desk.drain(provider, acme)
+    assert (outcome.embedded, outcome.error) == (300, None)
+    assert [text for batch in openai_stub.requests() for text in batch] == list(texts.values())
+    acme.require_right(desk.model)
+    assert models.live(desk.app)[0].pauses == 0
+
+
+def test_a_provider_that_fails_in_the_middle_keeps_what_it_answered(desk: Desk, acme: Tenant, openai_stub: OpenAIStub):
+    acme.write(_many(200))
+    openai_stub.spoil("drop_after", after=2)
+    provider = _remote(openai_stub, desk.model)
+    outcome = desk.drain(provider, acme)
+    assert openai_stub.fired() == [1]
+    assert (outcome.embedded, outcome.waiting) == (128, 72)
+    assert isinstance(outcome.error, SourceError)
+    _pass(desk, timedelta(minutes=5))
+    assert desk.drain(provider, acme).embedded == 72
+    acme.require_right(desk.model)
+
+
+def test_a_provider_that_needs_a_person_says_so_and_keeps_the_queue(desk: Desk, acme: Tenant, openai_stub: OpenAIStub):
+    acme.write(_many(200))
+    openai_stub.spoil("status", status=401, times=None)
+    outcome = desk.drain(_remote(openai_stub, desk.model), acme)
+    assert openai_stub.fired() == [1]
+    assert isinstance(outcome.error, ConfigurationError)
+    assert "OPENAI_API_KEY" in str(outcome.error)
+    assert "200 texts wait" in str(outcome.error)
+    assert desk.counts(acme) == {"pending": 200}
+    assert set(acme.attempts().values()) == {0}
+    # Nobody has to wait after it was mended.
+    openai_stub.clear()
+    assert desk.drain(_remote(openai_stub, desk.model), acme).embedded == 200
+
+
+def test_a_provider_that_cannot_be_opened_is_told_for_each_tenant_with_texts(desk: Desk, acme: Tenant):
+    acme.write(_many(10))
+    idle = desk.tenant("idle")
+
+    def unusable(_model: Model) -> Provider:
+        raise ProviderUnusableError("It is not installed.")
+
+    outcome = desk.drain(Recorder(), acme, idle, open_provider=unusable)
+    assert str(outcome.error) == "It is not installed. 10 texts wait."
+    assert desk.drain(Recorder(), idle, acme, open_provider=unusable).error is None
+
+
+def test_a_defect_of_a_provider_is_loud_and_the_texts_go_back_at_once(desk: Desk, acme: Tenant):
+    acme.write(_many(100))
+    with pytest.raises(ZeroDivisionError):
+        desk.drain(Recorder(once(_raises(ZeroDivisionError()))), acme)
+    assert desk.counts(acme) == {"pending": 100}
+    desk.drain(Recorder(), acme)
+    acme.require_right(desk.model)
+
+
+# Other workers, and texts on the move.
+
+
+def test_an_answer_that_comes_after_the_lease_writes_nothing(desk: Desk, acme: Tenant):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+    other = Recorder()
+
+    def meanwhile() -> None:
+        assert acme.expire_leases() == 2
+        acme.write({"p1": "saigon"})
+        assert desk.drain(other, acme).embedded == 2
+
+    outcome = desk.drain(Recorder(once(meanwhile)), acme)
+    assert sorted(other.texts) == ["hue", "saigon"]
+    assert (outcome.embedded, outcome.failed, outcome.error) == (0, 0, None)
+    acme.require_right(desk.model)
+
+
+def test_a_worker_that_vanished_is_a_failed_attempt_and_five_are_enough(desk: Desk, acme: Tenant):
+    acme.write({"p1": "hanoi"})
+    vanish = (
+        "UPDATE embeddings.embedding_job"
+        " SET status = 'processing', claim = gen_random_uuid(), lease_until = now() - interval '1 second'"
+    )
+    acme.change("UPDATE embeddings.embedding_job SET attempts = 3")
+    acme.change(vanish)
+    assert desk.drain(Recorder(), acme, seconds=30).embedded == 1
+    acme.write({"p1": "hue"})
+    acme.change("UPDATE embeddings.embedding_job SET attempts = 4")
+    acme.change(vanish)
+    outcome = desk.drain(Recorder(), acme)
+    assert (outcome.dead, outcome.embedded) == (1, 0)
+    words = acme.rows("SELECT status, attempts, last_error FROM embeddings.embedding_job")
+    assert words == [("dead", 5, "its worker vanished")]
+    # What changed while it was with that worker is another text.
+    acme.write({"p1": "vinh"})
+    acme.change(vanish)
+    acme.change("UPDATE embeddings.embedding_job SET attempts = 4, changed_meanwhile = true")
+    assert desk.drain(Recorder(), acme).embedded == 1
+    acme.require_right(desk.model)
+
+
+def test_a_lease_is_extended_while_the_provider_works(desk: Desk, acme: Tenant, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(leases, "_HEARTBEAT_SECONDS", 0.05)
+    acme.write({"p1": "hanoi"})
+
+    def slow() -> None:
+        acme.change("UPDATE embeddings.embedding_job SET lease_until = now() + interval '1 second'")
+        within(
+            10,
+            lambda: (
+                acme.rows("SELECT 1 FROM embeddings.embedding_job WHERE lease_until > now() + interval '50 seconds'")
+                == [(1,)]
+            ),
+        )
+
+    assert desk.drain(Recorder(once(slow)), acme).embedded == 1
+
+
+@pytest.mark.parametrize("how", ["close", "delete"])
+def test_an_entity_that_goes_while_it_is_processed_gets_no_vector(desk: Desk, acme: Tenant, how: str):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+    outcome = desk.drain(Recorder(once(lambda: getattr(acme, how)("p1"))), acme)
+    assert (outcome.embedded, outcome.waiting) == (1, 0)
+    assert acme.vectors(desk.model).keys() == {"p2"}
+    acme.require_right(desk.model)
+
+
+def test_an_entity_that_goes_and_comes_back_has_the_vector_of_its_last_text(desk: Desk, acme: Tenant):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+
+    def meanwhile() -> None:
+        acme.delete("p1")
+        acme.write({"p1": "saigon"})
+
+    desk.drain(Recorder(once(meanwhile)), acme)
+    acme.require_right(desk.model)
+
+
+def test_a_fault_of_one_tenant_costs_no_other_anything(desk: Desk, acme: Tenant):
+    other = desk.tenant("other")
+    acme.write(_many(10))
+    other.write(_many(10, "q"))
+    with desk.warehouse.superuser() as superuser:
+        superuser.execute("ALTER TABLE embeddings.embedding ADD CHECK (tenant_id <> 'acme')")
+    outcome = desk.drain(Recorder(), acme, other)
+    assert isinstance(outcome.error, psycopg.errors.CheckViolation)
+    other.require_right(desk.model)
+    # It is not sent again and again for nothing.
+    assert desk.counts(acme) == {"processing": 10}
+
+
+# PostgreSQL.
+
+
+def test_connections_that_are_cut_fail_the_run_and_the_next_one_completes(desk: Desk, acme: Tenant):
+    acme.write(_many(1_000))
+    provider = Recorder(_at_call(5, lambda: _cut_connections(desk)))
+    with pytest.raises(psycopg.OperationalError):
+        desk.drain(provider, acme)
+    assert len(provider.batches) >= 5
+    # What was claimed went back by a new connection.
+    assert "processing" not in desk.counts(acme)
+    assert set(acme.attempts().values()) == {0}
+    assert desk.drain(Recorder(), acme).waiting == 0
+    acme.require_right(desk.model)
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A PostgreSQL that a test may do anything to."""
+    with temporary_postgres(superuser_password=PASSWORD) as postgres:
+        running = Server(postgres)
+        with running.superuser("template1") as connection:
+            connection.execute("CREATE EXTENSION vector")
+            connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        yield running
+
+
+def test_a_postgresql_that_goes_away_fails_the_run_and_loses_nothing(own_server: Server):
+    warehouse = Warehouse(postgres_settings(own_server, own_server.new_database("test_owner")), own_server)
+    migrate(warehouse.settings)
+    with connect(warehouse.settings) as app:
+        desk = Desk(warehouse, app)
+        acme = desk.tenant()
+        acme.write(_many(1_000))
+    with pytest.raises(psycopg.OperationalError):
+        desk.drain(Recorder(_at_call(5, own_server.postgres.stop)), acme)
+    assert not own_server.postgres.is_running()
+    own_server.postgres.start(superuser_password=PASSWORD)
+    with connect(warehouse.settings) as app:
+        acme.connection = desk.app = app
+        assert sum(desk.counts(acme).values()) == 1_000
+        # A minute later.
+        acme.let_time_pass()
+        outcome = desk.drain(Recorder(), acme)
+        assert (outcome.error, outcome.waiting, outcome.dead) == (None, 0, 0)
+        acme.require_right(desk.model)
+
+
+def _at_call(number: int, what: Callable[[], object]) -> Callable[[Sequence[str]], None]:
+    calls = iter(range(1, number + 1))
+
+    def disturb(_texts: Sequence[str]) -> None:
+        if next(calls, None) == number:
+            what()
+
+    return disturb
+
+
+def _cut_connections(desk: Desk) -> None:
+    """End all connections to the warehouse but the test's own."""
+    with desk.warehouse.superuser() as superuser:
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> ALL (%s)",
+            [[superuser.info.backend_pid, desk.app.info.backend_pid]],
+        )
+
+
+def _pass(desk: Desk, time: timedelta) -> None:
+    """As if so much time had passed since the provider was paused."""
+    desk.app.execute("UPDATE embeddings.embedding_model SET paused_until = paused_until - %s", [time])

@@ -1,0 +1,206 @@
+"""Tenants whose profiles have texts that a test writes, and a provider that a test watches and disturbs."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from cdp_platform.embeddings import models, queue, worker
+from cdp_platform.embeddings.models import Model
+from cdp_platform.embeddings.providers import Embedded, Provider
+from cdp_platform.embeddings.worker import Outcome
+from cdp_platform.sandbox.openai.vectors import count_tokens, embed
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform_tests.conftest import Warehouse
+
+DIMENSIONS = 16
+
+_INSERT = """
+INSERT INTO customers.cdp_profiles
+SELECT r.* FROM unnest(%s::text[], %s::text[]) AS t (id, content)
+CROSS JOIN LATERAL jsonb_populate_record(NULL::customers.cdp_profiles,
+    (SELECT jsonb_object_agg(attname, '[]'::jsonb) FROM pg_attribute
+     WHERE attrelid = 'customers.cdp_profiles'::regclass AND atttypid = 'jsonb'::regtype)
+    || jsonb_build_object('tenant_id', %s::text, 'profile_id', id, 'status', 'active', 'living_location', content,
+        'document_hash', '', 'synced_at', now())) AS r
+ON CONFLICT (tenant_id, profile_id) DO UPDATE
+SET living_location = excluded.living_location, closed_at = NULL, closed_reason = NULL
+"""
+
+
+@dataclass
+class Recorder:
+    """A provider in this process, with the vectors of OpenAI's stand-in; `disturb` may change the world, or raise."""
+
+    disturb: Callable[[Sequence[str]], object] = lambda _texts: None
+    batches: list[list[str]] = field(default_factory=list)
+    dimensions: int = DIMENSIONS
+    max_characters: int = 1_000
+
+    def embed(self, texts: Sequence[str], *, purpose: str) -> Embedded:
+        assert purpose == "document"
+        self.batches.append(list(texts))
+        self.disturb(texts)
+        return Embedded(np.array([embed(text, self.dimensions) for text in texts]), sum(map(count_tokens, texts)))
+
+    @property
+    def texts(self) -> list[str]:
+        """All that was sent, in order."""
+        return [text for batch in self.batches for text in batch]
+
+
+def once(what: Callable[[], object]) -> Callable[[Sequence[str]], None]:
+    """Do something at the first call and never again."""
+    todo = [what]
+
+    def disturb(_texts: Sequence[str]) -> None:
+        if todo:
+            todo.pop()()
+
+    return disturb
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.01)
+
+
+@dataclass
+class Tenant:
+    """One tenant's profiles by their texts."""
+
+    warehouse: Warehouse
+    connection: psycopg.Connection
+    tenant_id: str
+
+    def write(self, texts: Mapping[str, str]) -> None:
+        """Profiles with these texts, in this order; those that were there get the new ones."""
+        with tenant_transaction(self.connection, self.tenant_id):
+            self.connection.execute(_INSERT, [list(texts), list(texts.values()), self.tenant_id])
+
+    def change(self, statement: str, *arguments: Any) -> int:
+        with tenant_transaction(self.connection, self.tenant_id):
+            return self.connection.execute(statement.encode(), arguments).rowcount
+
+    def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        with tenant_transaction(self.connection, self.tenant_id):
+            return self.connection.execute(query.encode(), arguments).fetchall()
+
+    def close(self, *entity_ids: str) -> None:
+        self.change(
+            "UPDATE customers.cdp_profiles SET closed_at = now(), closed_reason = 'removed'"
+            " WHERE profile_id = ANY (%s)",
+            list(entity_ids),
+        )
+
+    def delete(self, *entity_ids: str) -> None:
+        self.change("DELETE FROM customers.cdp_profiles WHERE profile_id = ANY (%s)", list(entity_ids))
+
+    def texts(self) -> dict[str, str]:
+        return dict(
+            self.rows(
+                "SELECT entity_id, content FROM embeddings.entity_text WHERE kind = 'profile' AND content IS NOT NULL"
+            )
+        )
+
+    def jobs(self) -> dict[str, str]:
+        return dict(self.rows("SELECT entity_id, status FROM embeddings.embedding_job WHERE kind = 'profile'"))
+
+    def attempts(self) -> dict[str, int]:
+        return dict(self.rows("SELECT entity_id, attempts FROM embeddings.embedding_job WHERE kind = 'profile'"))
+
+    def enqueue(self, *entity_ids: str) -> None:
+        self.change("SELECT embeddings.enqueue(%s, 'profile', %s)", self.tenant_id, list(entity_ids))
+
+    def expire_leases(self) -> int:
+        return self.change(
+            "UPDATE embeddings.embedding_job SET lease_until = now() - interval '1 second' WHERE status = 'processing'"
+        )
+
+    def let_time_pass(self) -> None:
+        """What is to be tried again later, or belongs to a worker, may be tried now."""
+        self.expire_leases()
+        self.change(
+            "UPDATE embeddings.embedding_job SET not_before = now() - interval '1 second' WHERE not_before > now()"
+        )
+
+    def retry(self) -> int:
+        with tenant_transaction(self.connection, self.tenant_id):
+            return queue.retry(self.connection, self.tenant_id, "profile")
+
+    def vectors(self, model: Model) -> dict[str, np.ndarray]:
+        found = self.rows(
+            "SELECT entity_id, vector::float4[] FROM embeddings.embedding WHERE kind = 'profile' AND model_id = %s",
+            model.model_id,
+        )
+        return {entity_id: np.array(vector) for entity_id, vector in found}
+
+    def require_right(self, model: Model) -> None:
+        """Every text has its vector and its passage, nothing else has one, and no job is open."""
+        texts, vectors = self.texts(), self.vectors(model)
+        assert vectors.keys() == texts.keys()
+        for entity_id, text in texts.items():
+            expected = embed(text[: model.max_characters], model.dimensions)
+            assert np.allclose(vectors[entity_id], expected, atol=1e-6), entity_id
+        passages = self.rows("SELECT entity_id, content FROM embeddings.passage WHERE kind = 'profile'")
+        assert dict(passages) == {entity_id: text[:20_000] for entity_id, text in texts.items()}
+        assert set(self.jobs().values()) <= {"completed"}
+
+    def usage(self) -> tuple[int, int, int, Decimal]:
+        """Calls, texts, tokens and US dollars of all models and days."""
+        (row,) = self.rows(
+            "SELECT coalesce(sum(calls), 0)::int, coalesce(sum(texts), 0)::int, coalesce(sum(tokens), 0)::int,"
+            " coalesce(sum(cost), 0) FROM embeddings.usage"
+        )
+        return row
+
+
+@dataclass
+class Desk:
+    """A warehouse with a model and tenants, and the worker at work for them."""
+
+    warehouse: Warehouse
+    app: psycopg.Connection
+    model: Model = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.add_model("text-embedding-3-small", "active")
+
+    def connect(self) -> AbstractContextManager[psycopg.Connection]:
+        return connect(self.warehouse.settings)
+
+    def add_model(self, name: str, state: str, **columns: Any) -> Model:
+        given = {"provider": "openai", "name": name, "dimensions": DIMENSIONS, "max_characters": 1_000, "state": state}
+        given |= columns
+        self.app.execute(
+            f"INSERT INTO embeddings.embedding_model ({', '.join(given)})"
+            f" VALUES ({', '.join(['%s'] * len(given))})".encode(),
+            list(given.values()),
+        )
+        return next(model for model in models.known(self.app) if model.name == name)
+
+    def price(self, per_million_tokens: str) -> None:
+        self.app.execute("UPDATE embeddings.embedding_model SET price_per_million_tokens = %s", [per_million_tokens])
+
+    def tenant(self, tenant_id: str = "acme") -> Tenant:
+        tenants.add(self.app, tenant_id, arango_database=tenant_id)
+        return Tenant(self.warehouse, self.app, tenant_id)
+
+    def drain(self, provider: Provider, *tenants: Tenant, batch_size: int = 64, **options: Any) -> Outcome:
+        """One run; returns the outcome of the first tenant."""
+        given: dict[str, Any] = {"open_provider": lambda _model: provider, "batch_size": batch_size}
+        names = [tenant.tenant_id for tenant in tenants]
+        return worker.drain(self.connect, names, "profile", **given | options)[names[0]]
+
+    def counts(self, tenant: Tenant) -> dict[str, int]:
+        with tenant_transaction(self.app, tenant.tenant_id):
+            return dict(queue.counts(self.app, tenant.tenant_id, "profile"))
