@@ -28,7 +28,7 @@ EMBEDDED = {"embedded": "embedded", "unchanged": "unchanged", "refused": "failed
 
 @click.group()
 def embeddings() -> None:
-    """Vectors of texts: what is embedded, how far it is, and with which model."""
+    """Vectors of texts: how far they are, and with which model."""
 
 
 @embeddings.command("text")
@@ -85,7 +85,7 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
 @click.option("--tenant", "tenant_id", metavar="ID", help="Only this tenant; all active ones if not given.")
 @json_option
 def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
-    """Show how many texts have their vectors, what waits and since when, why, and what today costs."""
+    """Show which texts have vectors, what waits, and today's cost."""
     from cdp_platform.embeddings import models, status
 
     configured = settings.embeddings()
@@ -155,7 +155,10 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
 @tenant_option
 @click.option("--kind", type=_KINDS, help="Only texts of this kind; of all kinds if not given.")
 def embeddings_retry(tenant_id: str, *, kind: Kind | None) -> None:
-    """Put texts whose embedding failed, dead ones too, or that a budget put off, back into the queue."""
+    """Put texts that failed or were put off back into the queue.
+
+    Dead ones too, and those that wait for tomorrow's budget.
+    """
     from cdp_platform.embeddings import queue
 
     with connect(settings.postgres()) as connection:
@@ -187,7 +190,7 @@ def embeddings_model() -> None:
     "--price", type=click.FloatRange(min=0), help="US dollars per million tokens; its list price if not given."
 )
 def embeddings_model_add(*, provider: str, name: str, dimensions: int | None, price: float | None) -> None:
-    """Build the vectors of another model, beside those of the active one."""
+    """Build the vectors of another model beside the active one."""
     from cdp_platform.embeddings import models
 
     configured = settings.embeddings()
@@ -208,7 +211,7 @@ def embeddings_model_add(*, provider: str, name: str, dimensions: int | None, pr
 @embeddings_model.command("status")
 @json_option
 def embeddings_model_status(*, as_json: bool) -> None:
-    """Show the models, and how far each is with the texts of the active tenants."""
+    """Show the models, and how far each of them is."""
     from cdp_platform.embeddings import models
 
     with connect(settings.postgres()) as connection:
@@ -267,7 +270,10 @@ def embeddings_model_retire(model_id: int) -> None:
 @click.option("-k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
 @json_option
 def search(words: tuple[str, ...], tenant_id: str, *, kind: Kind, k: int, as_json: bool) -> None:
-    """Find what is like WORDS, by meaning and by the words themselves, and say why."""
+    """Find texts that are like WORDS, and say why.
+
+    By meaning, and by the words themselves.
+    """
     from cdp_platform.embeddings import models
     from cdp_platform.embeddings import search as room
 
