@@ -189,6 +189,9 @@ class _Run:
                 ahead = self._next_turn()
                 if turn is not None and turn.claim.texts:
                     self._embed(turn)
+                else:
+                    # Nothing to send: the turn took no time to speak of.
+                    self.turn_size = min(_TURN, 2 * self.turn_size)
                 if ahead is None:
                     # What changed while it was processed is in the queue again.
                     self._wait_for_writes(but=0)
