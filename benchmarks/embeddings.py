@@ -1,0 +1,379 @@
+"""What embedding costs beside the provider: the queue, the worker, loading vectors with an index, and searching them.
+
+The texts are those of the profiles that `benchmarks.sync` loads: about 74 characters, which the local provider
+embeds in 13 microseconds or more. It takes longer for longer texts, and the worker's share is smaller then. Everything
+runs on one embedded PostgreSQL, as the platform's role, bound by row-level security. Nothing is taken off for what else
+the machine does; a figure is the median of its rounds unless said otherwise.
+
+Claim and ack is one connection that claims 100 jobs in a transaction (`queue.take`: it also ends expired leases, makes
+the texts, hashes them and compares the hashes) and ends them in another (`answers.settle`: it locks those that are
+still the claim's, and completes them), until the queue is empty. Nothing is embedded, and no vector, passage or ledger
+is written; a row beside it has vectors and passages written too.
+
+The worker is `worker.drain`, from its first connection to its last commit: texts without vectors get them, at 64 a
+request. The provider's own time is that of the very same batches, embedded by it alone, in turns with the worker. There
+is no index on the vectors, as there is none when a platform begins. Unchanged is `worker.drain` over texts that have
+their vectors; who enqueued them is not measured, as that is part of the transaction that writes a row.
+
+Loads are what the asset does: decide on the index, drain, build the index if that is due. Vectors come from a table, so
+no provider's time is in them, but the queue's and the worker's is. First load has all vectors of both tenants and an
+empty index, which the platform drops and builds again by its own choice. Loading all of them into a live index takes
+minutes, so that is measured on a part: a tenth as many, into an index that holds half as many. Each is measured once.
+
+A search is `search.nearest` for 10 vectors, one after another on one connection, after ANALYZE (before it, the platform
+takes every tenant for small) and with everything in memory. Recall is the share of the 10 nearest by comparison with
+every vector that is found. Of the two tenants, one has 99 % of the vectors; the other is small enough for the platform
+to compare all of its vectors, which misses none. Vectors are made up: 500 groups of 256 dimensions.
+
+The peak of memory is this process's and has all made-up vectors and texts in it; PostgreSQL's is not in it.
+
+    python -m benchmarks.embeddings [--texts N] [--vectors N] [--rounds N] [--json]
+"""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from benchmarks.database import BenchmarkDatabase, benchmark_database
+from benchmarks.reporting import Bar, arguments, finish, narrate
+from benchmarks.vectors import Given, Watched, fill, grouped
+from cdp_platform.embeddings import indexes, models, queue, search, worker
+from cdp_platform.embeddings.answers import Answer, settle
+from cdp_platform.embeddings.models import Model
+from cdp_platform.embeddings.providers import Provider, open_provider
+from cdp_platform.embeddings.worker import Outcome
+from cdp_platform.settings import EmbeddingSettings
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+
+_QUEUE, _LARGE, _SMALL = "queue", "large", "small"
+_KIND = "profile"
+_CLAIMED, _REQUESTED = 100, 64
+# One in so many vectors is the small tenant's.
+_SMALL_SHARE = 100
+# The live index holds one half of the vectors, and gets a tenth.
+_HELD_SHARE, _LIVE_SHARE = 2, 10
+_QUERIES, _NEAREST = 200, 10
+_TABLES = [sql.Identifier("embeddings", name) for name in ("embedding_job", "embedding", "passage")]
+
+CLAIM, CLAIM_AND_WRITE = f"claim and ack, {_CLAIMED} a time", "the same, with vectors and passages"
+PROVIDER, WORKER = f"the provider alone, {_REQUESTED} a time", "the worker with it"
+IN_PROVIDER = "of that, in the provider"
+UNCHANGED = "the worker, unchanged texts"
+FIRST, BUILD, LIVE = "first load, index afterwards", "of that, building", "into a live index"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How long searches took, and what they found of what they should.
+
+    Attributes:
+        p50: milliseconds.
+        p95: milliseconds.
+        recall: 0..1.
+    """
+
+    p50: float
+    p95: float
+    recall: float
+
+
+class Bench:
+    """The measurements. Those of the queue come before those of loads, which empty the tables."""
+
+    def __init__(
+        self, database: BenchmarkDatabase, connection: psycopg.Connection, model: Model, settings: EmbeddingSettings
+    ) -> None:
+        self.seconds: dict[str, list[float]] = {}
+        self.jobs: dict[str, int] = {}
+        self.calls_for_unchanged = 0
+        self.searches: dict[str, Searched] = {}
+        self._database = database
+        self._connection = connection
+        self._model = model
+        self._local = open_provider(model.provider, model.name, settings, dimensions=model.dimensions)
+
+    def per_second(self, name: str) -> float:
+        """Jobs or vectors per second, median of the rounds."""
+        return median(self.jobs[name] / seconds for seconds in self.seconds[name])
+
+    def overhead(self) -> float:
+        """What the worker takes beyond the provider's own time, as a share of that, median of the rounds."""
+        pairs = zip(self.seconds[WORKER], self.seconds[PROVIDER], strict=True)
+        return median(ours / alone for ours, alone in pairs) - 1
+
+    # The queue and the worker.
+
+    def measure_queue(self, texts: int, rounds: int) -> None:
+        """Claim and ack, embed, and look at unchanged texts, in turns."""
+        narrate(f"{texts:,} profiles")
+        fill(self._connection, _QUEUE, range(texts))
+        made = grouped(_CLAIMED, self._model.dimensions, queries=0)[0]
+        # Loads the provider's model, which no round has to.
+        self._local.embed(["warm"], purpose="document")
+        for number in range(1, rounds + 1):
+            narrate(f"round {number} of {rounds}")
+            self._begin_anew()
+            self._measure(CLAIM, texts, partial(self._claim_and_ack, None))
+            self._begin_anew()
+            self._measure(CLAIM_AND_WRITE, texts, partial(self._claim_and_ack, made))
+            self._begin_anew()
+            watched = self._watch()
+            self._drain_whole(WORKER, texts, watched, "embedded")
+            self.seconds.setdefault(IN_PROVIDER, []).append(watched.seconds)
+            self.jobs[IN_PROVIDER] = texts
+            self._measure(PROVIDER, texts, partial(self._embed_alone, watched.batches))
+            self._enqueue_all()
+            watched = self._watch()
+            self._drain_whole(UNCHANGED, texts, watched, "unchanged")
+            self.calls_for_unchanged += len(watched.batches)
+
+    def _watch(self) -> Watched:
+        return Watched(self._local, self._local.dimensions, self._local.max_characters)
+
+    def _begin_anew(self) -> None:
+        """All texts wait, and none has a vector."""
+        with self._database.superuser() as connection:
+            connection.execute("TRUNCATE embeddings.embedding, embeddings.passage, embeddings.embedding_job")
+        self._enqueue_all()
+
+    def _enqueue_all(self) -> None:
+        with tenant_transaction(self._connection, _QUEUE):
+            self._connection.execute(
+                "SELECT embeddings.enqueue(%s, %s, array_agg(profile_id)) FROM customers.cdp_profiles", [_QUEUE, _KIND]
+            )
+        self._database.settle(*_TABLES)
+
+    def _measure(self, name: str, jobs: int, work: Callable[[], object]) -> None:
+        narrate(f"  {name}")
+        began = time.perf_counter()
+        work()
+        self.seconds.setdefault(name, []).append(time.perf_counter() - began)
+        self.jobs[name] = jobs
+
+    def _claim_and_ack(self, vectors: np.ndarray | None) -> None:
+        # A connection as the worker has it.
+        with connect(self._database.settings) as connection:
+            connection.execute("SET jit = off")
+            while self._claim_and_ack_once(connection, vectors):
+                pass
+
+    def _claim_and_ack_once(self, connection: psycopg.Connection, vectors: np.ndarray | None) -> int:
+        with tenant_transaction(connection, _QUEUE):
+            live = {model.model_id: model for model in models.live(connection)}
+            claim = queue.take(connection, _QUEUE, _KIND, list(live.values()), at_most=_CLAIMED)
+        if vectors is None:
+            # Complete as they are, so that nothing but the job is written.
+            answers = [Answer(replace(text, stale=())) for text in claim.texts]
+        else:
+            answers = [
+                Answer(text, {self._model.model_id: vector}) for text, vector in zip(claim.texts, vectors, strict=False)
+            ]
+        with tenant_transaction(connection, _QUEUE):
+            settled, left_out = settle(connection, claim, answers, live)
+        if settled.embedded != claim.jobs or left_out:
+            raise RuntimeError(f"of {claim.jobs} claimed jobs {settled.embedded} were completed")
+        return claim.jobs
+
+    def _embed_alone(self, batches: Sequence[Sequence[str]]) -> None:
+        for batch in batches:
+            self._local.embed(batch, purpose="document")
+
+    def _drain_whole(self, name: str, texts: int, provider: Provider, outcome: str) -> None:
+        outcomes: dict[str, Outcome] = {}
+        self._measure(name, texts, lambda: outcomes.update(self._drain([_QUEUE], provider)))
+        if (done := vars(outcomes[_QUEUE])[outcome]) != texts:
+            raise RuntimeError(f"{name}: {done} of {texts} texts are {outcome}: {outcomes[_QUEUE]}")
+
+    def _drain(self, tenant_ids: Sequence[str], provider: Provider) -> Mapping[str, Outcome]:
+        return worker.drain(
+            partial(connect, self._database.settings),
+            tenant_ids,
+            _KIND,
+            open_provider=lambda _model: provider,
+            batch_size=_REQUESTED,
+        )
+
+    # Loads and searches.
+
+    def measure_vectors(self, count: int) -> None:
+        """Load vectors, search them, and load some of them again into an index that is in use."""
+        vectors, queries = grouped(count, self._model.dimensions, queries=_QUERIES)
+        provider = Given(vectors, self._model.dimensions)
+        with self._database.superuser() as connection:
+            connection.execute(
+                "TRUNCATE customers.cdp_profiles, embeddings.embedding, embeddings.passage, embeddings.embedding_job"
+            )
+        narrate(f"{count:,} profiles")
+        small = count // _SMALL_SHARE
+        fill(self._connection, _LARGE, range(small, count), numbered=True)
+        fill(self._connection, _SMALL, range(small), numbered=True)
+        indexes.build(self._connection, _KIND, self._model.model_id)
+        self._database.settle(*_TABLES)
+        self._load(FIRST, count, provider, live=False)
+        self._database.settle(*_TABLES)
+        for tenant_id in (_LARGE, _SMALL):
+            self._search(tenant_id, queries)
+        narrate(f"a live index over {count // _HELD_SHARE:,}")
+        more = count // _LIVE_SHARE
+        indexes.drop(self._connection, _KIND, self._model.model_id)
+        self._forget_all_but(count // _HELD_SHARE, more)
+        indexes.build(self._connection, _KIND, self._model.model_id)
+        self._database.settle(*_TABLES)
+        self._load(LIVE, more, provider, live=True)
+
+    def _load(self, name: str, count: int, provider: Provider, *, live: bool) -> None:
+        """As the asset embeds: the platform itself has to choose to do it with the index or without."""
+        model_id, tenant_ids = self._model.model_id, [_LARGE, _SMALL]
+        narrate(f"  {name}")
+        began = time.perf_counter()
+        backlog = 0
+        for tenant_id in tenant_ids:
+            with tenant_transaction(self._connection, tenant_id):
+                backlog += queue.waiting(self._connection, tenant_id, _KIND)
+        dropped = indexes.prepare_load(self._connection, _KIND, model_id, backlog)
+        outcomes = self._drain(tenant_ids, provider)
+        drained = time.perf_counter()
+        built = indexes.finish_load(self._connection, _KIND, model_id)
+        ended = time.perf_counter()
+        loaded = sum(outcome.embedded for outcome in outcomes.values())
+        if loaded != count or live in (dropped, built):
+            raise RuntimeError(f"{name}: {loaded} of {count} loaded, index dropped: {dropped}, built: {built}")
+        self.seconds[name], self.jobs[name] = [ended - began], count
+        if built:
+            self.seconds[BUILD], self.jobs[BUILD] = [ended - drained], count
+
+    def _forget_all_but(self, held: int, more: int) -> None:
+        """Let the large tenant have so many vectors, and so many texts that wait for theirs."""
+        with tenant_transaction(self._connection, _LARGE):
+            gone = [
+                entity_id
+                for (entity_id,) in self._connection.execute(
+                    "SELECT entity_id FROM embeddings.embedding ORDER BY entity_id OFFSET %s", [held]
+                )
+            ]
+            for function, ids in (("forget", gone), ("enqueue", gone[:more])):
+                self._connection.execute(
+                    sql.SQL("SELECT embeddings.{}(%s, %s, %s)").format(sql.Identifier(function)), [_LARGE, _KIND, ids]
+                )
+
+    def _search(self, tenant_id: str, queries: np.ndarray) -> None:
+        def exact(query: np.ndarray) -> list[tuple[str, float]]:
+            with tenant_transaction(self._connection, tenant_id):
+                return search.nearest_exact(self._connection, tenant_id, _KIND, self._model, query, k=_NEAREST)
+
+        def nearest(query: np.ndarray) -> list[tuple[str, float]]:
+            return search.nearest(self._connection, tenant_id, _KIND, self._model, query, k=_NEAREST)
+
+        truth: list[set[str]] = []
+        for name, how in ((_exactly(tenant_id), exact), (tenant_id, nearest)):
+            narrate(f"  search, {name}")
+            for query in queries[: len(queries) // 10]:
+                how(query)
+            milliseconds, found = [], []
+            for query in queries:
+                began = time.perf_counter()
+                hits = how(query)
+                milliseconds.append((time.perf_counter() - began) * 1_000)
+                found.append({entity_id for entity_id, _ in hits})
+            truth = truth or found
+            recall = sum(len(ours & theirs) for ours, theirs in zip(found, truth, strict=True))
+            cuts = quantiles(milliseconds, n=20, method="inclusive")
+            self.searches[name] = Searched(cuts[9], cuts[18], recall / (_NEAREST * len(queries)))
+
+    # What was measured.
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was measured, a row each."""
+        order = (CLAIM, CLAIM_AND_WRITE, PROVIDER, WORKER, IN_PROVIDER, UNCHANGED, FIRST, BUILD, LIVE)
+        return [
+            {
+                "what": name,
+                "jobs": self.jobs[name],
+                "seconds": round(median(self.seconds[name]), 2),
+                "jobs/s": round(self.per_second(name)),
+                "microseconds a job": round(1e6 / self.per_second(name), 1),
+                "p50 ms": None,
+                "p95 ms": None,
+                "recall@10": None,
+            }
+            for name in order
+        ] + [
+            {
+                "what": f"search, {name}",
+                "jobs": _QUERIES,
+                "seconds": None,
+                "jobs/s": None,
+                "microseconds a job": None,
+                "p50 ms": round(searched.p50, 2),
+                "p95 ms": round(searched.p95, 2),
+                "recall@10": round(searched.recall, 4),
+            }
+            for name, searched in self.searches.items()
+        ]
+
+    def bars(self) -> list[Bar]:
+        """What they are held to."""
+        return [
+            Bar(f"{CLAIM}: jobs per second", self.per_second(CLAIM), 20_000),
+            Bar("the worker beyond the provider's own time, share", self.overhead(), 0.25, at_least=False),
+            Bar(f"{UNCHANGED}: jobs per second", self.per_second(UNCHANGED), 25_000),
+            Bar(f"{UNCHANGED}: requests to the provider", self.calls_for_unchanged, 0, at_least=False),
+            Bar(f"{FIRST}, to one {LIVE}", self.per_second(FIRST) / self.per_second(LIVE), 3),
+            *(Bar(f"recall@10, {tenant_id}", self.searches[tenant_id].recall, 0.95) for tenant_id in (_LARGE, _SMALL)),
+            *(
+                Bar(f"p95 of a search, {tenant_id}, milliseconds", self.searches[tenant_id].p95, 10, at_least=False)
+                for tenant_id in (_LARGE, _SMALL)
+            ),
+        ]
+
+
+def _exactly(tenant_id: str) -> str:
+    return f"{tenant_id}, every vector compared"
+
+
+def _load_average() -> str:
+    return ", ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = arguments(__doc__)
+    parser.add_argument("--texts", type=int, default=20_000, help="for the queue and the worker")
+    parser.add_argument("--vectors", type=int, default=100_000, help="for loads and searches; 50,000 or more")
+    parser.add_argument("--rounds", type=int, default=5, help="how often queue and worker are measured")
+    given = parser.parse_args()
+    load_before = _load_average()
+    with (
+        benchmark_database(dict.fromkeys((_QUEUE, _LARGE, _SMALL), "none")) as database,
+        connect(database.settings) as connection,
+    ):
+        settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)
+        models.ensure_default(connection, settings)
+        bench = Bench(database, connection, models.active(connection), settings)
+        bench.measure_queue(given.texts, given.rounds)
+        bench.measure_vectors(given.vectors)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return finish(
+        f"embedding of {given.texts:,} texts, median of {given.rounds} rounds, and {given.vectors:,} vectors",
+        bench.rows(),
+        bench.bars(),
+        notes=[
+            f"Load average before: {load_before}; after: {_load_average()}; {os.cpu_count()} cores.",
+            f"Peak memory of this process: {peak_mb:.0f} MB, made-up vectors and texts among it.",
+        ],
+        as_json=given.as_json,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
