@@ -5,7 +5,8 @@ No test reaches a server that it did not start: the environment is emptied of th
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -80,14 +81,21 @@ class Warehouse:
         }
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+@contextmanager
+def running_server() -> Generator[Server]:
+    """A server with what an administrator makes: the extension, and a role that owns warehouses."""
     with temporary_postgres(superuser_password=PASSWORD) as postgres:
         running = Server(postgres)
+        # Every database is a copy of this one.
         with running.superuser("template1") as connection:
-            # What an administrator makes; every database of the tests is a copy of this one.
             connection.execute("CREATE EXTENSION vector")
             connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server() as running:
         yield running
 
 

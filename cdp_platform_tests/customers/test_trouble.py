@@ -24,12 +24,11 @@ from cdp_platform.customers import profiles
 from cdp_platform.errors import SourceError
 from cdp_platform.orchestration.failures import describe, is_transient
 from cdp_platform.resources import arango
-from cdp_platform.sandbox.postgres import temporary_postgres
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import PASSWORD as POSTGRES_PASSWORD
-from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings
+from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings, running_server
 from cdp_platform_tests.customers.conftest import STAMP, Leo
 from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess, new_sandbox  # noqa: F401 (a fixture)
 
@@ -45,10 +44,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[Server]:
     """A PostgreSQL that a test may do anything to."""
-    with temporary_postgres(superuser_password=POSTGRES_PASSWORD) as postgres:
-        running = Server(postgres)
-        with running.superuser() as connection:
-            connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{POSTGRES_PASSWORD}'")
+    with running_server() as running:
         yield running
 
 

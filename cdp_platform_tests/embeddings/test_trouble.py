@@ -16,10 +16,9 @@ from cdp_platform.embeddings.providers import (
 )
 from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.orchestration.failures import is_transient
-from cdp_platform.sandbox.postgres import temporary_postgres
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
-from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse, postgres_settings
+from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse, postgres_settings, running_server
 from cdp_platform_tests.embeddings.conftest import OpenAIStub
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
 
@@ -272,11 +271,7 @@ def test_connections_that_are_cut_fail_the_run_and_the_next_one_completes(desk: 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[Server]:
     """A PostgreSQL that a test may do anything to."""
-    with temporary_postgres(superuser_password=PASSWORD) as postgres:
-        running = Server(postgres)
-        with running.superuser("template1") as connection:
-            connection.execute("CREATE EXTENSION vector")
-            connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+    with running_server() as running:
         yield running
 
 
