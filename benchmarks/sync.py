@@ -202,12 +202,15 @@ class Race:
     def _empty(self) -> None:
         with self._database.superuser() as connection:
             connection.execute(
-                sql.SQL("TRUNCATE {}, customers.touched_customer, ops.sync_watermark").format(self._table)
+                sql.SQL("TRUNCATE {}, customers.touched_customer, embeddings.embedding_job, ops.sync_watermark").format(
+                    self._table
+                )
             )
         self._settle()
 
     def _settle(self) -> None:
-        self._database.settle(self._table, sql.Identifier("customers", "touched_customer"))
+        beside = [("customers", "touched_customer"), ("embeddings", "embedding_job")]
+        self._database.settle(self._table, *(sql.Identifier(*table) for table in beside))
 
 
 def main() -> int:

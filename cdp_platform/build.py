@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from cdp_platform.catalog.definitions import definitions as catalog
 from cdp_platform.customers.definitions import definitions as customers
 from cdp_platform.embeddings.definitions import definitions as embeddings
 from cdp_platform.orchestration.registry import tenant_registry
@@ -16,6 +17,9 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
 
     Args:
         resources: replaces resources by name, for tests and the command line.
+
+    Raises:
+        ConfigurationError: the file that INGESTION_CONFIG_PATH names is wrong.
     """
     shared = dg.Definitions(
         sensors=[tenant_registry],
@@ -28,4 +32,4 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         # A spawned step costs two seconds, and ours wait for databases.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(shared, customers, embeddings)
+    return dg.Definitions.merge(shared, customers, catalog(), embeddings)

@@ -81,7 +81,7 @@ class CatalogSettings(BaseSettings):
 
     model_config = _FROM_ENVIRONMENT
 
-    ingestion_config_path: Path = Path("ingestion.yaml")
+    ingestion_config_path: Path | None = None
     trigger_ingestion_on_startup: bool = False
     feed_check_interval: int = Field(default=300, ge=30)
     cleanup_interval: int = Field(default=86_400, ge=60)

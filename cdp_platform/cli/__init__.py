@@ -13,6 +13,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 from rich.markup import escape
 
+from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.data import reconcile, sync, tenant
 from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.operate import health, migrate, status
@@ -38,7 +39,7 @@ def cdp() -> None:
 
 for command in (
     *(demo, up, down, sandbox),
-    *(migrate, tenant, sync, reconcile, erase, rejected, embeddings, search, status, health),
+    *(migrate, tenant, sync, reconcile, erase, rejected, catalog, embeddings, search, status, health),
 ):
     cdp.add_command(command)
 

@@ -111,12 +111,12 @@ def keep_partitions_in_step(registered: list[tenants.Tenant]) -> None:
         return
     from cdp_platform.orchestration import partitions
 
-    with _dagster_instance() as instance:
+    with dagster_instance() as instance:
         partitions.keep_in_step(instance, registered)
 
 
 @contextmanager
-def _dagster_instance() -> Generator[Any]:
+def dagster_instance() -> Generator[Any]:
     """Dagster's own instance where this shell knows Dagster's home, else one that lives as long as the command."""
     import dagster as dg
 
@@ -225,7 +225,7 @@ def materialize(wanted: list[tenants.Tenant], job: str = "customers_sync", ops: 
     from cdp_platform.orchestration import partitions
     from cdp_platform.orchestration.in_process import run_job, together
 
-    with _dagster_instance() as instance:
+    with dagster_instance() as instance:
         partitions.ensure(instance, wanted)
         # One run, unless partitions of tenants that nobody asked for lie between.
         stretches = partitions.ranges(partitions.known(instance), {each.tenant_id for each in wanted})
@@ -238,11 +238,11 @@ def materialize(wanted: list[tenants.Tenant], job: str = "customers_sync", ops: 
 SYNCED = {"new": "new", "changed": "changed", "closed": "closed_as_deleted", "rejected": "rejected_waiting"}
 
 
-def show_outcome(outcome: Any, figures: Mapping[str, str] = SYNCED) -> None:
-    """The table at the end of a run, and what its checks and errors say."""
+def show_outcome(outcome: Any, figures: Mapping[str, str] = SYNCED, *, subject: str = "tenant") -> None:
+    """The table at the end of a run, and what its checks and errors say; ``subject`` is what its partitions are."""
     show(
         "Materialized",
-        ["asset", "tenant", "rows", *figures, "seconds"],
+        ["asset", subject, "rows", *figures, "seconds"],
         [
             (
                 made.asset,
@@ -274,6 +274,8 @@ def _notes(made: Any) -> Iterator[str]:
     found = made.metadata
     if "note" in found:
         yield f"{made.tenant_id}: {found['note']}"
+    if "skipped" in found:
+        yield f"{made.tenant_id} was skipped: {found['skipped']}."
     if "segment" in found and made.asset == "cdp_profiles":
         yield (
             f"Segment {found['segment']} of {made.tenant_id}: {found['segment_members']:,} profiles are in it, "

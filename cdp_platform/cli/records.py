@@ -46,7 +46,8 @@ def rejected_list(tenant_id: str, *, as_json: bool) -> None:
 def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
     """Try the documents that wait again.
 
-    Helps after the mapping or the tenant's settings were mended. Exit code 1 if one is rejected again.
+    Helps after the mapping or the tenant's settings were mended. Items of registries and feeds are not tried here: each
+    round of their ingestor reads them anew. Exit code 1 if one is rejected again.
     """
     from cdp_platform.customers.replay import replay
     from cdp_platform.customers.source import TenantSource
@@ -55,6 +56,13 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
         known = tenants.get(connection, tenant_id)
         with open_database(settings.arango(), known.arango_database) as database:
             replayed = replay(connection, TenantSource(database, known), known)
+        with tenant_transaction(connection, tenant_id):
+            # Of sources that are not replayed.
+            left = connection.execute(
+                "SELECT source, count(*) FROM ops.rejected_record WHERE tenant_id = %s AND resolved_at IS NULL"
+                " AND source <> ALL (%s) GROUP BY source ORDER BY source",
+                [tenant_id, list(replayed)],
+            ).fetchall()
     outcome = {source: result for source, result in replayed.items() if result.read}
     still_rejected = sum(result.rejected for result in outcome.values())
     if as_json:
@@ -75,8 +83,14 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
             f"Replayed for {tenant_id}",
             ["source", "tried", "taken", "still rejected"],
             [(name, result.read, result.read - result.rejected, result.rejected) for name, result in outcome.items()],
-            empty=f"No document of {tenant_id} waits.",
+            empty=f"No document of {tenant_id} waits." if not left else "No document was tried.",
         )
+        for source, count in left:
+            console.print(
+                f"{count:,} of {source} are tried again by the next round that reads their feed.",
+                highlight=False,
+                soft_wrap=True,
+            )
         if still_rejected:
             console.print(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.", highlight=False)
     if still_rejected:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from cdp_platform import settings
+from cdp_platform.catalog.config import configured
+from cdp_platform.cli.catalog import TAKEN, ingest
 from cdp_platform.cli.data import keep_partitions_in_step, materialize, show_outcome
 from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import bars, console, json_option, show, show_json
@@ -107,6 +109,11 @@ def demo(scale: str) -> None:
     if outcome.errors or not all(check.endswith(f" {_REJECTED_CHECK}") for check in failed):
         raise click.exceptions.Exit(1)
     console.print("Some of the demo's documents are broken on purpose: those are the rejected ones.", highlight=False)
+    if ingestors := [ingestor.name for ingestor in configured()]:
+        taken = ingest(ingestors)
+        show_outcome(taken, TAKEN, subject="ingestor")
+        if not taken.success:
+            raise click.exceptions.Exit(1)
     for job, figures in _AFTER_THE_SYNC.items():
         made = materialize(registered, job)
         show_outcome(made, figures)
@@ -120,6 +127,7 @@ def demo(scale: str) -> None:
         "  .venv/bin/cdp rejected list      the broken documents of the demo\n"
         "  .venv/bin/cdp sync --tenant harbour --full\n"
         '  .venv/bin/cdp search "likes to travel" --tenant saigon --kind profile\n'
+        "  .venv/bin/cdp catalog report --ingestor saigon-shops\n"
         "  make down                        stop everything",
         highlight=False,
     )

@@ -20,7 +20,7 @@ from cdp_platform.embeddings.reconcile import Reconciled, reconcile
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import Progress, WarehouseResource
-from cdp_platform.orchestration.tenant_runs import for_each_tenant, tenant_ids
+from cdp_platform.orchestration.tenant_runs import for_each_tenant, partition_keys
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
@@ -64,7 +64,7 @@ def _embed(
     with warehouse.connect() as connection:
         models.ensure_default(connection, chosen)
         active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
-        served = [tenant_id for tenant_id in tenant_ids(context) if tenant_id in active]
+        served = [tenant_id for tenant_id in partition_keys(context) if tenant_id in active]
         backlog = 0
         for tenant_id in served:
             if config.reconcile:
@@ -125,7 +125,7 @@ def _embed(
     return for_each_tenant(context, warehouse, tell)
 
 
-def _embeddings_of(kind: Kind, source: dg.AssetKey | None, description: str) -> dg.AssetsDefinition:
+def _embeddings_of(kind: Kind, source: dg.AssetKey | dg.AssetDep | None, description: str) -> dg.AssetsDefinition:
     # Without a retry policy: what could not be embedded is in the queue, which asks again when the provider is due.
     @dg.asset(
         **_PER_TENANT,
@@ -166,9 +166,10 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
     ),
     "product": _embeddings_of(
         "product",
-        None,
-        "One vector per product and live model. The queue and its worker are ready for them; there are none until the "
-        "platform keeps products.",
+        # Its partitions are ingestors, of which a tenant can have several.
+        dg.AssetDep(dg.AssetKey(["catalog", "product_feed"]), partition_mapping=dg.AllPartitionMapping()),
+        "One vector per product in the catalogue and live model: what it is, its brand and categories, and whether it "
+        "can be had. Follows every change of the text by the queue.",
     ),
 }
 

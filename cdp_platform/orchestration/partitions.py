@@ -57,9 +57,15 @@ def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int |
     return [list(partitions[start : end + 1]) for start, end in zip(starts, ends, strict=True)]
 
 
-def busy(instance: dg.DagsterInstance, jobs: Collection[str]) -> set[str]:
-    """The tenants that an unfinished run of one of these jobs is for."""
-    order = known(instance)
+def busy(instance: dg.DagsterInstance, jobs: Collection[str], order: Sequence[str] | None = None) -> set[str]:
+    """The partitions that an unfinished run of one of these jobs is for.
+
+    Args:
+        instance: where the runs are.
+        jobs: by name.
+        order: all partitions of these jobs, in order; the tenants if not given.
+    """
+    order = known(instance) if order is None else order
     found: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
         if run.job_name not in jobs:

@@ -1,11 +1,12 @@
-"""Doing the same for every tenant of a run, so that one tenant's trouble stays its own.
+"""Doing the same for every tenant of a run, or other partition, so that one's trouble stays its own.
 
-A run covers one partition or a range of them. Each tenant gets its own figures on its own materialization; a tenant
-that fails is named at the end, after the others are done and recorded.
+A run covers one partition or a range of them. Each gets its own figures on its own materialization; one that fails is
+named at the end, after the others are done and recorded.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -23,6 +24,9 @@ Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
 Examine = Callable[[psycopg.Connection, Tenant], dg.AssetCheckResult]
 """Looks at one tenant's rows."""
 
+Made = tuple[dg.AssetKey, Mapping[str, Any]]
+"""An asset that was made for one partition, and the metadata of its materialization."""
+
 
 def for_each_tenant(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, work: Work, *, only_if: Iterable[Examine] = ()
@@ -39,36 +43,62 @@ def for_each_tenant(
         dg.Failure: the work failed for at least one tenant; names each with what to do. Retried only if all that
             failed may pass by itself.
     """
-    metadata: dict[str, Mapping[str, Any]] = {}
+
+    def of_tenant(tenant_id: str) -> Iterator[Made]:
+        with warehouse.connect() as connection:
+            tenant = tenants.get(connection, tenant_id)
+            if not tenant.active:
+                # A range of partitions may span a tenant that was retired meanwhile.
+                yield context.asset_key, {"skipped": "the tenant is retired"}
+                return
+            for examine in only_if:
+                _require(examine(connection, tenant))
+            yield context.asset_key, work(connection, tenant)
+
+    (result,) = for_each_partition(context, of_tenant)
+    return result
+
+
+def for_each_partition(
+    context: dg.AssetExecutionContext, work: Callable[[str], Iterator[Made]]
+) -> list[dg.MaterializeResult]:
+    """Do the work for each partition of the run, for as many assets as the step makes.
+
+    Args:
+        context: of the asset, or of several that one step makes.
+        work: for one partition; yields as each of its assets is done, in the order of their dependencies.
+
+    Returns:
+        One result per asset that was made, in that order.
+
+    Raises:
+        dg.Failure: as `for_each_tenant`.
+    """
+    metadata: dict[dg.AssetKey, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     failed: dict[str, Exception] = {}
-    for tenant_id in tenant_ids(context):
+    for key in partition_keys(context):
         started = time.monotonic()
         try:
-            with warehouse.connect() as connection:
-                tenant = tenants.get(connection, tenant_id)
-                if not tenant.active:
-                    # A range of partitions may span a tenant that was retired meanwhile.
-                    outcome: Mapping[str, Any] = {"skipped": "the tenant is retired"}
-                else:
-                    for examine in only_if:
-                        _require(examine(connection, tenant))
-                    outcome = work(connection, tenant)
+            for asset, outcome in work(key):
+                metadata[asset][key] = {"seconds": round(time.monotonic() - started, 3), **outcome}
+                started = time.monotonic()
         except Exception as error:
-            context.log.error("%s: %s", tenant_id, describe(error))
-            failed[tenant_id] = error
-        else:
-            metadata[tenant_id] = {"seconds": round(time.monotonic() - started, 3), **outcome}
+            context.log.error("%s: %s", key, describe(error))
+            failed[key] = error
     if failed:
         _raise(context, metadata, failed)
     if context.has_partition_key:
         # Dagster notes the partition by itself, and for a named one asks its database again whether it is there.
-        return dg.MaterializeResult(metadata=metadata[context.partition_key])
-    for tenant_id, outcome in metadata.items():
-        context.add_asset_metadata(outcome, partition_key=tenant_id)
-    return dg.MaterializeResult()
+        return [
+            dg.MaterializeResult(asset_key=asset, metadata=of[context.partition_key]) for asset, of in metadata.items()
+        ]
+    for asset, outcomes in metadata.items():
+        for key, outcome in outcomes.items():
+            context.add_asset_metadata(outcome, asset_key=asset, partition_key=key)
+    return [dg.MaterializeResult(asset_key=asset) for asset in metadata]
 
 
-def tenant_ids(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
+def partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
     """The partitions of the run."""
     # Of a run for one partition Dagster would ask its database, over four connections, whether the partition is there.
     return [context.partition_key] if context.has_partition_key else context.partition_keys
@@ -80,22 +110,28 @@ def _require(result: dg.AssetCheckResult) -> None:
 
 
 def _raise(
-    context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Exception]
+    context: dg.AssetExecutionContext,
+    metadata: Mapping[dg.AssetKey, Mapping[str, Mapping[str, Any]]],
+    failed: Mapping[str, Exception],
 ) -> None:
-    # The step fails as a whole, but these tenants' rows are committed: without their events, what depends on them
-    # would wait for a run in which every tenant is well. Events that a step logs are lost when it raises.
-    for tenant_id, outcome in metadata.items():
-        context.instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                asset_key=context.asset_key,
-                partition=tenant_id,
-                metadata={**outcome, "run": dg.MetadataValue.dagster_run(context.run.run_id)},
+    # The step fails as a whole, but these partitions' rows are committed: without their events, what depends on them
+    # would wait for a run in which every one is well. Events that a step logs are lost when it raises.
+    for asset, outcomes in metadata.items():
+        for key, outcome in outcomes.items():
+            context.instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=asset,
+                    partition=key,
+                    metadata={**outcome, "run": dg.MetadataValue.dagster_run(context.run.run_id)},
+                )
             )
-        )
     # From None: the messages of what was caught may quote a customer, and the event log keeps them for ever.
     raise dg.Failure(
-        description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
-        metadata={"failed_tenants": ", ".join(failed), "succeeded_tenants": ", ".join(metadata)},
+        description="; ".join(f"{key}: {describe(error)}" for key, error in failed.items()),
+        metadata={
+            "failed": ", ".join(failed),
+            "succeeded": ", ".join(key for key in partition_keys(context) if key not in failed),
+        },
         allow_retries=all(map(is_transient, failed.values())),
     ) from None
 
@@ -103,21 +139,26 @@ def _raise(
 def check_each_tenant(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, examine: Examine
 ) -> dg.AssetCheckResult:
-    """Examine each partition of the run; each tenant gets its own evaluation.
+    """Examine the rows of each tenant of the run; see `check_each_partition`."""
+    with warehouse.connect() as connection:
+        return check_each_partition(context, lambda tenant_id: examine(connection, tenants.get(connection, tenant_id)))
 
-    The result for the run is an error only if every tenant's is: it would block what follows for all of them, while
+
+def check_each_partition(
+    context: dg.AssetCheckExecutionContext, examine: Callable[[str], dg.AssetCheckResult]
+) -> dg.AssetCheckResult:
+    """Examine each partition of the run; each gets its own evaluation.
+
+    The result for the run is an error only if every partition's is: it would block what follows for all of them, while
     `for_each_tenant` leaves out just those that it concerns.
     """
-    results: dict[str, dg.AssetCheckResult] = {}
-    with warehouse.connect() as connection:
-        for tenant_id in tenant_ids(context):
-            results[tenant_id] = examine(connection, tenants.get(connection, tenant_id))
+    results = {key: examine(key) for key in partition_keys(context)}
     (spec,) = context.check_specs
     if context.has_partition_key:
-        # Not a range, which may have one tenant too: Dagster notes the partition by itself.
+        # Not a range, which may have one partition too: Dagster notes the partition by itself.
         (result,) = results.values()
         return _named(result, spec)
-    for tenant_id, result in results.items():
+    for key, result in results.items():
         context.op_execution_context.log_event(
             # Taken at run time and kept per partition; only the annotation of log_event does not name it.
             dg.AssetCheckEvaluation(  # ty: ignore[invalid-argument-type]
@@ -128,10 +169,10 @@ def check_each_tenant(
                 severity=result.severity,
                 description=result.description,
                 blocking=spec.blocking,
-                partition=tenant_id,
+                partition=key,
             )
         )
-    flaws = {tenant_id: result for tenant_id, result in results.items() if not result.passed}
+    flaws = {key: result for key, result in results.items() if not result.passed}
     errors = [result for result in flaws.values() if result.severity == dg.AssetCheckSeverity.ERROR]
     severity = dg.AssetCheckSeverity.ERROR if len(errors) == len(results) else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
@@ -139,8 +180,8 @@ def check_each_tenant(
         asset_key=spec.asset_key,
         check_name=spec.name,
         severity=severity,
-        description=f"{len(flaws)} of {len(results)} tenants: {', '.join(flaws)}" if flaws else None,
-        metadata={"tenants": len(results), "failed_tenants": len(flaws)},
+        description=f"{len(flaws)} of {len(results)}: {', '.join(flaws)}" if flaws else None,
+        metadata={"examined": len(results), "flawed": len(flaws)},
     )
 
 

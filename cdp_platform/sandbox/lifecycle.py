@@ -40,6 +40,9 @@ WAREHOUSE_OWNER = "cdp_owner"
 DAGSTER_DATABASE = "dagster"
 DAGSTER_ROLE = "dagster"
 
+# Of a checkout, and about the sandbox: it refers to what is served here.
+_INGESTION = "ingestion.yaml"
+
 _ENV_HEADER = """\
 # Written by the sandbox: it points the platform at the services that `cdp sandbox start` runs in this checkout.
 # Can be deleted; the next start writes it again. Once you change it, the sandbox leaves it alone.
@@ -47,7 +50,10 @@ _ENV_HEADER = """\
 # A choice of the person who runs the platform, not an address: may differ while the rest points here.
 # What a person may set as they like without leaving the sandbox.
 # A key of OpenAI is in many a shell; without its address it leads nowhere else.
-_FREE = {"ARANGO_DB", "DEFAULT_TENANT_ID", "EMBEDDING_PROVIDER", "OPENAI_API_KEY", WEBSERVER_PORT_VARIABLE}
+_FREE = {
+    *("ARANGO_DB", "DEFAULT_TENANT_ID", "EMBEDDING_PROVIDER", "INGESTION_CONFIG_PATH", "OPENAI_API_KEY"),
+    WEBSERVER_PORT_VARIABLE,
+}
 _PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon", "EMBEDDING_PROVIDER": "local"}
 
 
@@ -195,6 +201,7 @@ class Sandbox:
             "DAGSTER_PG_PASSWORD": passwords[DAGSTER_ROLE],
             WEBSERVER_PORT_VARIABLE: str(self._port(WEBSERVER_PORT_VARIABLE, 2)),
             **_PREFERENCES,
+            **({"INGESTION_CONFIG_PATH": _INGESTION} if (self.root / _INGESTION).exists() else {}),
         }
 
     def env_points_here(self) -> bool:

@@ -33,6 +33,9 @@ from starlette.types import ASGIApp
 from cdp_platform.sandbox.arango.app import ArangoServer
 from cdp_platform.sandbox.arrivals import ArrivalLog
 from cdp_platform.sandbox.faults import FaultMiddleware, TransportProtocol
+from cdp_platform.sandbox.feeds import PATH as FEEDS_PATH
+from cdp_platform.sandbox.feeds.app import DISTORTIONS as FEED_DISTORTIONS
+from cdp_platform.sandbox.feeds.app import FeedServer
 from cdp_platform.sandbox.openai import PATH as OPENAI_PATH
 from cdp_platform.sandbox.openai.app import DISTORTIONS, EmbeddingsServer
 
@@ -83,8 +86,10 @@ def stand_ins(state_dir: Path) -> list[StandIn]:
         token_secret=os.environ.get("ARANGO_JWT_SECRET") or secrets.token_hex(32),
     )
     openai = EmbeddingsServer()
+    shops = FeedServer(state_dir / "feeds.generation")
     return [
         StandIn("OpenAI's embeddings", OPENAI_PATH, openai, openai.counts, distortions=DISTORTIONS, logs_requests=True),
+        StandIn("Shops' product feeds", FEEDS_PATH, shops, shops.counts, distortions=FEED_DISTORTIONS),
         StandIn("ArangoDB 3.11", "", arango, arango.counts, arango.close),
     ]
 

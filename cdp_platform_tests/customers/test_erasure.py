@@ -21,6 +21,16 @@ pytestmark = pytest.mark.usefixtures("small_batches")
 
 # What is not about a person.
 IMPERSONAL = {
+    "catalog.brand",
+    "catalog.brand_category",
+    "catalog.category",
+    "catalog.feed_round",
+    "catalog.feed_state",
+    "catalog.offer",
+    "catalog.organization",
+    "catalog.organization_category",
+    "catalog.product",
+    "catalog.product_group",
     "customers.metrics_refresh",
     "customers.tenant_metrics_config",
     "embeddings.embedding_model",

@@ -7,7 +7,11 @@ import pytest
 
 from cdp_platform.build import build_definitions
 
-ROOMS = {"customers", "embeddings"}
+ROOMS = {"catalog", "customers", "embeddings"}
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+
+# Made of several tables, of which this one has the rows that are counted.
+TABLES = {"brand_registry": "catalog.organization", "product_feed": "catalog.product"}
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +23,9 @@ def test_definitions_load_without_environment_and_without_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "The `__fields__` attribute is deprecated", DeprecationWarning)
+        # As `orchestration.partitions` has them for every process, in place of which pytest has its own.
+        warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
+        warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheck", dg.PreviewWarning)
         dg.Definitions.validate_loadable(build_definitions())
 
 
@@ -41,6 +48,8 @@ def test_an_asset_that_is_a_table_has_its_name_under_its_room(definitions: dg.De
         # Vectors of every kind are in one table; any other asset is a table of its own, maybe in the singular.
         if asset.path[-1].endswith("_embeddings"):
             assert table == "embeddings.embedding"
+        elif asset.path[-1] in TABLES:
+            assert table == TABLES[asset.path[-1]]
         else:
             assert table in {".".join(asset.path), ".".join(asset.path).removesuffix("s")}
 
@@ -50,7 +59,9 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
     found = {
         spec.key.to_user_string(): (
             sorted(dep.asset_key.to_user_string() for dep in spec.deps),
-            getattr(spec.partitions_def, "name", None),
+            "ingestor"
+            if isinstance(spec.partitions_def, dg.StaticPartitionsDefinition)
+            else getattr(spec.partitions_def, "name", None),
             spec.automation_condition.get_label() if spec.automation_condition else None,
         )
         for spec in definitions.resolve_all_asset_specs()
@@ -58,6 +69,9 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
     assert found == {
         "arangodb/cdp_profile": ([], "tenant", None),
         "arangodb/cdp_profile2conversion": ([], "tenant", None),
+        # Asked for by the sensor that looks at the sources, and by a schedule of each ingestor.
+        "catalog/brand_registry": ([], "ingestor", None),
+        "catalog/product_feed": (["catalog/brand_registry"], "ingestor", None),
         "customers/cdp_profiles": (["arangodb/cdp_profile"], "tenant", None),
         "customers/transactions": (["arangodb/cdp_profile2conversion"], "tenant", None),
         "customers/customer_metrics": (
@@ -69,7 +83,7 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
         "embeddings/profile_embeddings": (["customers/cdp_profiles"], "tenant", None),
         "embeddings/transaction_embeddings": (["customers/transactions"], "tenant", None),
         "embeddings/marketing_event_embeddings": ([], "tenant", None),
-        "embeddings/product_embeddings": ([], "tenant", None),
+        "embeddings/product_embeddings": (["catalog/product_feed"], "tenant", None),
         "embeddings/profile_clusters": (["embeddings/profile_embeddings"], "tenant", None),
         "embeddings/lookalike_audiences": (["embeddings/profile_embeddings"], "tenant", None),
     }
@@ -78,6 +92,8 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
 def test_the_checks_are_as_listed(definitions: dg.Definitions):
     keys = definitions.resolve_asset_graph().asset_check_keys
     assert {f"{key.asset_key.path[-1]}: {key.name}" for key in keys} == {
+        "brand_registry: rejected_share",
+        "brand_registry: whole",
         "cdp_profiles: in_step_with_source",
         "cdp_profiles: keys_unique",
         "cdp_profiles: rejected_share",
@@ -85,6 +101,9 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
         "customer_metrics: as_computed",
         "marketing_event_embeddings: in_step_with_texts",
         "product_embeddings: in_step_with_texts",
+        "product_feed: rejected_share",
+        "product_feed: staleness",
+        "product_feed: whole",
         "profile_embeddings: in_step_with_texts",
         "transaction_embeddings: in_step_with_texts",
         "transactions: amounts_without_currency",

@@ -1,0 +1,1 @@
+"""Brand registries and product feeds: who sells, what they sell, and at which price."""

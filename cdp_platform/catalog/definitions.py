@@ -1,0 +1,38 @@
+"""Everything of this room that Dagster loads."""
+
+import dagster as dg
+
+from cdp_platform import settings
+from cdp_platform.catalog import assets, checks, sensors
+from cdp_platform.catalog.config import configured
+
+
+def definitions() -> dg.Definitions:
+    """The room as ingestion.yaml and the environment have it now.
+
+    Raises:
+        ConfigurationError: the file, or a variable, is wrong; names line and ingestor.
+    """
+    chosen = settings.catalog()
+    found = configured()
+    hourly = checks.hourly(found)
+    job = sensors.job_of(hourly)
+    checks_job, checks_hourly = sensors.hourly_of(hourly)
+    return dg.Definitions(
+        assets=[assets.assets_of(found)],
+        asset_checks=[*checks.per_run(found), *hourly],
+        jobs=[job, checks_job, sensors.cleanup_job],
+        schedules=[
+            *sensors.schedules_of(found, job),
+            checks_hourly,
+            sensors.cleanup_schedule(chosen.cleanup_interval),
+        ],
+        sensors=[
+            sensors.sensor_of(
+                found,
+                job,
+                interval_seconds=chosen.feed_check_interval,
+                on_startup=chosen.trigger_ingestion_on_startup,
+            )
+        ],
+    )

@@ -1,0 +1,301 @@
+"""What the items of a shard say: product groups and products.
+
+Every item becomes a group or a product, or is rejected with a code and the JSON path of what is wrong. Codes are
+stable: they are counted in reports.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cdp_platform.catalog import jsonld
+from cdp_platform.catalog.brands import Brands
+from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog.jsonld import Document, many, text
+from cdp_platform.catalog.offers import Offer, can_be_bought, read_offers
+from cdp_platform.warehouse.rejected import RejectedDocumentError
+
+_MAX_TEXT_BYTES = 400
+_MAX_CATEGORY_BYTES = 1000
+_MOST_REMEMBERED = 10_000
+
+# Of these items the feed has no version that is theirs to keep: what was stored before counts as gone.
+DISOWNED = frozenset(
+    {"brand_not_owned", "brand_unknown", "duplicate_id", "duplicate_sku", "duplicate_product_group_id"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item of a shard as it stands there.
+
+    Attributes:
+        path: where in the shard, as a JSON path.
+        document: the item; anything but an object is rejected when it is understood.
+        parent: the group that it is nested in as a variant.
+    """
+
+    path: str
+    document: Any
+    parent: Document | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A product group; ``categories`` as people read them, ``category_ids`` as paths of slugs."""
+
+    group_id: str
+    brand_id: str
+    brand_name: str
+    product_group_id: str | None
+    name: str
+    description: str | None
+    url: str | None
+    image: str | None
+    categories: list[str]
+    category_ids: list[str]
+    varies_by: list[str]
+    media: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product: a variant of a group, or one that stands alone.
+
+    Attributes:
+        in_stock: whether any of its offers can be bought now; None where no offer says.
+    """
+
+    product_id: str
+    brand_id: str
+    brand_name: str
+    group_id: str | None
+    sku: str
+    name: str
+    description: str | None
+    url: str | None
+    images: list[str]
+    categories: list[str]
+    category_ids: list[str]
+    attributes: dict[str, str]
+    gtin: str | None
+    mpn: str | None
+    in_stock: bool | None
+    offers: list[Offer]
+
+
+def read_shard(content: bytes, what: str) -> Iterator[Entry]:
+    """The items of a shard in their order, variants behind the group that they are nested in.
+
+    Raises:
+        ValidationError: it is no shard; before the first item.
+    """
+    document = jsonld.parse(content, what)
+    if not isinstance(document, dict) or "ItemList" not in jsonld.types(document):
+        raise ValidationError(f"{what} is no shard of a feed: its @type is not ItemList.")
+    elements = document.get("itemListElement")
+    if not isinstance(elements, list):
+        raise ValidationError(f"{what} is no shard of a feed: it has no list itemListElement.")
+    try:
+        jsonld.check_context(document)
+    except RejectedDocumentError as error:
+        raise ValidationError(f"{what}: {error} ({error.code} at {error.path}). Nothing was taken of it.") from error
+    return _entries(elements)
+
+
+def is_group(entry: Entry) -> bool:
+    """Whether an item is a product group rather than a product.
+
+    Raises:
+        RejectedDocumentError: it is neither.
+    """
+    if not isinstance(entry.document, dict):
+        raise RejectedDocumentError("not_an_item", entry.path, "it is no object")
+    types = jsonld.types(entry.document)
+    if "ProductGroup" in types:
+        return True
+    if types.isdisjoint({"Product", "IndividualProduct", "ProductModel"}):
+        raise RejectedDocumentError("type_unknown", f"{entry.path}['@type']", "it is neither ProductGroup nor Product")
+    return False
+
+
+def to_group(entry: Entry, brands: Brands) -> Group:
+    """Understand a product group; raises RejectedDocumentError."""
+    item, path = entry.document, entry.path
+    brand_id, brand_name = brands.of(item, path)
+    categories, category_ids = _categories(item, path)
+    images = _images(item, path)
+    return Group(
+        group_id=group_id(item, path),
+        brand_id=brand_id,
+        brand_name=brand_name,
+        product_group_id=key_text(item, "productGroupID", path),
+        name=_required(item, "name", path),
+        description=text(item, "description", path),
+        url=text(item, "url", path),
+        image=images[0] if images else None,
+        categories=categories,
+        category_ids=category_ids,
+        varies_by=[each for each in many(item.get("variesBy")) if isinstance(each, str)],
+        media=many(item.get("cmp:media") or item.get("@cmp:media")),
+    )
+
+
+def to_product(entry: Entry, brands: Brands) -> Product:
+    """Understand a product; raises RejectedDocumentError."""
+    item, path = entry.document, entry.path
+    brand_id, brand_name = brands.of(item, path, entry.parent)
+    categories, category_ids = _categories(item, path)
+    offers = read_offers(item, path)
+    # What no offer says is unknown, not unavailable.
+    stock = [can_be_bought(offer.availability) for offer in offers if offer.availability]
+    return Product(
+        product_id=jsonld.item_id(item, path),
+        brand_id=brand_id,
+        brand_name=brand_name,
+        group_id=_group_of(item, path, entry.parent),
+        sku=sku(item, path),
+        name=_required(item, "name", path),
+        description=text(item, "description", path),
+        url=text(item, "url", path),
+        images=_images(item, path),
+        categories=categories,
+        category_ids=category_ids,
+        attributes=_attributes(item, path),
+        gtin=next((found for name in _GTINS if name in item and (found := text(item, name, path))), None),
+        mpn=text(item, "mpn", path),
+        in_stock=any(stock) if stock else None,
+        offers=offers,
+    )
+
+
+def group_id(item: Document, path: str) -> str:
+    """The id of a group: the families ``urn:cmp:productgroup:`` and ``urn:cmp:product:`` name the same group."""
+    urn = jsonld.item_id(item, path)
+    prefix = "urn:cmp:product:"
+    return f"urn:cmp:productgroup:{urn.removeprefix(prefix)}" if urn.startswith(prefix) else urn
+
+
+def sku(item: Document, path: str) -> str:
+    """The SKU of a product; raises RejectedDocumentError where it has none."""
+    found = key_text(item, "sku", path)
+    if found is None:
+        raise RejectedDocumentError("sku_missing", f"{path}.sku", "it has no SKU, or an empty one")
+    return found
+
+
+def key_text(item: Document, name: str, path: str) -> str | None:
+    """A text that is short enough for an index."""
+    found = text(item, name, path)
+    if found and len(found.encode()) > _MAX_TEXT_BYTES:
+        raise RejectedDocumentError("text_too_long", f"{path}.{name}", f"{name} has more than {_MAX_TEXT_BYTES} bytes")
+    return found
+
+
+def slug(name: str) -> str:
+    """A category's name as part of an id."""
+    return "-".join(re.sub(r"[&/]", " ", name.casefold()).replace("_", " ").split())
+
+
+def inherited(parent: Document) -> bytes:
+    """What a variant has of the group that it is nested in; raises RejectedDocumentError."""
+    return jsonld.canonical({name: parent.get(name) for name in ("@id", "brand")})
+
+
+_GTINS = ("gtin", "gtin13", "gtin12", "gtin14", "gtin8")
+
+
+def _entries(elements: list[Any]) -> Iterator[Entry]:
+    for at, element in enumerate(elements):
+        path, item = f"$.itemListElement[{at}]", element
+        if isinstance(element, dict) and "item" in element:
+            path, item = f"{path}.item", element["item"]
+        if not isinstance(item, dict) or "hasVariant" not in item:
+            yield Entry(path, item)
+            continue
+        yield Entry(path, {name: value for name, value in item.items() if name != "hasVariant"})
+        for number, variant in enumerate(many(item["hasVariant"])):
+            # A variant that is named and no more stands elsewhere in the feed.
+            if isinstance(variant, dict) and variant.keys() <= {"@id", "@type"}:
+                continue
+            yield Entry(f"{path}.hasVariant[{number}]", variant, item)
+
+
+def _group_of(item: Document, path: str, parent: Document | None) -> str | None:
+    stated = item.get("isVariantOf")
+    if isinstance(stated, list) and len(stated) == 1:
+        stated = stated[0]
+    if isinstance(stated, str) and stated.strip():
+        stated = {"@id": stated}
+    if not stated:
+        return group_id(parent, path.rpartition(".")[0]) if parent is not None else None
+    if not isinstance(stated, dict):
+        raise RejectedDocumentError("group_not_understood", f"{path}.isVariantOf", "isVariantOf names no single group")
+    return group_id(stated, f"{path}.isVariantOf")
+
+
+def _required(item: Document, name: str, path: str) -> str:
+    found = text(item, name, path)
+    if found is None:
+        raise RejectedDocumentError(f"{name}_missing", f"{path}.{name}", f"it has no {name}")
+    return found
+
+
+def _categories(item: Document, path: str) -> tuple[list[str], list[str]]:
+    """Categories as people read them, and as paths of slugs; each once."""
+    found: dict[str, str] = {}
+    stated = item.get("category")
+    for at, each in enumerate(many(stated)):
+        where = f"{path}.category[{at}]" if isinstance(stated, list) else f"{path}.category"
+        if each is None:
+            continue
+        name = text(each, "name", where) if isinstance(each, dict) else each
+        if not isinstance(name, str):
+            raise RejectedDocumentError("category_not_a_text", where, "a category is no text")
+        category_id, spelled = _category(name)
+        if not category_id:
+            continue
+        if len(category_id.encode()) > _MAX_CATEGORY_BYTES:
+            raise RejectedDocumentError("text_too_long", where, f"a category has more than {_MAX_CATEGORY_BYTES} bytes")
+        found.setdefault(category_id, spelled)
+    return list(found.values()), list(found)
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _category(name: str) -> tuple[str, str]:
+    """A category's path of slugs, and as people read it; both empty where nothing of it is left."""
+    parts = [" ".join(part.split()) for part in name.split(">")]
+    parts = [part for part in parts if slug(part)]
+    return "/".join(map(slug, parts)), " > ".join(parts)
+
+
+def _images(item: Document, path: str) -> list[str]:
+    return [
+        found for each in many(item.get("image")) if each and (found := jsonld.link(each, f"{path}.image")) is not None
+    ]
+
+
+def _attributes(item: Document, path: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for at, each in enumerate(many(item.get("additionalProperty"))):
+        where = f"{path}.additionalProperty[{at}]"
+        if not isinstance(each, dict):
+            raise RejectedDocumentError("attribute_not_understood", where, "an attribute is no object")
+        name = text(each, "name", where) or text(each, "propertyID", where)
+        value = _plain(each.get("value"))
+        if name and value:
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _plain(value: Any) -> str:
+    """The value of an attribute as people read it."""
+    if isinstance(value, dict):
+        return " ".join(filter(None, (_plain(value.get(part)) for part in ("value", "unitText", "name", "@value"))))
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_plain, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value).strip()

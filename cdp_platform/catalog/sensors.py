@@ -1,0 +1,277 @@
+"""What makes the room run: changes at the sources, each ingestor's own schedule, and the daily cleanup."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from cdp_platform.catalog import changes, cleanup
+from cdp_platform.catalog.cleanup import Cleaned
+from cdp_platform.catalog.config import Ingestor
+from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED
+from cdp_platform.catalog.sources import Validators, open_source
+from cdp_platform.errors import PlatformError
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.warehouse import tenants
+
+INGEST = "catalog_ingest"
+
+# A tick has 60 seconds before Dagster gives it up and its cursor is lost.
+TICK_BUDGET_SECONDS = 20.0
+# A source that could not be looked at so often in a row has a run, which notes why and fails where people see it.
+_MISSES = 3
+
+
+def started(instance: dg.DagsterInstance) -> str | None:
+    """What tells this start of the platform from the next: the daemon's own number, which it takes as it starts.
+
+    Nothing of this process would do: the daemon replaces it every minute. None until the daemon has said that it lives.
+    """
+    heartbeat = instance.get_daemon_heartbeats().get("SENSOR")
+    return heartbeat.daemon_id if heartbeat else None
+
+
+def job_of(hourly: Sequence[dg.AssetChecksDefinition]) -> Any:
+    """The job that takes registry and feeds of an ingestor.
+
+    Args:
+        hourly: checks that speak of all ingestors, and so are not the business of a run for one.
+    """
+    return dg.define_asset_job(
+        INGEST,
+        selection=dg.AssetSelection.assets(BRAND_REGISTRY, PRODUCT_FEED) - dg.AssetSelection.checks(*hourly),
+        description="Registry and feeds of an ingestor, or of a range of ingestors in one run.",
+    )
+
+
+def hourly_of(hourly: Sequence[dg.AssetChecksDefinition]) -> tuple[Any, dg.ScheduleDefinition]:
+    """The job that asks whether an ingestor fails, waits or was forgotten, and its schedule."""
+    job = dg.define_asset_job(
+        "catalog_checks",
+        selection=dg.AssetSelection.checks(*hourly),
+        description="Asks of every ingestor whether its last round was taken whole, and when that was.",
+    )
+    schedule = dg.ScheduleDefinition(
+        name="catalog_checks_hourly",
+        job=job,
+        cron_schedule="10 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    return job, schedule
+
+
+def schedules_of(ingestors: Sequence[Ingestor], job: Any) -> list[dg.ScheduleDefinition]:
+    """One schedule for each ingestor that has a cron."""
+    order = [ingestor.name for ingestor in ingestors]
+    return [_schedule(ingestor, ingestor.schedule, order, job) for ingestor in ingestors if ingestor.schedule]
+
+
+def _schedule(ingestor: Ingestor, cron: str, order: Sequence[str], job: Any) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"catalog_{re.sub(r'[^a-z0-9]', '_', ingestor.name.lower())}",
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Registry and feeds of ingestor {ingestor.name}, as ingestion.yaml says. Costs little where "
+        "nothing changed.",
+    )
+    def when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if ingestor.name in partitions.busy(context.instance, {INGEST}, order):
+            return dg.SkipReason("The last run has not ended. A second one would only step aside.")
+        return dg.RunRequest(
+            run_key=f"{ingestor.name}-{context.scheduled_execution_time.isoformat()}", partition_key=ingestor.name
+        )
+
+    return when_due
+
+
+def sensor_of(
+    ingestors: Sequence[Ingestor], job: Any, *, interval_seconds: int, on_startup: bool
+) -> dg.SensorDefinition:
+    """The sensor that looks after all ingestors.
+
+    Args:
+        ingestors: of ingestion.yaml.
+        job: that takes one.
+        interval_seconds: between two looks.
+        on_startup: every ingestor has a run when the platform starts.
+    """
+    order = [ingestor.name for ingestor in ingestors]
+
+    @dg.sensor(
+        name="feed_changes",
+        job=job,
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks whether a registry or the index of a feed is another than the one that was taken, without "
+        "reading feeds, and asks for the run that takes it. What is unchanged costs no run.",
+    )
+    def feed_changes(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        if not ingestors:
+            return dg.SkipReason("There are no ingestors: INGESTION_CONFIG_PATH names the file that lists them.")
+        cursor = json.loads(context.cursor or "{}")
+        watch = _Watch(cursor)
+        busy = partitions.busy(context.instance, {INGEST}, order)
+        requests = []
+        start = started(context.instance)
+        if on_startup and start is not None and cursor.get("started") != start:
+            requests = [dg.RunRequest(run_key=f"started-{start}-{name}", partition_key=name) for name in order]
+        with warehouse.connect() as connection:
+            active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
+            # Those that have a run meanwhile, or will have one now, are looked at after it.
+            idle = [each for each in ingestors if not requests and each.tenant in active and each.name not in busy]
+            requests += [dg.RunRequest(partition_key=name) for name in watch.look(context, connection, idle)]
+        return dg.SensorResult(
+            run_requests=requests,
+            cursor=json.dumps({"started": start, **watch.kept(order)}),
+            skip_reason=None if requests else f"No change at {len(idle)} ingestors ({len(busy)} in a run).",
+        )
+
+    return feed_changes
+
+
+class _Watch:
+    """What one tick remembers for the next."""
+
+    def __init__(self, cursor: Mapping[str, Any]) -> None:
+        self._after: str | None = cursor.get("after")
+        self._misses: dict[str, int] = cursor.get("misses", {})
+        self._seen = {
+            name: {path: Validators(*values) for path, values in files.items()}
+            for name, files in cursor.get("seen", {}).items()
+        }
+
+    def look(
+        self, context: dg.SensorEvaluationContext, connection: psycopg.Connection, ingestors: Sequence[Ingestor]
+    ) -> list[str]:
+        """Look at these, as far as there is time for; returns those that need a run."""
+        deadline = time.monotonic() + TICK_BUDGET_SECONDS
+        names = [each.name for each in ingestors]
+        start = names.index(self._after) + 1 if self._after in names else 0
+        due = []
+        for ingestor in (*ingestors[start:], *ingestors[:start]):
+            if time.monotonic() > deadline:
+                break
+            self._after = ingestor.name
+            try:
+                needed = self._look_at(connection, ingestor)
+            except PlatformError as error:
+                # Unknown is neither unchanged nor gone: after some of these a run finds out.
+                self._misses[ingestor.name] = self._misses.get(ingestor.name, 0) + 1
+                context.log.warning("%s: %s", ingestor.name, describe(error))
+                needed = self._misses[ingestor.name] == _MISSES
+            if needed or changes.due_again(connection, ingestor):
+                due.append(ingestor.name)
+        return due
+
+    def kept(self, names: Sequence[str]) -> dict[str, Any]:
+        """As the cursor has it."""
+        return {
+            "after": self._after,
+            "misses": {name: count for name, count in self._misses.items() if name in names},
+            "seen": {
+                name: {path: astuple(validators) for path, validators in files.items()}
+                for name, files in self._seen.items()
+                if name in names and files
+            },
+        }
+
+    def _look_at(self, connection: psycopg.Connection, ingestor: Ingestor) -> bool:
+        quick = changes.impatient(ingestor)
+        with open_source(quick) as source:
+            found = changes.look(connection, source, quick, self._seen.get(ingestor.name, {}))
+        self._seen[ingestor.name] = found.seen
+        self._misses.pop(ingestor.name, None)
+        return found.changed
+
+
+# Cleanup --------------------------------------------------------------------------------------------------------------
+
+
+class CleanupConfig(dg.Config):
+    """How much may go."""
+
+    max_share: float = cleanup.MAX_SHARE
+    """Share of a table that may go at once; 1 for a person who has looked."""
+
+
+@dg.op(retry_policy=IO_RETRIES)
+def clean_catalog(context: dg.OpExecutionContext, config: CleanupConfig, warehouse: WarehouseResource) -> None:
+    """Count what is past its retention, then delete it, tenant by tenant."""
+    due: dict[str, list[Cleaned]] = {}
+    done: dict[str, list[Cleaned]] = {}
+    failed: dict[str, Exception] = {}
+    with warehouse.connect() as connection:
+        active = [tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active]
+    for tenant_id in active:
+        try:
+            with warehouse.connect() as connection:
+                due[tenant_id] = cleanup.clean(connection, tenant_id, dry_run=True)
+                done[tenant_id] = cleanup.clean(connection, tenant_id, dry_run=False, max_share=config.max_share)
+        except Exception as error:
+            context.log.error("%s: %s", tenant_id, describe(error))
+            failed[tenant_id] = error
+    metadata = {"due": _table(due), "deleted": _table(done), "rows_deleted": _deleted(done)}
+    if failed:
+        # From None: what was caught is told in words that hold no data.
+        raise dg.Failure(
+            description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
+            metadata=metadata,
+            allow_retries=all(map(is_transient, failed.values())),
+        ) from None
+    context.add_output_metadata(metadata)
+
+
+@dg.job(
+    name="catalog_cleanup",
+    description="Deletes products that were tombstoned for 30 days, categories that nothing has, and rounds older than "
+    "a week. Counts first; a tenant of whose table more than half would go keeps all of it until a person looks.",
+)
+def cleanup_job() -> None:
+    """One step for all tenants."""
+    clean_catalog()
+
+
+def cleanup_schedule(interval_seconds: int) -> dg.ScheduleDefinition:
+    """A schedule that asks for one cleanup in each stretch of so many seconds: daily at 05:30 UTC for a day."""
+    by_day, by_hour, by_minute = "30 5 * * *", "30 * * * *", "* * * * *"
+    cron = by_day if interval_seconds >= 86_400 else by_hour if interval_seconds >= 3_600 else by_minute
+
+    @dg.schedule(
+        name="catalog_cleanup_schedule",
+        job=cleanup_job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"One cleanup every {interval_seconds:,} seconds (CLEANUP_INTERVAL).",
+    )
+    def when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        # Dagster starts one run for a key, so a tick in the same stretch asks for nothing new.
+        return dg.RunRequest(run_key=f"cleanup-{int(context.scheduled_execution_time.timestamp() // interval_seconds)}")
+
+    return when_due
+
+
+def _table(found: Mapping[str, Sequence[Cleaned]]) -> dg.MetadataValue:
+    lines = [
+        f"| {tenant_id} | {each.table} | {each.rows:,} | {each.due:,} | {each.deleted:,} |"
+        for tenant_id, tables in found.items()
+        for each in tables
+        if each.due
+    ]
+    head = ["| tenant | table | rows | due | deleted |", "|---|---|---:|---:|---:|"]
+    return dg.MetadataValue.md("\n".join([*head, *lines]) if lines else "nothing")
+
+
+def _deleted(found: Mapping[str, Sequence[Cleaned]]) -> int:
+    return sum(each.deleted for tables in found.values() for each in tables)

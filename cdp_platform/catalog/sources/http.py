@@ -1,0 +1,405 @@
+"""Documents over HTTP and HTTPS.
+
+The addresses come from registries and feeds of others, so nothing about them is trusted: see `addresses.py` for where
+connections may go, and below for redirects, sizes, encodings and time. The environment's proxies are not used: behind
+one, nobody could tell where a connection really goes.
+"""
+
+import ssl
+import zlib
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpcore
+import httpx
+
+from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.sources import addresses
+from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
+from cdp_platform.catalog.sources.retries import Deadline, PassingError, Patience, retried
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_MAY_PASS = {408, 425, 429}
+_OK = 200
+_NOT_MODIFIED = 304
+_SERVER_ERROR = 500
+# What compression can add to a body that it does not make smaller.
+_ENCODING_SLACK = 65_536
+
+T = TypeVar("T")
+
+
+class HttpSource:
+    """Documents below a base address, and wherever else on the web they refer to.
+
+    Args:
+        root: Base address of relative paths; without one, only whole addresses can be read. If it is https, nothing
+            is read without TLS.
+        allow_private_addresses: Connect to machines of this network as well, and to this one.
+    """
+
+    def __init__(
+        self, root: str = "", *, allow_private_addresses: bool = False, patience: Patience | None = None
+    ) -> None:
+        self._root = f"{root.rstrip('/')}/" if root else ""
+        self._patience = patience or Patience()
+        self._backend = _CheckedBackend(allow_private=allow_private_addresses)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_connections=4,
+            keepalive_expiry=30,
+            network_backend=self._backend,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close()
+
+    def resolve(self, base: str, reference: str) -> str:
+        """See `Source.resolve`. Any host may be referred to; pages of files on GitHub become the files."""
+        return str(self._resolve(base, reference))
+
+    def read(self, path: str, *, max_bytes: int, known: Validators | None = None) -> Fetched | NotModified:
+        """See `Source.read`."""
+        return self._retried(path, lambda url, deadline: self._read(url, deadline, known or Validators(), max_bytes))
+
+    def probe(self, path: str, known: Validators | None, *, max_bytes: int) -> bool:
+        """See `Source.probe`. The body of an answer that has a stamp is not read."""
+        if known is None:
+            return True
+        changed = self._retried(path, lambda url, deadline: self._has_changed(url, deadline, known))
+        # Without a stamp the digest has to tell.
+        return isinstance(self.read(path, max_bytes=max_bytes, known=known), Fetched) if changed is None else changed
+
+    def _resolve(self, base: str, reference: str) -> httpx.URL:
+        try:
+            url = httpx.URL(base or self._root).join(reference.strip()) if base or self._root else httpx.URL(reference)
+        except (httpx.InvalidURL, UnicodeError):
+            raise SourceError(f"{shown_reference(reference)} is no web address. Correct it.", transient=False) from None
+        url = _file_on_github(url.copy_with(fragment=None))
+        self._require_fit(url, secure=self._root.startswith("https:") or base.startswith("https:"))
+        return url
+
+    def _retried(self, path: str, attempt: Callable[[httpx.URL, Deadline], T]) -> T:
+        url = self._resolve("", path)
+        return retried(shown(url), self._patience, lambda deadline: attempt(url, deadline))
+
+    def _read(self, url: httpx.URL, deadline: Deadline, known: Validators, max_bytes: int) -> Fetched | NotModified:
+        with self._answer(url, deadline, known) as (found, response):
+            if response.status == _NOT_MODIFIED:
+                return NotModified(_newer(known, response))
+            content = _content(response, shown(found), max_bytes)
+        validators = replace(_stamps(response), size=len(content), digest=digest(content))
+        if validators.digest == known.digest:
+            return NotModified(validators)
+        return Fetched(content, validators, str(found))
+
+    def _has_changed(self, url: httpx.URL, deadline: Deadline, known: Validators) -> bool | None:
+        with self._answer(url, deadline, known) as (_, response):
+            if response.status == _NOT_MODIFIED:
+                return False
+            # Some servers give stamps and answer no condition.
+            stamps = _stamps(response)
+            if known.etag and stamps.etag:
+                return stamps.etag != known.etag
+            if known.last_modified and stamps.last_modified:
+                return stamps.last_modified != known.last_modified
+            return None
+
+    @contextmanager
+    def _answer(
+        self, url: httpx.URL, deadline: Deadline, known: Validators
+    ) -> Generator[tuple[httpx.URL, httpcore.Response]]:
+        """The answer after all redirects, status 200 or (only to a condition) 304, and where it came from."""
+        conditions = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
+        headers: dict[str | bytes, str | bytes] = {
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": "cdp-platform",
+        }
+        headers |= {name: value.encode("latin-1") for name, value in conditions.items() if value}
+        self._backend.deadline = deadline
+        first = url
+        for _ in range(_MOST_REDIRECTS + 1):
+            with (
+                _explained(shown(url)),
+                self._pool.stream("GET", _target(url), headers=headers, extensions=self._times) as got,
+            ):
+                if got.status not in _REDIRECTS:
+                    _require_success(got, shown(url), conditional=any(conditions.values()))
+                    yield url, got
+                    return
+                url = self._redirected(url, got)
+        raise SourceError(
+            f"{shown(first)} redirects more than {_MOST_REDIRECTS} times. Give the address that it ends at.",
+            transient=False,
+        )
+
+    @property
+    def _times(self) -> dict[str, Any]:
+        times = self._patience
+        return {"timeout": {"connect": times.connect, "read": times.read, "write": times.read, "pool": times.connect}}
+
+    def _redirected(self, url: httpx.URL, response: httpcore.Response) -> httpx.URL:
+        # Many servers write it in UTF-8 as it stands.
+        location = _header(response, b"location").encode("latin-1").decode(errors="replace")
+        try:
+            target = url.join(location).copy_with(fragment=None)
+        except (httpx.InvalidURL, UnicodeError):
+            location = ""
+        if not location:
+            raise SourceError(
+                f"{shown(url)} redirects to nowhere. Its server has to be mended.", transient=False
+            ) from None
+        self._require_fit(target, secure=url.scheme == "https", via=f"{shown(url)} redirects to ")
+        return target
+
+    def _require_fit(self, url: httpx.URL, *, secure: bool, via: str = "") -> None:
+        if url.scheme not in {"http", "https"} or not url.host:
+            known = (
+                f"{url.scheme}: is not read" if url.scheme and url.scheme not in {"http", "https"} else "has no host"
+            )
+            raise SourceError(f"{via}{shown(url)}: {known}. Give an address with http or https.", transient=False)
+        if url.userinfo:
+            raise SourceError(f"{via}{shown(url)}: the address holds a password. Take it out.", transient=False)
+        if secure and url.scheme == "http":
+            raise SourceError(
+                f"{via}{shown(url)}, which leaves TLS; what comes without it is not trusted. Give an https address.",
+                transient=False,
+            )
+
+
+def shown(url: httpx.URL) -> str:
+    """An address fit for logs: without what can be a secret, the user and the query."""
+    port = f":{url.port}" if url.port else ""
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{host}{port}{url.path}" if url.scheme else url.path
+
+
+class _CheckedBackend(httpcore.NetworkBackend):
+    """Opens connections to addresses that were checked, and lets none outlive the deadline of its document.
+
+    Attributes:
+        deadline: Of the document that is being read.
+    """
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._network = httpcore.SyncBackend()
+        self.deadline = Deadline(0)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address of the host that takes the connection."""
+        failure: Exception = httpcore.ConnectError(host)
+        for address in addresses.resolve(host, port, allow_private=self._allow_private):
+            try:
+                seconds = self.seconds(timeout, httpcore.ConnectTimeout)
+                return _TimedStream(self, self._network.connect_tcp(address, port, seconds))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    def seconds(self, timeout: float | None, over: type[Exception]) -> float:
+        """How long one operation may take."""
+        left = self.deadline.left()
+        if left <= 0:
+            raise over("the deadline of the document is over")
+        return left if timeout is None else min(timeout, left)
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A connection whose every wait ends with the deadline, however slowly the other side sends."""
+
+    def __init__(self, backend: _CheckedBackend, stream: httpcore.NetworkStream) -> None:
+        self._backend = backend
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._backend.seconds(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._backend.seconds(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        seconds = self._backend.seconds(timeout, httpcore.ConnectTimeout)
+        return _TimedStream(self._backend, self._stream.start_tls(ssl_context, server_hostname, seconds))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+@contextmanager
+def _explained(where: str) -> Generator[None]:
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise PassingError("the answer takes too long") from error
+    except httpcore.ConnectError as error:
+        # httpcore's pool raises it again without its cause.
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = cause.verify_message.rstrip(".")
+            raise SourceError(
+                f"{where}: the certificate is not valid: {reason}. Its owner has to renew or correct it; "
+                "SSL_CERT_FILE names the file of an authority of your own.",
+                transient=False,
+            ) from error
+        raise PassingError("no connection. Is the server running, and the address right?") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        raise PassingError("the answer breaks off, or is not HTTP") from error
+
+
+def _target(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _file_on_github(url: httpx.URL) -> httpx.URL:
+    # owner/repository/blob/... is the page that shows a file, owner/repository/raw/... the file.
+    parts = url.path.split("/")
+    if url.host not in {"github.com", "www.github.com"} or parts[3:4] != ["blob"]:
+        return url
+    raw = url.raw_path.decode()
+    return url.copy_with(raw_path=raw.replace("/blob/", "/raw/", 1).encode())
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    values = [value for key, value in response.headers if key.lower() == name]
+    return b", ".join(values).decode("latin-1").strip()
+
+
+def _stamps(response: httpcore.Response) -> Validators:
+    return Validators(_header(response, b"etag") or None, _header(response, b"last-modified") or None)
+
+
+def _newer(known: Validators, response: httpcore.Response) -> Validators:
+    stamps = _stamps(response)
+    return replace(known, etag=stamps.etag or known.etag, last_modified=stamps.last_modified or known.last_modified)
+
+
+def _require_success(response: httpcore.Response, where: str, *, conditional: bool) -> None:
+    status = response.status
+    if status == _OK or (status == _NOT_MODIFIED and conditional):
+        return
+    if status in _MAY_PASS or status >= _SERVER_ERROR:
+        raise PassingError(f"HTTP {status}", wait=_retry_after(_header(response, b"retry-after")))
+    advice = {
+        401: "It wants a password, and the platform sends none. Ask for an open address.",
+        403: "Its server lets nobody in from here. Ask its owner.",
+        404: "There is no such document. Correct the address, or ask its owner.",
+        410: "The document was taken away. Ask its owner.",
+    }
+    raise SourceError(f"{where}: HTTP {status}. {advice.get(status, 'Is this the right address?')}", transient=False)
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _content(response: httpcore.Response, where: str, max_bytes: int) -> bytes:
+    """The decoded body. What is too large is refused as soon as that shows, and never in memory."""
+    encoding = _header(response, b"content-encoding").lower()
+    length = _header(response, b"content-length")
+    if length.isascii() and length.isdigit() and int(length) > max_bytes + (_ENCODING_SLACK if encoding else 0):
+        raise _too_large(where, max_bytes)
+    decoder = _decoder(encoding, where)
+    content = bytearray()
+    sent = 0
+    for chunk in response.iter_stream():
+        sent += len(chunk)
+        try:
+            content += decoder.feed(chunk, max_bytes + 1 - len(content))
+        except zlib.error as error:
+            raise SourceError(
+                f"{where}: the body is not {encoding}, as its server says. The server has to be mended.",
+                transient=False,
+            ) from error
+        if len(content) > max_bytes or sent > max_bytes + _ENCODING_SLACK:
+            raise _too_large(where, max_bytes)
+    if not decoder.is_whole():
+        raise PassingError("the compressed answer breaks off")
+    return bytes(content)
+
+
+def _too_large(where: str, max_bytes: int) -> SourceError:
+    return SourceError(
+        f"{where} is larger than {max_bytes:,} bytes. Ask its owner for smaller shards, or raise max_shard_bytes.",
+        transient=False,
+    )
+
+
+def _decoder(encoding: str, where: str) -> "_Identity | _Inflate":
+    if encoding in {"", "identity"}:
+        return _Identity()
+    if encoding in {"gzip", "x-gzip"}:
+        return _Inflate(gzip=True)
+    if encoding == "deflate":
+        return _Inflate(gzip=False)
+    raise SourceError(
+        f"{where}: the body is encoded as {encoding[:40]!r}, which was not asked for. The server has to be mended.",
+        transient=False,
+    )
+
+
+class _Identity:
+    def feed(self, data: bytes, most: int) -> bytes:
+        return data[:most]
+
+    def is_whole(self) -> bool:
+        return True
+
+
+class _Inflate:
+    """Unpacks gzip or deflate, and never more bytes than asked for."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._inflater: Any = None
+
+    def feed(self, data: bytes, most: int) -> bytes:
+        unpacked = bytearray()
+        while data and len(unpacked) < most:
+            # A gzip file may have several members.
+            if self._inflater is None or (self._inflater.eof and self._gzip):
+                self._inflater = zlib.decompressobj(self._window(data[0]))
+            unpacked += self._inflater.decompress(data, most - len(unpacked))
+            data = self._inflater.unused_data if self._inflater.eof and self._gzip else b""
+        return bytes(unpacked)
+
+    def is_whole(self) -> bool:
+        return self._inflater is not None and self._inflater.eof
+
+    def _window(self, first: int) -> int:
+        if self._gzip:
+            return 31
+        # By the standard deflate has zlib's frame. Some servers leave it away, and the first byte tells.
+        return 15 if first & 0x8F == 0x08 else -15

@@ -1,0 +1,13 @@
+-- What has neither an association nor anything below that has one. A tombstoned product may come back with its
+-- categories, as long as it is there.
+DELETE FROM catalog.category AS c
+WHERE tenant_id = %(tenant)s AND NOT EXISTS (
+    SELECT FROM (
+        SELECT organization_id, category_id FROM catalog.organization_category WHERE tenant_id = %(tenant)s
+        UNION SELECT organization_id, category_id FROM catalog.brand_category WHERE tenant_id = %(tenant)s
+        UNION SELECT organization_id, unnest(category_ids) FROM catalog.product WHERE tenant_id = %(tenant)s
+        UNION SELECT organization_id, unnest(category_ids) FROM catalog.product_group WHERE tenant_id = %(tenant)s
+    ) AS used
+    WHERE used.organization_id = c.organization_id
+      AND (used.category_id = c.category_id OR starts_with(used.category_id, c.category_id || '/'))
+)

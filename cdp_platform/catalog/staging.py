@@ -1,0 +1,274 @@
+"""What a feed holds, beside what is here: every item understood and laid out in temporary tables.
+
+Nothing of the catalogue is written here. A shard at a time is in memory, whatever the feed's size; what is unchanged is
+told by its hash and not understood again.
+"""
+
+import gc
+import json
+import struct
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import adapters, sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from cdp_platform.catalog import items, jsonld
+from cdp_platform.catalog.brands import Brands
+from cdp_platform.catalog.items import Entry
+from cdp_platform.customers.sharing import collector_at_rest
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.rejected import RejectedDocumentError
+
+_SQL = Path(__file__).parent / "sql"
+_BATCH = 1000
+
+_ENTRY = "int8 bool text text text bool bool text text text text text"
+_GROUP = "int8 text text text text text text text text text[] text[] text[] jsonb jsonb bytea"
+_PRODUCT = "int8 text text text text text text text text text[] text[] text[] jsonb text text bool jsonb bytea"
+_OFFER = "int8 text int4 text numeric text text numeric timestamptz text"
+_TABLES = {"stage_entry": _ENTRY, "stage_group": _GROUP, "stage_product": _PRODUCT, "stage_offer": _OFFER}
+
+# How PostgreSQL writes an array in binary: dimensions, nulls and type of its elements; length and lower bound of each.
+_ARRAY, _DIMENSION, _LENGTH = struct.Struct("!iiI"), struct.Struct("!ii"), struct.Struct("!i")
+_TEXT, _TEXTS, _JSONB = adapters.types["text"].oid, adapters.types["text"].array_oid, adapters.types["jsonb"].oid
+
+# What must be unique in a feed: column, whether groups and products have it, code, message, and where it stands.
+_UNIQUE = (
+    ("item_id", [True, False], "duplicate_id", "an item of this @id came before it in the feed", "['@id']"),
+    ("sku", [False], "duplicate_sku", "a product of this SKU came before it in the feed", ".sku"),
+    (
+        "product_group_id",
+        [True],
+        "duplicate_product_group_id",
+        "a group of this productGroupID came before it in the feed",
+        ".productGroupID",
+    ),
+)
+
+
+def statement(name: str) -> sql.SQL:
+    """The SQL of a file beside this module."""
+    return sql.SQL((_SQL / f"{name}.sql").read_text())  # ty: ignore[invalid-argument-type]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An item before it is understood: what tells whether it has to be."""
+
+    entry: Entry
+    is_group: bool
+    item_id: str
+    sku: str | None
+    product_group_id: str | None
+    content: bytes
+    digest: bytes
+
+
+class _JsonDumper(Dumper):
+    """Writes what is encoded already."""
+
+    format = Format.BINARY
+    oid = _JSONB
+
+    def dump(self, obj: bytes) -> bytes:
+        """The version of the format, and the text."""
+        return b"\x01" + obj
+
+
+class _TextsDumper(Dumper):
+    """Writes a list of texts; psycopg's own takes any list, and twice as long."""
+
+    format = Format.BINARY
+    oid = _TEXTS
+
+    def dump(self, obj: list[str]) -> bytes:
+        """Dimensions, whether there are nulls, and the type; length and lower bound; and each with its length."""
+        if not obj:
+            return _ARRAY.pack(0, 0, _TEXT)
+        texts = [each.encode() for each in obj]
+        lengths = map(_LENGTH.pack, map(len, texts))
+        pieces = chain.from_iterable(zip(lengths, texts, strict=True))
+        return b"".join((_ARRAY.pack(1, 0, _TEXT), _DIMENSION.pack(len(obj), 1), *pieces))
+
+
+class Stage:
+    """The temporary tables of one feed."""
+
+    def __init__(self, connection: psycopg.Connection, tenant_id: str, organization_id: str, brands: Brands) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._organization_id = organization_id
+        self._brands = brands
+        self.items = 0
+
+    @contextmanager
+    def tables(self) -> Generator[None]:
+        """Make the tables, and drop them in the end; between, Python's cyclic garbage collector rests."""
+        names = sql.SQL(", ").join(map(sql.Identifier, _TABLES))
+        self._connection.execute(statement("stage"))
+        try:
+            with collector_at_rest():
+                yield
+        finally:
+            if not self._connection.closed:
+                self._connection.execute(sql.SQL("DROP TABLE {}").format(names))
+
+    def take(self, number: int, entries: Iterator[Entry]) -> None:
+        """Lay out the items of a shard, which has this number in its feed."""
+        while batch := list(islice(entries, _BATCH)):
+            self._take(number, batch)
+            del batch
+        # What little the shard left behind that is not gone by its reference counts.
+        gc.collect(0)
+
+    def settle(self) -> None:
+        """After the last shard, inside a transaction: reject what is there twice."""
+        self._connection.execute(
+            "ANALYZE stage_entry, stage_group (number, group_id), stage_product (number, product_id, group_id),"
+            " stage_offer (number, product_id)"
+        )
+        for column, groups, code, message, step in _UNIQUE:
+            self._connection.execute(
+                statement("duplicates").format(value=sql.Identifier(column)),
+                {"groups": groups, "code": code, "message": message, "step": step},
+            )
+
+    def _take(self, shard: int, batch: list[Entry]) -> None:
+        rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _TABLES}
+        known = []
+        for entry in batch:
+            self.items += 1
+            found = self._known(entry)
+            if isinstance(found, RejectedDocumentError):
+                rows["stage_entry"].append(self._rejected(shard, entry, found, None))
+            else:
+                known.append((self.items, found))
+        with tenant_transaction(self._connection, self._tenant_id):
+            held = self._held([found for _, found in known])
+            for number, found in known:
+                self._lay_out(rows, shard, number, found, held.get((found.is_group, found.item_id)))
+            for table, types in _TABLES.items():
+                self._copy(table, types, rows[table])
+
+    def _known(self, entry: Entry) -> _Known | RejectedDocumentError:
+        try:
+            is_group = items.is_group(entry)
+            content = jsonld.canonical(entry.document)
+            item = entry.document
+            item_id = items.group_id(item, entry.path) if is_group else jsonld.item_id(item, entry.path)
+            return _Known(
+                entry,
+                is_group,
+                item_id,
+                None if is_group else items.sku(item, entry.path),
+                items.key_text(item, "productGroupID", entry.path) if is_group else None,
+                content,
+                jsonld.fingerprint(
+                    content, self._brands.rules, items.inherited(entry.parent) if entry.parent is not None else b""
+                ),
+            )
+        except RejectedDocumentError as error:
+            return error
+
+    def _held(self, known: list[_Known]) -> dict[tuple[bool, str], bytes]:
+        """Hashes of those that are live here."""
+        found: dict[tuple[bool, str], bytes] = {}
+        for is_group, table, key in ((True, "product_group", "group_id"), (False, "product", "product_id")):
+            if ids := [each.item_id for each in known if each.is_group is is_group]:
+                query = sql.SQL(
+                    "SELECT {key}, document_hash FROM {table} WHERE tenant_id = %s AND organization_id = %s"
+                    " AND {key} = ANY(%s) AND tombstoned_at IS NULL"
+                ).format(table=sql.Identifier("catalog", table), key=sql.Identifier(key))
+                rows = self._connection.execute(query, [self._tenant_id, self._organization_id, ids], binary=True)
+                found |= {(is_group, item_id): digest for item_id, digest in rows}
+        return found
+
+    def _lay_out(
+        self, rows: dict[str, list[tuple[Any, ...]]], shard: int, number: int, found: _Known, held: bytes | None
+    ) -> None:
+        changed = held != found.digest
+        if changed:
+            try:
+                if found.is_group:
+                    rows["stage_group"].append(self._group(number, found))
+                else:
+                    product, offers = self._product(number, found)
+                    rows["stage_product"].append(product)
+                    rows["stage_offer"] += offers
+            except RejectedDocumentError as error:
+                rows["stage_entry"].append(self._rejected(shard, found.entry, error, found, number))
+                return
+        rows["stage_entry"].append(
+            (
+                *(number, found.is_group, found.item_id, found.sku, found.product_group_id),
+                *(held is not None, changed, None, found.entry.path, None),
+                *(self._document_key(shard, found.entry), None),
+            )
+        )
+
+    def _group(self, number: int, found: _Known) -> tuple[Any, ...]:
+        group = items.to_group(found.entry, self._brands)
+        *columns, media = (getattr(group, name) for name in items.Group.__slots__)
+        return (number, *columns, jsonld.canonical(media), found.content, found.digest)
+
+    def _product(self, number: int, found: _Known) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
+        product = items.to_product(found.entry, self._brands)
+        return (
+            (
+                *(number, product.product_id, product.brand_id, product.brand_name, product.group_id, product.sku),
+                *(product.name, product.description, product.url, product.images, product.categories),
+                *(product.category_ids, orjson.dumps(product.attributes), product.gtin, product.mpn, product.in_stock),
+                *(found.content, found.digest),
+            ),
+            [
+                (
+                    *(number, product.product_id, place, offer.seller_id, offer.price, offer.currency),
+                    *(offer.availability, offer.inventory_level, offer.price_valid_until, offer.url),
+                )
+                for place, offer in enumerate(product.offers, start=1)
+            ],
+        )
+
+    def _rejected(
+        self, shard: int, entry: Entry, error: RejectedDocumentError, found: _Known | None, number: int | None = None
+    ) -> tuple[Any, ...]:
+        is_group, item_id = (found.is_group, found.item_id) if found else _recognised(entry)
+        return (
+            *(number or self.items, is_group, item_id, None, None, None, None),
+            *(error.code, error.path, str(error), self._document_key(shard, entry)),
+            json.dumps(jsonld.printable(entry.document)),
+        )
+
+    def _document_key(self, shard: int, entry: Entry) -> str:
+        return f"{self._organization_id} shard {shard} {entry.path}"
+
+    def _copy(self, table: str, types: str, rows: list[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        copy = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(sql.Identifier(table))
+        with self._connection.cursor() as cursor:
+            for dumper in (_JsonDumper, _TextsDumper):
+                cursor.adapters.register_dumper(None, dumper)
+            with cursor.copy(copy) as writer:
+                writer.set_types(types.split())
+                for row in rows:
+                    writer.write_row(row)
+
+
+def _recognised(entry: Entry) -> tuple[bool | None, str | None]:
+    """What can be said of an item that is wrong: which row would be its own, so that its last good version stays."""
+    try:
+        is_group = items.is_group(entry)
+        item_id = items.group_id(entry.document, "") if is_group else jsonld.item_id(entry.document)
+        item_id.encode()
+    except (RejectedDocumentError, UnicodeEncodeError):
+        return None, None
+    return is_group, item_id

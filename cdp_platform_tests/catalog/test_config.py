@@ -1,0 +1,359 @@
+import os
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from cdp_platform import settings
+from cdp_platform.catalog.config import Ingestor, load
+from cdp_platform.errors import ConfigurationError
+
+LOCAL: dict[str, Any] = {"name": "a", "tenant": "acme", "source": "local", "root": "feeds", "registry": "brands.json"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ingestion.yaml"
+
+
+def loaded(file: Path, text: str) -> list[Ingestor]:
+    file.write_text(dedent(text), encoding="utf-8")
+    return load(file)
+
+
+def refused(file: Path, text: str) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(file, text)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert message.startswith(str(file))
+    # What would print the values after all.
+    assert raised.value.__suppress_context__ or raised.value.__cause__ is not None or raised.value.__context__ is None
+    return message.removeprefix(str(file)).removeprefix(", ")
+
+
+def one(*lines: str, name: str = "a") -> str:
+    """A file with one ingestor of a local folder and some lines of its own, the first of them on line 7."""
+    head = ["ingestion:", f"  - name: {name}", "    tenant: acme", "    source_type: local", "    root: feeds"]
+    return "\n".join([*head, "    registry: brands.json", *(f"    {line}" for line in lines)]) + "\n"
+
+
+def test_everything_that_the_file_says_is_there(file: Path) -> None:
+    ingestors = loaded(
+        file,
+        """
+        ingestion:
+          - name: acme-corp
+            tenant: acme
+            source_type: cmp
+            root: https://shop.example.com/cmp
+            registry: registry.json
+            feed_path: feed/feed.json
+            filter:
+              organization: ["urn:cmp:orgid:1", "urn:cmp:org:2"]
+            schedule: "0 */4 * * *"
+            limits: {max_shard_bytes: 2 MB, max_shards: 7, max_items: 100, max_share_gone: 0.5, timeout_seconds: 9}
+            allow_private_addresses: true
+          - name: files
+            tenant: acme
+            source_type: local
+            root: feeds
+            registry: registry.json
+          - name: partner
+            tenant: other
+            source_type: ftp
+            root: ftps://ftp.example.com/out
+            registry: registry.json
+            user: acme
+            password_variable: PARTNER_PASSWORD
+        """,
+    )
+    assert [ingestor.name for ingestor in ingestors] == ["acme-corp", "files", "partner"]
+    web, files, partner = ingestors
+    assert (web.tenant, web.source, web.root) == ("acme", "cmp", "https://shop.example.com/cmp")
+    assert (web.registry, web.feed, web.schedule) == ("registry.json", "feed/feed.json", "0 */4 * * *")
+    assert web.organizations == ("urn:cmp:orgid:1", "urn:cmp:org:2")
+    assert web.limits.model_dump() == {
+        "max_shard_bytes": 2_000_000,
+        "max_shards": 7,
+        "max_items": 100,
+        "max_share_gone": 0.5,
+        "timeout_seconds": 9,
+    }
+    assert web.allow_private_addresses
+    assert (files.feed, files.schedule, files.organizations, files.allow_private_addresses) == (None, None, (), False)
+    assert (files.limits.max_shard_bytes, files.limits.max_share_gone) == (5 * 1024 * 1024, 0.2)
+    assert (partner.user, partner.password_variable) == ("acme", "PARTNER_PASSWORD")
+
+
+def test_a_folder_is_taken_from_where_the_file_is(file: Path) -> None:
+    assert loaded(file, one())[0].root == str(file.parent / "feeds")
+    assert loaded(file, one().replace("feeds", "/srv/feeds"))[0].root == "/srv/feeds"
+
+
+def test_an_ingestor_cannot_be_changed() -> None:
+    ingestor = Ingestor(**LOCAL)
+    with pytest.raises(ValueError, match="frozen"):
+        ingestor.name = "b"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "every four hours",
+        "0 */4 * *",
+        "0 0 * * * *",
+        "61 * * * *",
+        "0 0 31 2 *",
+        "@reboot",
+        "@every 5m",
+        "* * * * mon-xyz",
+        "*/0 * * * *",
+        "''",
+    ],
+)
+def test_a_bad_cron_names_its_ingestor_and_is_never_replaced(file: Path, schedule: str) -> None:
+    message = refused(file, one(f"schedule: '{schedule.strip(chr(39))}'", name="acme-corp"))
+    assert message.startswith("line 7, ingestor 'acme-corp', schedule: ")
+    assert "is no cron schedule. Give five fields" in message
+
+
+@pytest.mark.parametrize("schedule", ["0 */4 * * *", "*/5 1-5,7 * jan mon-fri", "0 0 29 2 *", "@daily", "@hourly"])
+def test_a_good_cron_is_kept_as_it_is(file: Path, schedule: str) -> None:
+    assert loaded(file, one(f"schedule: '{schedule}'"))[0].schedule == schedule
+
+
+def test_dagster_takes_every_schedule_that_is_taken_here() -> None:
+    from dagster import ScheduleDefinition
+
+    for schedule in (
+        "0 */4 * * *",
+        "*/5 1-5,7 * jan mon-fri",
+        "0 0 29 2 *",
+        "@daily",
+        "@hourly",
+        "@weekly",
+        "@monthly",
+    ):
+        assert Ingestor(**LOCAL, schedule=schedule).schedule == schedule
+        assert ScheduleDefinition(job_name="any", cron_schedule=schedule).cron_schedule == schedule
+
+
+def test_a_misspelt_field_says_which_one_may_be_meant(file: Path) -> None:
+    assert refused(file, one("shedule: '0 0 * * *'")) == (
+        "line 7, ingestor 'a', shedule: there is no such field; schedule may be meant."
+    )
+    assert refused(file, one("limits:", "  max_shard_byte: 5")) == (
+        "line 8, ingestor 'a', limits.max_shard_byte: there is no such field; max_shard_bytes may be meant."
+    )
+    assert refused(file, one("filter:", "  brand: x")) == (
+        "line 8, ingestor 'a', filter.brand: there is no such field. Take it out."
+    )
+    assert refused(file, "ingestions: []\n").startswith(
+        "line 1, ingestion: is missing; line 1, ingestions: there is no"
+    )
+
+
+def test_every_problem_is_told_at_once_with_its_line(file: Path) -> None:
+    message = refused(
+        file,
+        """\
+        ingestion:
+          - name: first
+            tenant: acme
+            source_type: s3
+            registry: brands.json
+          - name: second
+            source_type: local
+            root: feeds
+            registry: brands.json
+            limits:
+              max_share_gone: 20
+          - tenant: acme
+            source_type: local
+            root: feeds
+            registry: brands.json
+          - just a text
+        """,
+    )
+    assert "line 4, ingestor 'first', source_type: Input should be 'local', 'http', 'cmp' or 'ftp'" in message
+    assert "line 6, ingestor 'second', tenant: is missing" in message
+    assert "line 11, ingestor 'second', limits.max_share_gone: Input should be less than or equal to 1" in message
+    assert "line 12, ingestor 3, name: is missing" in message
+    assert "line 16, ingestor 4" in message
+
+
+@pytest.mark.parametrize("second", ["harbour", "Harbour", "har.bour", "har_bour"])
+def test_a_name_is_there_once(file: Path, second: str) -> None:
+    first = "har-bour" if "har" in second and second.lower() != "harbour" else "harbour"
+    text = one(name=first) + one(name=second).removeprefix("ingestion:\n")
+    assert refused(file, text) == f"line 7: ingestor {second!r} is named as the one on line 2. Rename one."
+
+
+def test_a_key_is_there_once(file: Path) -> None:
+    assert refused(file, one("tenant: other")) == "line 7: tenant is there twice. Take one away."
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../a", "a/b", "-a", "a" * 64, "tên"])
+def test_a_name_fits_a_partition(file: Path, name: str) -> None:
+    assert "line 2, ingestor" in refused(file, one(name=f"'{name}'"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ingestion:\n  - name: [a\n", "line 3: no YAML: "),
+        ("ingestion:\n\t- name: a\n", "line 2: no YAML: "),
+        ("ingestion: *unknown\n", "line 1: no YAML: "),
+        ("a: \x01\n", "is no YAML"),
+        ("", "is empty"),
+        ("# only words\n", "is empty"),
+        ("- a\n", "line 1: Input should be"),
+        ("ingestion: a\n", "line 1, ingestion: Input should be"),
+        (one("schedule: * * * * *"), "line 7: no YAML: "),
+        (one("registry_date: 2026-99-99"), "line 7: this is no value of its kind"),
+        (one("feed_path: !!python/object/apply:os.system ['true']"), "line 7"),
+        (one("feed_path: !!python/name:os.system x"), "line 7: this is no value of its kind"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_with_its_line(file: Path, text: str, problem: str) -> None:
+    assert problem.lstrip(", ") in refused(file, text).lstrip(", ")
+
+
+def test_a_file_that_is_not_there_says_where_it_is_looked_for(file: Path) -> None:
+    with pytest.raises(ConfigurationError, match="INGESTION_CONFIG_PATH"):
+        load(file)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        load(file)
+
+
+# --- variables ---
+
+
+def test_a_variable_is_put_in(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEED_FOLDER", "brands")
+    assert loaded(file, one("feed_path: ${FEED_FOLDER}/a/${FEED_FOLDER}.json"))[0].feed == "brands/a/brands.json"
+
+
+def test_a_variable_is_found_in_the_env_file_too(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("FEED_FOLDER=from-file\nOTHER_FOLDER=from-file\n")
+    monkeypatch.setenv("FEED_FOLDER", "from-environment")
+    # What is empty is not set.
+    monkeypatch.setenv("OTHER_FOLDER", "")
+    assert loaded(file, one("feed_path: ${FEED_FOLDER}/${OTHER_FOLDER}"))[0].feed == "from-environment/from-file"
+
+
+def test_a_variable_that_is_not_set_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ABSENT", raising=False)
+    for value in (None, ""):
+        if value is not None:
+            monkeypatch.setenv("ABSENT", value)
+        message = refused(file, one("feed_path: ${ABSENT}/feed.json"))
+        assert message == "line 7: the variable ABSENT is not set. Set it in the environment or in .env."
+
+
+def test_a_value_of_a_variable_is_only_ever_a_value(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICKY", "a.json\n    tenant: other # ${HOME} ${TRICKY} {}[]*&!")
+    ingestor = loaded(file, one("feed_path: ${TRICKY}"))[0]
+    assert ingestor.feed == os.environ["TRICKY"]
+    assert ingestor.tenant == "acme"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("$${HOME}", "${HOME}"), ("$HOME", "$HOME"), ("a$b$", "a$b$"), ("100$$", "100$$")]
+)
+def test_other_dollars_stay(file: Path, written: str, read: str) -> None:
+    assert loaded(file, one(f"feed_path: '{written}'"))[0].feed == read
+
+
+@pytest.mark.parametrize("written", ["${}", "${HOME:-x}", "${HO ME}", "${1HOME}", "${HOME", "${$HOME}", "${${HOME}}"])
+def test_a_reference_that_is_none_is_refused(file: Path, written: str) -> None:
+    assert refused(file, one(f"feed_path: '{written}'")).startswith("line 7: only ${NAME} is understood")
+
+
+def test_names_of_fields_are_not_replaced(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIELD", "feed_path")
+    assert "there is no such field" in refused(file, one("${FIELD}: a.json"))
+
+
+def test_no_error_repeats_what_came_from_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hush hush")
+    lines = (
+        "allow_private_addresses: ${SECRET}",
+        "password_variable: ${SECRET}",
+        "limits: ${SECRET}",
+        "limits: {max_shard_bytes: '${SECRET}', max_items: '${SECRET}'}",
+        "filter: {organization: ['${SECRET}']}",
+        "feed_path: 'https://user:${SECRET}@shop.example.com/a'",
+    )
+    for line in lines:
+        assert "hush" not in refused(file, one(line))
+
+
+# --- what does not go together ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"root": ""}, "root: is missing"),
+        ({"root": "https://shop.example.com"}, "root: does not fit source_type local"),
+        ({"registry": "https://shop.example.com/a"}, "registry: does not fit source_type local"),
+        ({"source_type": "http", "root": "feeds"}, "root: is no address"),
+        ({"source_type": "http", "root": ""}, "registry: is no whole address"),
+        ({"source_type": "http", "root": "ftp://shop.example.com"}, "root: does not fit source_type http"),
+        ({"source_type": "cmp", "root": "https://u:p@shop.example.com"}, "root: holds a user or a password"),
+        ({"source_type": "http", "root": "http://shop.example.com:port"}, "root: is no address"),
+        ({"source_type": "http", "root": "http://[::1"}, "root: is no address"),
+        ({"source_type": "ftp", "root": ""}, "root: is missing"),
+        ({"source_type": "ftp", "root": "out"}, "root: is missing"),
+        ({"source_type": "ftp", "root": "https://shop.example.com"}, "root: does not fit source_type ftp"),
+        ({"source_type": "ftp", "root": "ftp://u:p@shop.example.com"}, "root: holds a user or a password"),
+    ],
+)
+def test_what_does_not_fit_the_kind_of_place_is_refused(file: Path, changes: dict[str, str], problem: str) -> None:
+    fields = {"source_type": "local", "root": "feeds", "registry": "brands.json", **changes}
+    lines = [
+        "ingestion:",
+        "  - name: a",
+        "    tenant: acme",
+        *(f"    {key}: '{value}'" for key, value in fields.items()),
+    ]
+    message = refused(file, "\n".join(lines))
+    assert f"ingestor 'a', {problem}" in message
+    field = problem.partition(":")[0]
+    assert message.startswith(f"line {4 + list(fields).index(field)}, ")
+
+
+def test_whole_addresses_need_no_root(file: Path) -> None:
+    text = one().replace("local", "http").replace("    root: feeds\n", "").replace("brands", "https://a.example.com/b")
+    assert loaded(file, text)[0].registry == "https://a.example.com/b.json"
+
+
+# --- settings ---
+
+
+def test_the_variables_have_the_meaning_that_they_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("INGESTION_CONFIG_PATH", "TRIGGER_INGESTION_ON_STARTUP", "FEED_CHECK_INTERVAL", "CLEANUP_INTERVAL"):
+        monkeypatch.delenv(name, raising=False)
+    settings.forget()
+    assert settings.catalog().model_dump() == {
+        "ingestion_config_path": None,
+        "trigger_ingestion_on_startup": False,
+        "feed_check_interval": 300,
+        "cleanup_interval": 86_400,
+    }
+    monkeypatch.setenv("TRIGGER_INGESTION_ON_STARTUP", "true")
+    monkeypatch.setenv("FEED_CHECK_INTERVAL", "60")
+    settings.forget()
+    assert settings.catalog().trigger_ingestion_on_startup
+    assert settings.catalog().feed_check_interval == 60
+    monkeypatch.setenv("FEED_CHECK_INTERVAL", "soon")
+    settings.forget()
+    with pytest.raises(ConfigurationError, match="FEED_CHECK_INTERVAL"):
+        settings.catalog()
+    settings.forget()
