@@ -1,0 +1,281 @@
+"""How fast a product feed comes into the catalogue: ours beside the older worker's way, and what its memory does.
+
+The feed has 50 shards in a folder. Ours is what a round of the platform does, from the registry to the last commit
+(`registries.take_registry`, `landing.take_feeds`), as its role, bound by row-level security: read everything, check
+it, merge it in one transaction and queue every product for its vector. New is into an empty catalogue. Unchanged are
+the very same files. Republished are files that all differ and hold the same items. Changed is one product in a hundred,
+republished as well. Rows written are those of all tables of the catalogue, told by version and place of every row.
+
+The older way does the same reads and writes as the older worker, shard by shard, into tables like its own: JSON by the
+standard library; for every group its brand, twice, and its category; for every product its group, the brand of that,
+and its group again; an upsert of at most 500 for every brand, and for products every brand and category, committed; and
+for every product a look for its offer, and an insert. It takes a feed of 5,000 products. The stand-in is generous: it
+has no objects of an ORM and no models that validate every row that is read or written, as the worker had, no vectors
+and no row-level security; every look-up has an index, and statements are prepared.
+
+Each contestant has a process of its own; seconds are without its start and imports. All of them take their turns in
+every round, and a figure is the median of its rounds. Memory is the greatest that a process had resident when it took
+new items, from 50 shards and from the first 10 of them; PostgreSQL's is not in it. Fetching over a network is not
+measured, nor are vectors.
+
+    python -m benchmarks.catalog [--rounds N] [--json]
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from benchmarks import feeds, older_catalog
+from benchmarks.database import BenchmarkDatabase, benchmark_database
+from benchmarks.reporting import Bar, arguments, finish, narrate
+from cdp_platform.catalog import landing, registries
+from cdp_platform.catalog.config import Ingestor
+from cdp_platform.catalog.sources import open_source
+from cdp_platform.warehouse.connection import connect
+
+_TENANT = "acme"
+_PRODUCTS, _SHARDS, _FEW_SHARDS = 100_000, 50, 10
+_OLDER_PRODUCTS, _OLDER_SHARDS = 5_000, 2
+_CHANGED_EVERY = 100
+
+NEW, UNCHANGED, REPUBLISHED, CHANGED = "ours, new", "ours, unchanged", "ours, republished", "ours, 1 % changed"
+FEW, OLDER = f"ours, new, {_FEW_SHARDS} of the shards", "the older way, new"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one contestant took, once.
+
+    Attributes:
+        seconds: from the registry to the last commit.
+        cpu: of the process in that time, in seconds.
+        peak_mb: the greatest resident memory of the process, in MB of 2**20 bytes.
+    """
+
+    seconds: float
+    cpu: float
+    peak_mb: float
+
+
+@dataclass
+class Figures:
+    """What the rounds of one contestant measured.
+
+    Attributes:
+        products: in its feed.
+        rows_written: of all tables of the catalogue, in the round that wrote most. The older way has tables of its own.
+        wal_bytes: of write-ahead log, likewise.
+    """
+
+    products: int = _PRODUCTS
+    outcomes: list[Outcome] = field(default_factory=list)
+    rows_written: int | None = None
+    wal_bytes: int | None = None
+
+    def of(self, name: str) -> float:
+        """Median of the rounds."""
+        return median(getattr(outcome, name) for outcome in self.outcomes)
+
+    @property
+    def microseconds(self) -> float:
+        """For a product, median of the rounds."""
+        return 1e6 * self.of("seconds") / self.products
+
+
+class Bench:
+    """The contestants, their feeds and their tables."""
+
+    def __init__(self, database: BenchmarkDatabase, folder: Path) -> None:
+        self._database = database
+        self._feed, self._few, self._older = folder / "feed", folder / "few", folder / "older"
+        self.figures = {name: Figures() for name in (NEW, UNCHANGED, REPUBLISHED, CHANGED)}
+        self.figures[FEW] = Figures(_PRODUCTS * _FEW_SHARDS // _SHARDS)
+        self.figures[OLDER] = Figures(_OLDER_PRODUCTS)
+        feeds.write(self._few, self.figures[FEW].products, _FEW_SHARDS)
+        feeds.write(self._older, _OLDER_PRODUCTS, _OLDER_SHARDS)
+        with database.superuser() as connection:
+            self._tables = [
+                sql.Identifier(*row)
+                for row in connection.execute(
+                    "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'catalog'"
+                ).fetchall()
+            ]
+        self._emptied = [*self._tables, sql.Identifier("embeddings", "embedding_job")]
+
+    def run_round(self) -> None:
+        """Let each contestant run once."""
+        feeds.write(self._feed, _PRODUCTS, _SHARDS)
+        self._empty()
+        self._run(NEW, _ours, self._feed)
+        self._run(UNCHANGED, _ours, self._feed)
+        feeds.write(self._feed, _PRODUCTS, _SHARDS, edition=1)
+        self._run(REPUBLISHED, _ours, self._feed)
+        feeds.write(self._feed, _PRODUCTS, _SHARDS, edition=2, changed_every=_CHANGED_EVERY)
+        self._run(CHANGED, _ours, self._feed)
+        with psycopg.connect(self._database.url) as connection:
+            older_catalog.make_tables(connection)
+        self._run(OLDER, _the_older_way, self._older)
+        self._empty()
+        self._run(FEW, _ours, self._few)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was measured, a contestant a row."""
+        return [
+            {
+                "contestant": name,
+                "products": each.products,
+                "seconds": round(each.of("seconds"), 2),
+                "CPU seconds": round(each.of("cpu"), 2),
+                "microseconds a product": round(each.microseconds, 1),
+                "rows written": None if name == OLDER else each.rows_written,
+                "WAL bytes": each.wal_bytes,
+                "peak MB": round(each.of("peak_mb")),
+            }
+            for name, each in self.figures.items()
+        ]
+
+    def bars(self) -> list[Bar]:
+        """What they are held to."""
+        figures = self.figures
+        new, unchanged, republished = (figures[name] for name in (NEW, UNCHANGED, REPUBLISHED))
+        growth = new.of("peak_mb") / figures[FEW].of("peak_mb")
+        return [
+            Bar("new, to the older way, per product", figures[OLDER].microseconds / new.microseconds, 10),
+            Bar("unchanged to new", new.of("seconds") / unchanged.of("seconds"), 5),
+            Bar("rows written by unchanged", unchanged.rows_written or 0, 0, at_least=False),
+            # Its own report and the state of its files are written; no item is.
+            Bar(
+                "rows written by republished, per file",
+                (republished.rows_written or 0) / (_SHARDS + 2),
+                1,
+                at_least=False,
+            ),
+            Bar(f"memory at {_SHARDS} shards, to {_FEW_SHARDS}", growth, 1.1, at_least=False),
+        ]
+
+    def _run(self, name: str, contestant: Callable[[BenchmarkDatabase, Path], Any], folder: Path) -> None:
+        narrate(f"  {name}")
+        self._database.settle(*self._emptied)
+        figures = self.figures[name]
+        with (
+            self._counting_writes(figures),
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        ):
+            outcome, done = pool.submit(_measured, contestant, self._database, folder).result()
+        if done != (expected := _expected(name, figures.products)):
+            raise RuntimeError(f"{name}: {done} and not {expected}")
+        figures.outcomes.append(outcome)
+
+    @contextmanager
+    def _counting_writes(self, figures: Figures) -> Generator[None]:
+        """Compare version and place of every row before and after, and how far the write-ahead log has moved."""
+        versions = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT tableoid AS of, ctid AS place, xmin::text AS version FROM {}").format(table)
+            for table in self._tables
+        )
+        with self._database.superuser() as connection:
+            connection.execute(sql.SQL("CREATE TEMPORARY TABLE before AS {}").format(versions))
+            position = _one(connection, "SELECT pg_current_wal_insert_lsn()::text")
+            yield
+            wal = _one(connection, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)::bigint", position)
+            rows = _one(
+                connection,
+                sql.SQL("SELECT count(*) FROM ({} EXCEPT TABLE before) AS written").format(versions),
+            )
+        figures.wal_bytes = max(figures.wal_bytes or 0, wal)
+        figures.rows_written = max(figures.rows_written or 0, rows)
+
+    def _empty(self) -> None:
+        with self._database.superuser() as connection:
+            connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(self._emptied)))
+
+
+def _expected(name: str, products: int) -> dict[str, int]:
+    """What a contestant has to say that it did: groups are a tenth as many as products."""
+    items = products + products // 10
+    changed = products // _CHANGED_EVERY
+    return {
+        UNCHANGED: {"new": 0, "changed": 0, "unchanged": 0},
+        REPUBLISHED: {"new": 0, "changed": 0, "unchanged": items},
+        CHANGED: {"new": 0, "changed": changed, "unchanged": items - changed},
+    }.get(name, {"new": items, "changed": 0, "unchanged": 0})
+
+
+def _ours(database: BenchmarkDatabase, folder: Path) -> dict[str, int]:
+    """A round of the platform."""
+    ingestor = Ingestor.model_validate(
+        {
+            "name": "benchmark",
+            "tenant": _TENANT,
+            "source_type": "local",
+            "root": str(folder),
+            "registry": feeds.REGISTRY,
+        }
+    )
+    with connect(database.settings) as connection, open_source(ingestor) as source:
+        registries.take_registry(connection, source, ingestor, ingestors=[ingestor.name])
+        (found,) = landing.take_feeds(connection, source, ingestor)
+    return {"new": found.new, "changed": found.changed, "unchanged": found.unchanged}
+
+
+def _the_older_way(database: BenchmarkDatabase, folder: Path) -> dict[str, int]:
+    """The stand-in for the older worker."""
+    with psycopg.connect(database.url) as connection:
+        return {"new": older_catalog.take(connection, folder), "changed": 0, "unchanged": 0}
+
+
+def _measured(
+    contestant: Callable[[BenchmarkDatabase, Path], Any], database: BenchmarkDatabase, folder: Path
+) -> tuple[Outcome, Any]:
+    began, used = time.perf_counter(), time.process_time()
+    done = contestant(database, folder)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - used
+    # What getrusage says is at least what the process that started this one had.
+    status = Path("/proc/self/status").read_text()
+    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    return Outcome(seconds, cpu, peak_kb / 1024), done
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each contestant runs")
+    given = parser.parse_args()
+    load_before = _load_average()
+    with benchmark_database({_TENANT: "none"}) as database, tempfile.TemporaryDirectory() as folder:
+        bench = Bench(database, Path(folder))
+        for number in range(1, given.rounds + 1):
+            narrate(f"round {number} of {given.rounds}")
+            bench.run_round()
+    return finish(
+        f"a feed of {_PRODUCTS:,} products, median of {given.rounds} rounds",
+        bench.rows(),
+        bench.bars(),
+        notes=[f"Load average before: {load_before}; after: {_load_average()}; {os.cpu_count()} cores."],
+        as_json=given.as_json,
+    )
+
+
+def _load_average() -> str:
+    return ", ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
+def _one(connection: psycopg.Connection, query: Any, *values: Any) -> Any:
+    row = connection.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
