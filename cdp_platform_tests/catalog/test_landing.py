@@ -32,6 +32,14 @@ def test_a_feed_lands_whole(shop: Shop):
     ]
 
 
+def test_a_price_of_many_digits_lands_beside_fractions_elsewhere_in_the_item(shop: Shop):
+    media = [{"@type": "ImageObject", "url": "https://acme.example/1.png", "width": 1.5}]
+    content = shard(product(1, offers=offer("PRICE"), **{"@cmp:media": media}), product(2))
+    shop.write_feed(content.replace(b'"PRICE"', b"1234567.8901234567"))
+    assert (shop.take().outcome, shop.rejected()) == ("landed", [])
+    assert shop.rows("SELECT max(price) FROM catalog.offer") == [(Decimal("1234567.8901234567"),)]
+
+
 def test_a_variant_has_its_groups_description_and_category_whichever_shard_that_is_in(shop: Shop):
     variant = product(1, isVariantOf={"@type": "ProductGroup", "@id": "urn:cmp:product:1"})
     shop.write_feed(shard(variant), shard(group(1)))
