@@ -7,13 +7,14 @@ says why.
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psycopg
 from pgvector import Vector
 from psycopg import sql
 
-from cdp_platform.embeddings import indexes, models
+from cdp_platform.embeddings import indexes, models, usage
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import open_provider
@@ -65,7 +66,7 @@ class Hit:
 def find(
     connection: psycopg.Connection, settings: EmbeddingSettings, tenant_id: str, kind: Kind, query: str, *, k: int
 ) -> list[Hit]:
-    """The k entities that are most like a query in words, best first.
+    """The k entities that are most like a query in words, best first; what embedding it costs is in the ledger.
 
     Raises:
         ConfigurationError: the query is empty, or no model is active.
@@ -76,7 +77,10 @@ def find(
     model = models.active(connection)
     query = query[: model.max_characters]
     provider = open_provider(model.provider, model.name, settings, dimensions=model.dimensions)
-    (vector,) = provider.embed([query], purpose="query").vectors
+    embedded = provider.embed([query], purpose="query")
+    with tenant_transaction(connection, tenant_id):
+        usage.note(connection, tenant_id, model, datetime.now(UTC).date(), calls=1, texts=1, tokens=embedded.tokens)
+    (vector,) = embedded.vectors
     return hybrid(connection, tenant_id, kind, model, query, vector=vector, k=k)
 
 

@@ -191,6 +191,13 @@ def by_words(hits: list[Hit]) -> list[str]:
     return [hit.entity_id for hit in sorted(hits, key=lambda hit: hit.word_rank or 99) if hit.word_rank]
 
 
+def test_what_a_search_sends_is_in_the_ledger(library: Library):
+    calls, texts, tokens, _ = library.acme.usage()
+    library.find("espresso barista")
+    assert library.acme.usage()[:2] == (calls + 1, texts + 1)
+    assert library.acme.usage()[2] > tokens
+
+
 def test_words_without_accents_find_those_with_them_and_the_other_way_round(library: Library):
     for query in ("da nang", "ĐÀ NẴNG", "Đà nẵng"):
         (first, *_) = library.find(query)
