@@ -23,7 +23,7 @@ from psycopg.pq import Format
 from cdp_platform.catalog import items, jsonld
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.items import Entry
-from cdp_platform.customers.sharing import collector_at_rest
+from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
@@ -115,7 +115,7 @@ class Stage:
         names = sql.SQL(", ").join(map(sql.Identifier, _TABLES))
         self._connection.execute(statement("stage"))
         try:
-            with collector_at_rest():
+            with load.collector_at_rest():
                 yield
         finally:
             if not self._connection.closed:

@@ -96,7 +96,7 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
         active = models.active(connection)
         found = status.of_texts(connection, asked, active)
         spent = status.spent_today(connection, asked)
-    paused = [model for model in live if model.paused_until and model.paused_until > datetime.now(UTC)]
+    paused = [model for model in live if model.pause_seconds > 0]
     budget = configured.embed_daily_budget
     if as_json:
         show_json(

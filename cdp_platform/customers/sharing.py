@@ -26,6 +26,7 @@ from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.errors import WorkerLostError
 from cdp_platform.resources.arango import Bookmark, open_database
+from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import connect
 
 _PATIENCE_SECONDS = 10
@@ -163,21 +164,6 @@ def _sent(line: Connection, word: Any) -> None:
 
 
 @contextmanager
-def collector_at_rest() -> Generator[None]:
-    """Keep Python's cyclic garbage collector from walking through documents, which takes a third of all time.
-
-    They are trees and go by their reference counts. Whoever is done with a batch collects what little else is young.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextmanager
 def _another_thread(reading: Reading) -> Generator[_Other]:
     ours, theirs = zip(multiprocessing.Pipe(), multiprocessing.Pipe(), strict=True)
     thread = threading.Thread(target=_share, args=(reading, *theirs), daemon=True)
@@ -213,7 +199,7 @@ def _another_process(reading: Reading) -> Generator[_Other]:
 def _share_as_process(reading: Reading, reading_line: Connection, committing_line: Connection) -> None:
     # Ctrl-C in a terminal reaches both; the first ends the work, and hanging up ends the second.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with collector_at_rest():
+    with load.collector_at_rest():
         _share(reading, reading_line, committing_line)
 
 

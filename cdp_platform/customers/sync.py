@@ -71,7 +71,7 @@ def sync(
         WorkerLostError: the second process was ended from outside; likewise.
     """
     collection, database = mapper.collection, tenant.arango_database
-    with exclusively(connection, tenant, collection), sharing.collector_at_rest():
+    with exclusively(connection, tenant, collection), load.collector_at_rest():
         with tenant_transaction(connection, tenant.tenant_id):
             known = watermark.read(connection, tenant.tenant_id, collection, database=database)
         began = _now(connection)

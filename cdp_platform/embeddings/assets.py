@@ -14,8 +14,6 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.embeddings import clusters, indexes, lookalikes, models, queue, worker
 from cdp_platform.embeddings.kinds import Kind
-from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import Provider, open_provider
 from cdp_platform.embeddings.reconcile import Reconciled, reconcile
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.partitions import tenant_partitions
@@ -46,10 +44,6 @@ class EmbeddingConfig(dg.Config):
 
     reconcile: bool = False
     """First compare all texts with their vectors, and enqueue what is missing or stale."""
-
-
-def _provider(model: Model) -> Provider:
-    return open_provider(model.provider, model.name, settings.embeddings(), dimensions=model.dimensions)
 
 
 def _embed(
@@ -85,7 +79,7 @@ def _embed(
         warehouse.connect,
         served,
         kind,
-        open_provider=_provider,
+        open_provider=lambda model: model.open(chosen),
         batch_size=chosen.embed_batch_size,
         budget=chosen.embed_daily_budget,
         seconds=RUN_SECONDS,

@@ -63,8 +63,8 @@ class Calls:
 
     def begin(self, model: Model) -> None:
         """Look at a model before the first call. While it is paused, the run does without it."""
-        if (seconds := _pause_seconds(model)) > 0:
-            self._leave_paused(model, seconds)
+        if model.pause_seconds > 0:
+            self._leave_paused(model, model.pause_seconds)
 
     def embed(self, model: Model, answers: Sequence[Answer], spent: Spent) -> None:
         """Fill in the vectors of one model, or its refusals; what can be had neither of now is left as it is."""
@@ -86,7 +86,7 @@ class Calls:
         contents = [answer.text.content[: model.max_characters] for answer in batch]
         estimate = sum(map(usage.estimate, contents)) if model.price_per_million_tokens else 0
         # Another worker may have been asked for patience.
-        nap = _pause_seconds(model)
+        nap = model.pause_seconds
         while True:
             self._nap(model, nap)
             if self.are_over() or not self.may_go_to(model):
@@ -138,11 +138,6 @@ class Calls:
             self._leave_paused(model, seconds)
         else:
             time.sleep(seconds)
-
-
-def _pause_seconds(model: Model) -> float:
-    """How long the model's provider is not to be called yet."""
-    return (model.paused_until - datetime.now(UTC)).total_seconds() if model.paused_until else 0.0
 
 
 def _split(batch: Sequence[Answer], error: RefusedTextError, model: Model) -> Iterator[Sequence[Answer]]:

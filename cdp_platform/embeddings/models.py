@@ -6,7 +6,7 @@ vector of every text, so a change of model has no moment without search: add, wa
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import LiteralString
 
@@ -15,8 +15,9 @@ from psycopg.rows import class_row
 
 from cdp_platform.embeddings import indexes
 from cdp_platform.embeddings.kinds import KINDS, Kind
-from cdp_platform.embeddings.providers import ModelChoice, default_model, open_provider, probe
+from cdp_platform.embeddings.providers import ModelChoice, Provider, default_model, open_provider, probe
 from cdp_platform.embeddings.providers.models import known_model
+from cdp_platform.embeddings.reconcile import reconcile
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -59,6 +60,15 @@ class Model:
     def label(self) -> str:
         """How people tell it from others."""
         return f"{self.provider}:{self.name} ({self.dimensions})"
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long its provider is not to be called yet; 0 or less if it may be."""
+        return (self.paused_until - datetime.now(UTC)).total_seconds() if self.paused_until else 0.0
+
+    def open(self, settings: EmbeddingSettings) -> Provider:
+        """Its provider; see `providers.open_provider`."""
+        return open_provider(self.provider, self.name, settings, dimensions=self.dimensions)
 
 
 @dataclass(frozen=True)
@@ -267,15 +277,7 @@ def add(connection: psycopg.Connection, choice: ModelChoice) -> Model:
 
 def enqueue_missing(connection: psycopg.Connection, tenant_ids: Iterable[str]) -> int:
     """Put every text into the queue that lacks a vector of a live model; returns how many that are."""
-    count = 0
-    for tenant_id in tenant_ids:
-        for kind in KINDS:
-            with tenant_transaction(connection, tenant_id):
-                row = connection.execute(
-                    "SELECT enqueued FROM embeddings.reconcile(%s, %s)", [tenant_id, kind]
-                ).fetchone()
-                count += row[0] if row else 0
-    return count
+    return sum(reconcile(connection, tenant_id, kind).enqueued for tenant_id in tenant_ids for kind in KINDS)
 
 
 def progress(connection: psycopg.Connection, tenant_ids: Iterable[str]) -> list[Progress]:

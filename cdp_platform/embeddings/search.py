@@ -17,7 +17,6 @@ from psycopg import sql
 from cdp_platform.embeddings import indexes, models, usage
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import open_provider
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -76,8 +75,7 @@ def find(
         raise ConfigurationError("A search needs words to look for.")
     model = models.active(connection)
     query = query[: model.max_characters]
-    provider = open_provider(model.provider, model.name, settings, dimensions=model.dimensions)
-    embedded = provider.embed([query], purpose="query")
+    embedded = model.open(settings).embed([query], purpose="query")
     with tenant_transaction(connection, tenant_id):
         usage.note(connection, tenant_id, model, datetime.now(UTC).date(), calls=1, texts=1, tokens=embedded.tokens)
     (vector,) = embedded.vectors

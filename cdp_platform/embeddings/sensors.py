@@ -1,7 +1,6 @@
 """What makes the room run: a queue that calls, and the clock as the net beneath."""
 
 import time
-from datetime import UTC, datetime
 
 import dagster as dg
 import psycopg
@@ -66,9 +65,7 @@ def embedding_queue(
 
 
 def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -> dg.SensorResult | dg.SkipReason:
-    paused = [
-        model for model in models.live(connection) if model.paused_until and model.paused_until > datetime.now(UTC)
-    ]
+    paused = [model for model in models.live(connection) if model.pause_seconds > 0]
     if any(model.state == "active" for model in paused):
         return dg.SkipReason(f"{paused[0].label} is paused until {paused[0].paused_until}: {paused[0].pause_reason}")
     waiting = connection.execute("SELECT tenant_id, kind FROM embeddings.waiting()").fetchall()

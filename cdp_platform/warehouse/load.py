@@ -4,7 +4,9 @@ Measured against the alternatives on the same rows, this beats every form of INS
 Rows that the target already has, told by the hash of their document, are neither copied nor touched.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+import gc
+from collections.abc import Collection, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +107,21 @@ def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequenc
             ),
         )
     connection.execute(insert)
+
+
+@contextmanager
+def collector_at_rest() -> Generator[None]:
+    """Keep Python's cyclic garbage collector from walking through documents, which takes a third of all time.
+
+    They are trees and go by their reference counts. Whoever is done with a batch collects what little else is young.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def count_rows(connection: psycopg.Connection, target: Target, tenant_id: str) -> int:

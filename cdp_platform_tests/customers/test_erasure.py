@@ -9,7 +9,6 @@ from cdp_platform import settings
 from cdp_platform.customers import metrics
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
-from cdp_platform.embeddings.providers import open_provider
 from cdp_platform.embeddings.worker import drain
 from cdp_platform.operations.erasure import STORES
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -79,7 +78,7 @@ def embed(leo: Leo) -> None:
             lambda: connect(settings.postgres()),
             [leo.tenant.tenant_id],
             kind,
-            open_provider=lambda model: open_provider(model.provider, model.name, settings.embeddings()),
+            open_provider=lambda model: model.open(settings.embeddings()),
             batch_size=64,
         )
 
