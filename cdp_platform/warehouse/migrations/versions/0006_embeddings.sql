@@ -104,21 +104,6 @@ RETURN CASE WHEN closed_at IS NULL THEN embeddings.without_emails(left(concat_ws
     'total events ' || total_event
 ), 40000)) END;
 
--- Every text that is to have a vector. A room that brings a kind of its own adds a branch here, and its triggers.
-CREATE VIEW embeddings.entity_text WITH (security_invoker = true) AS
-SELECT tenant_id, 'profile' AS kind, profile_id AS entity_id,
-       embeddings.profile_text(
-           embeddings.place(living_city, living_province, living_state, living_country, living_location), job_titles,
-           data_labels, segments, content_keywords, product_keywords, closed_at) AS content
-FROM customers.cdp_profiles
-UNION ALL
-SELECT tenant_id, 'transaction', line_id,
-       embeddings.transaction_text(event_name, line_id, order_id, amount, currency, product_id, asset_group_ids,
-                                   segment_ids, total_event, closed_at)
-FROM customers.transactions;
-COMMENT ON VIEW embeddings.entity_text IS 'One row per entity of every kind; content is NULL where there is nothing to embed.';
-GRANT SELECT ON embeddings.entity_text TO cdp_platform;
-
 CREATE FUNCTION embeddings.text_hash(content text, max_characters int) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN sha256(convert_to(left(content, max_characters), 'UTF8'));
@@ -258,30 +243,43 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER embed_inserted AFTER INSERT ON customers.cdp_profiles
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.enqueue_inserted('profile', 'profile_id');
-CREATE TRIGGER embed_updated AFTER UPDATE ON customers.cdp_profiles
-    REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.enqueue_updated('profile', 'profile_id',
-        'embeddings.profile_text(embeddings.place({r}.living_city, {r}.living_province, {r}.living_state, '
-        '{r}.living_country, {r}.living_location), {r}.job_titles, {r}.data_labels, {r}.segments, '
-        '{r}.content_keywords, {r}.product_keywords, {r}.closed_at)');
-CREATE TRIGGER embed_deleted AFTER DELETE ON customers.cdp_profiles
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.forget_deleted('profile', 'profile_id');
+-- Let the queue follow a table: the view of its texts, embeddings.<kind>_texts, and the three triggers. A room that brings a
+-- kind of its own calls this, and adds its view to entity_text. The text is said once, of a row {r}.
+CREATE FUNCTION embeddings.follow(source regclass, of_kind text, id_column text, text_of_row text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE VIEW embeddings.%I WITH (security_invoker = true) AS'
+        ' SELECT r.tenant_id, %L::text AS kind, r.%I AS entity_id, %s AS content FROM %s AS r',
+        of_kind || '_texts', of_kind, id_column, replace(text_of_row, '{r}', 'r'), source);
+    EXECUTE format('GRANT SELECT ON embeddings.%I TO cdp_platform', of_kind || '_texts');
+    EXECUTE format(
+        'CREATE TRIGGER embed_inserted AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION embeddings.enqueue_inserted(%L, %L)', source, of_kind, id_column);
+    EXECUTE format(
+        'CREATE TRIGGER embed_updated AFTER UPDATE ON %s REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION embeddings.enqueue_updated(%L, %L, %L)',
+        source, of_kind, id_column, text_of_row);
+    EXECUTE format(
+        'CREATE TRIGGER embed_deleted AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION embeddings.forget_deleted(%L, %L)', source, of_kind, id_column);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION embeddings.follow FROM PUBLIC;
 
-CREATE TRIGGER embed_inserted AFTER INSERT ON customers.transactions
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.enqueue_inserted('transaction', 'line_id');
-CREATE TRIGGER embed_updated AFTER UPDATE ON customers.transactions
-    REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.enqueue_updated('transaction', 'line_id',
-        'embeddings.transaction_text({r}.event_name, {r}.line_id, {r}.order_id, {r}.amount, {r}.currency, '
-        '{r}.product_id, {r}.asset_group_ids, {r}.segment_ids, {r}.total_event, {r}.closed_at)');
-CREATE TRIGGER embed_deleted AFTER DELETE ON customers.transactions
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.forget_deleted('transaction', 'line_id');
+SELECT embeddings.follow('customers.cdp_profiles', 'profile', 'profile_id',
+    'embeddings.profile_text(embeddings.place({r}.living_city, {r}.living_province, {r}.living_state, '
+    '{r}.living_country, {r}.living_location), {r}.job_titles, {r}.data_labels, {r}.segments, '
+    '{r}.content_keywords, {r}.product_keywords, {r}.closed_at)');
+SELECT embeddings.follow('customers.transactions', 'transaction', 'line_id',
+    'embeddings.transaction_text({r}.event_name, {r}.line_id, {r}.order_id, {r}.amount, {r}.currency, '
+    '{r}.product_id, {r}.asset_group_ids, {r}.segment_ids, {r}.total_event, {r}.closed_at)');
+
+-- Every text that is to have a vector.
+CREATE VIEW embeddings.entity_text WITH (security_invoker = true) AS
+SELECT * FROM embeddings.profile_texts UNION ALL SELECT * FROM embeddings.transaction_texts;
+COMMENT ON VIEW embeddings.entity_text IS 'One row per entity of every kind; content is NULL where there is nothing to embed.';
+GRANT SELECT ON embeddings.entity_text TO cdp_platform;
 
 -- Which tenants have work, over all tenants: a sensor has to know before it acts for one. Names and kinds, no content.
 CREATE POLICY queue ON embeddings.embedding_job FOR SELECT TO CURRENT_USER USING (true);

@@ -233,33 +233,12 @@ RETURN CASE WHEN tombstoned_at IS NULL THEN left(concat_ws(
     CASE in_stock WHEN true THEN 'in stock' WHEN false THEN 'out of stock' END
 ), 40000) END;
 
-CREATE OR REPLACE VIEW embeddings.entity_text WITH (security_invoker = true) AS
-SELECT tenant_id, 'profile' AS kind, profile_id AS entity_id,
-       embeddings.profile_text(
-           embeddings.place(living_city, living_province, living_state, living_country, living_location), job_titles,
-           data_labels, segments, content_keywords, product_keywords, closed_at) AS content
-FROM customers.cdp_profiles
-UNION ALL
-SELECT tenant_id, 'transaction', line_id,
-       embeddings.transaction_text(event_name, line_id, order_id, amount, currency, product_id, asset_group_ids,
-                                   segment_ids, total_event, closed_at)
-FROM customers.transactions
-UNION ALL
-SELECT tenant_id, 'product', product_key,
-       catalog.product_text(name, description, brand_name, categories, attributes, in_stock, tombstoned_at)
-FROM catalog.product;
-
 -- A text is looked for by its key.
 CREATE UNIQUE INDEX product_by_key ON catalog.product (tenant_id, product_key);
 
-CREATE TRIGGER embed_inserted AFTER INSERT ON catalog.product
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.enqueue_inserted('product', 'product_key');
-CREATE TRIGGER embed_updated AFTER UPDATE ON catalog.product
-    REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.enqueue_updated('product', 'product_key',
-        'catalog.product_text({r}.name, {r}.description, {r}.brand_name, {r}.categories, {r}.attributes, '
-        '{r}.in_stock, {r}.tombstoned_at)');
-CREATE TRIGGER embed_deleted AFTER DELETE ON catalog.product
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION embeddings.forget_deleted('product', 'product_key');
+SELECT embeddings.follow('catalog.product', 'product', 'product_key',
+    'catalog.product_text({r}.name, {r}.description, {r}.brand_name, {r}.categories, {r}.attributes, '
+    '{r}.in_stock, {r}.tombstoned_at)');
+CREATE OR REPLACE VIEW embeddings.entity_text WITH (security_invoker = true) AS
+SELECT * FROM embeddings.profile_texts UNION ALL SELECT * FROM embeddings.transaction_texts
+UNION ALL SELECT * FROM embeddings.product_texts;
