@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from cdp_platform import settings
-from cdp_platform.catalog.config import configured
 from cdp_platform.cli.catalog import TAKEN, ingest
 from cdp_platform.cli.data import keep_partitions_in_step, materialize, show_outcome
 from cdp_platform.cli.embeddings import EMBEDDED
@@ -102,6 +101,8 @@ def demo(scale: str) -> None:
     Starts the sandbox, fills it with demo tenants, materializes all assets and shows the result. A second time it
     changes nothing.
     """
+    from cdp_platform.catalog.config import configured
+
     registered = prepare(_sandbox(), scale)
     outcome = materialize(registered)
     show_outcome(outcome)
