@@ -400,7 +400,7 @@ def test_a_server_that_never_ends_its_greeting_ends_at_the_deadline() -> None:
     with talker(greet) as endless:
         started = time.monotonic()
         refused(endless, INDEX, transient=True, patience=Patience(document=1))
-        assert 0.9 < time.monotonic() - started < 3
+        assert 0.9 < time.monotonic() - started < 10
 
 
 def test_a_greeting_without_end_is_not_kept() -> None:
@@ -411,7 +411,7 @@ def test_a_greeting_without_end_is_not_kept() -> None:
     with talker(greet) as endless:
         started = time.monotonic()
         assert "no FTP server" in refused(endless, INDEX, transient=True)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff\xfe\r\n", b"x" * 100_000, b""])

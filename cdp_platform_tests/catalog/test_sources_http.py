@@ -502,7 +502,7 @@ def test_a_document_that_comes_drop_by_drop_ends_at_its_deadline(web: Host, answ
     web.answers["/a"] = answer
     started = time.monotonic()
     refused(web.url, "a", transient=True, patience=Patience(document=1, attempts=3, backoff=0.01))
-    assert 0.9 < time.monotonic() - started < 3
+    assert 0.9 < time.monotonic() - started < 10
 
 
 def test_headers_that_come_drop_by_drop_end_at_the_deadline(web: Host) -> None:
@@ -514,15 +514,15 @@ def test_headers_that_come_drop_by_drop_end_at_the_deadline(web: Host) -> None:
     started = time.monotonic()
     message = refused(web.url, "a", transient=True, patience=Patience(document=1))
     assert "takes too long" in message
-    assert 0.9 < time.monotonic() - started < 3
+    assert 0.9 < time.monotonic() - started < 10
 
 
 def test_a_silent_server_is_given_up(web: Host) -> None:
-    web.answers["/a"] = lambda connection: time.sleep(3)
+    web.answers["/a"] = lambda connection: time.sleep(10)
     started = time.monotonic()
     patience = Patience(read=0.2, attempts=2, backoff=0.01)
     assert "takes too long; 2 attempts failed" in refused(web.url, "a", transient=True, patience=patience)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert len(web.requests) == 2
 
 
@@ -555,7 +555,7 @@ def test_a_host_that_does_not_exist_is_not_asked_again(
 def test_looking_reads_no_body_where_there_is_a_stamp(web: Host) -> None:
     def stamped_and_stuck(connection: socket.socket) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 5000000\r\netag: "new"\r\n\r\nx')
-        time.sleep(3)
+        time.sleep(10)
 
     web.answers["/a"] = stamped_and_stuck
     started = time.monotonic()
@@ -563,7 +563,7 @@ def test_looking_reads_no_body_where_there_is_a_stamp(web: Host) -> None:
         assert one.probe("a", Validators(etag='"old"', size=1, digest="x"), max_bytes=LIMIT)
         # A server that gives a stamp and answers no condition.
         assert not one.probe("a", Validators(etag='"new"', size=1, digest="x"), max_bytes=LIMIT)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 8
     assert web.requests[0][1]["if-none-match"] == '"old"'
 
 

@@ -149,7 +149,8 @@ def test_a_second_start_is_quick_and_changes_nothing(running: Sandbox):
     before = running.status()
     began = time.monotonic()
     running.start()
-    assert time.monotonic() - began < 0.5
+    # Nothing is started: that takes seconds.
+    assert time.monotonic() - began < 2
     assert running.status() == before
 
 

@@ -111,16 +111,16 @@ def test_a_refusal_has_its_status_header_and_body_and_nothing_is_done(
 def test_a_delayed_answer_comes_late_and_delays_nobody_else(
     sandbox: SandboxProcess, http: httpx.Client, people: Any
 ) -> None:
-    sandbox.spoil({"match": WRITE, "action": "delay", "seconds": 0.5})
+    sandbox.spoil({"match": WRITE, "action": "delay", "seconds": 3})
     started = time.monotonic()
     slow = threading.Thread(target=http.post, args=["/_api/document/people"], kwargs={"json": {}})
     slow.start()
     while sandbox.fired() == [0]:
         time.sleep(0.01)
     assert people.count() == 0
-    assert time.monotonic() - started < 0.45
+    assert time.monotonic() - started < 2.9
     slow.join()
-    assert time.monotonic() - started >= 0.5
+    assert time.monotonic() - started >= 3
     assert people.count() == 1
 
 
