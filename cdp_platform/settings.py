@@ -87,6 +87,24 @@ class CatalogSettings(BaseSettings):
     cleanup_interval: int = Field(default=86_400, ge=60)
 
 
+class ReferralSettings(BaseSettings):
+    """Where the referral tracker keeps its tables, if not in the warehouse."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    referral_database_url: SecretStr = SecretStr("")
+
+
+class GoogleSettings(BaseSettings):
+    """Who writes worksheets. ``GOOGLE_SHEET_ID`` is for tenants that name no spreadsheet of their own."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    google_service_account_json: SecretStr = SecretStr("")
+    google_sheet_id: str = ""
+    google_sheets_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://[^\s/]")
+
+
 class PlatformSettings(BaseSettings):
     """What belongs to no outside system."""
 
@@ -143,6 +161,18 @@ def catalog() -> CatalogSettings:
 
 
 @lru_cache
+def referrals() -> ReferralSettings:
+    """Settings of the referral tracker; raises ConfigurationError naming each variable that is wrong."""
+    return _load(ReferralSettings)
+
+
+@lru_cache
+def google() -> GoogleSettings:
+    """Settings of Google Sheets; raises ConfigurationError naming each variable that is wrong."""
+    return _load(GoogleSettings)
+
+
+@lru_cache
 def platform() -> PlatformSettings:
     """The remaining settings; raises ConfigurationError naming each variable that is wrong."""
     return _load(PlatformSettings)
@@ -150,5 +180,5 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use (after `.env` was written, or a test changed it)."""
-    for cached in (postgres, arango, dagster_storage, embeddings, catalog, platform):
+    for cached in (postgres, arango, dagster_storage, embeddings, catalog, referrals, google, platform):
         cached.cache_clear()

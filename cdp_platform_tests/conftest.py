@@ -17,11 +17,27 @@ from cdp_platform import settings
 from cdp_platform.sandbox.postgres import EmbeddedPostgres, temporary_postgres
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
-from cdp_platform_tests.sandbox.arango.conftest import sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
+from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
 
 PASSWORD = "test-only"
-_OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_")
+_OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_")
 _numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that share what is slow to make share the process too."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group("processes" if folder == "processes" else item.nodeid.split("::")[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have to tell beside that they passed."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == SUMMARY and report.when == "call":
+                terminalreporter.section("recordings of ArangoDB 3.11.14 that the stand-in agrees with")
+                terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,8 @@ from cdp_platform.sandbox.openai import PATH as OPENAI_PATH
 from cdp_platform.sandbox.postgres import SUPERUSER, EmbeddedPostgres
 from cdp_platform.sandbox.processes import HOST, PortTakenError, SandboxError, port_is_free
 from cdp_platform.sandbox.services import ServicesProcess
+from cdp_platform.sandbox.sheets import KEY_FILE
+from cdp_platform.sandbox.sheets import PATH as SHEETS_PATH
 
 POSTGRES_PORT_VARIABLE = "SANDBOX_POSTGRES_PORT"
 SERVICES_PORT_VARIABLE = "SANDBOX_SERVICES_PORT"
@@ -63,7 +65,8 @@ class SandboxAddresses:
 
     Attributes:
         postgres: `host:port` of PostgreSQL.
-        services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root, OpenAI's below `/openai`.
+        services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root, OpenAI's below `/openai`,
+            Google Sheets' below `/sheets`.
     """
 
     postgres: str
@@ -193,6 +196,8 @@ class Sandbox:
             "SANDBOX_URL": self._services_url,
             "OPENAI_BASE_URL": f"{self._services_url}{OPENAI_PATH}/v1",
             "OPENAI_API_KEY": OPENAI_KEY,
+            "GOOGLE_SERVICE_ACCOUNT_JSON": str(self.services.state_dir / KEY_FILE),
+            "GOOGLE_SHEETS_URL": f"{self._services_url}{SHEETS_PATH}",
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_PG_HOST": HOST,
             "DAGSTER_PG_PORT": str(self.postgres.port),

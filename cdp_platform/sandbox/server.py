@@ -26,7 +26,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
@@ -38,19 +38,19 @@ from cdp_platform.sandbox.feeds.app import DISTORTIONS as FEED_DISTORTIONS
 from cdp_platform.sandbox.feeds.app import FeedServer
 from cdp_platform.sandbox.openai import PATH as OPENAI_PATH
 from cdp_platform.sandbox.openai.app import DISTORTIONS, EmbeddingsServer
+from cdp_platform.sandbox.sheets import KEY_FILE
+from cdp_platform.sandbox.sheets import PATH as SHEETS_PATH
+from cdp_platform.sandbox.sheets.app import SheetsServer
+from cdp_platform.sandbox.style import page
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>cdp sandbox</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430; }}
-table {{ border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }}
-th, td {{ text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #d8dee6; }}
-td.count, th.count {{ text-align: right; font-variant-numeric: tabular-nums; }}
-code {{ background: #eef1f5; padding: 0 .25rem; }}
-</style></head><body>
-<h1>cdp sandbox</h1>
-<p>Stand-ins for outside systems, for this machine only. Their state is in <code>{state_dir}</code>.</p>
-{parts}
-</body></html>
+_STYLE = """
+section { margin-top: 1.25rem; padding: 1rem 1.25rem; border: 1px solid var(--line); border-radius: 10px;
+  background: var(--surface); }
+.box { overflow-x: auto; margin-top: .75rem; }
+table { width: 100%; }
+tr:last-child td { border-bottom: 0; }
+tr > :first-child { padding-left: 0; }
+tr > :last-child { padding-right: 0; }
 """
 
 
@@ -66,6 +66,7 @@ class StandIn:
         close: Called once when the process ends.
         distortions: The ways in which it can spoil its own answers.
         logs_requests: Whether what arrives for it is kept, for tests to read.
+        page: Where people can look at what it holds, below its path. Empty if nowhere.
     """
 
     name: str
@@ -75,10 +76,11 @@ class StandIn:
     close: Callable[[], None] = lambda: None
     distortions: frozenset[str] = frozenset()
     logs_requests: bool = False
+    page: str = ""
 
 
-def stand_ins(state_dir: Path) -> list[StandIn]:
-    """Open all stand-ins on one state folder. The one without a path comes last."""
+def stand_ins(state_dir: Path, base_url: str) -> list[StandIn]:
+    """Open all stand-ins on one state folder, for a front at `base_url`. The one without a path comes last."""
     arango = ArangoServer(
         state_dir / "arango.sqlite",
         root=os.environ.get("ARANGO_USER") or "root",
@@ -87,9 +89,11 @@ def stand_ins(state_dir: Path) -> list[StandIn]:
     )
     openai = EmbeddingsServer()
     shops = FeedServer(state_dir / "feeds.generation")
+    sheets = SheetsServer(state_dir / "sheets.sqlite", state_dir / KEY_FILE, base_url)
     return [
         StandIn("OpenAI's embeddings", OPENAI_PATH, openai, openai.counts, distortions=DISTORTIONS, logs_requests=True),
         StandIn("Shops' product feeds", FEEDS_PATH, shops, shops.counts, distortions=FEED_DISTORTIONS),
+        StandIn("Google Sheets", SHEETS_PATH, sheets, sheets.counts, sheets.close, logs_requests=True, page="/"),
         StandIn("ArangoDB 3.11", "", arango, arango.counts, arango.close),
     ]
 
@@ -97,9 +101,11 @@ def stand_ins(state_dir: Path) -> list[StandIn]:
 def make_app(services: Sequence[StandIn], state_dir: Path) -> ASGIApp:
     """Put stand-ins together behind one front that can be told to misbehave, and notes what arrives."""
 
-    def home(request: Request) -> HTMLResponse:
+    def home(request: Request) -> Response:
         parts = "".join(_section(service, str(request.base_url).rstrip("/")) for service in services)
-        return HTMLResponse(_PAGE.format(state_dir=escape(str(state_dir)), parts=parts))
+        intro = "<p class=muted>Stand-ins for outside systems, for this machine only. Their state is in "
+        intro += f"<code>{escape(str(state_dir))}</code>.</p>"
+        return page("cdp sandbox", f"<main><h1>cdp sandbox</h1>{intro}{parts}</main>", style=_STYLE)
 
     async def health(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "state_dir": str(state_dir), "pid": os.getpid()})
@@ -122,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Documents have no cycles, and looking through millions of them for some takes longer than answering.
     gc.set_threshold(100_000, 50, 100)
     try:
-        services = stand_ins(state_dir)
+        services = stand_ins(state_dir, f"http://{options.host}:{options.port}")
     except sqlite3.OperationalError as error:
         sys.exit(f"cannot open the state in {state_dir}, another process may have it open: {error}")
     # uvicorn ends its work on SIGTERM and then raises it again, which would end the process before its files close.
@@ -150,13 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _section(service: StandIn, base: str) -> str:
     rows = "".join(
-        f"<tr><td>{escape(place)}</td><td>{escape(kind)}</td><td class=count>{count:,}</td></tr>"
+        f"<tr><td>{escape(place)}</td><td>{escape(kind)}</td><td class=n>{count:,}</td></tr>"
         for place, kinds in service.counts().items()
         for kind, count in kinds.items()
     )
     head = f"<h2>{escape(service.name)}</h2><p>Base address: <code>{escape(base + service.path)}</code></p>"
-    table = f"<table><tr><th>Database</th><th>Collection</th><th class=count>Documents</th></tr>{rows}</table>"
-    return head + (table if rows else "<p>It holds nothing yet.</p>")
+    table = f"<table><tr><th>Database</th><th>Collection</th><th class=n>Documents</th></tr>{rows}</table>"
+    held = f"<div class=box tabindex=0>{table}</div>" if rows else "<p class=muted>It holds nothing yet.</p>"
+    link = f'<p><a class=button href="{escape(service.path + service.page)}">Open</a></p>' if service.page else ""
+    return f"<section>{head}{held}{link}</section>"
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
 from arango.client import ArangoClient
 from dotenv import dotenv_values
+from google.auth.transport.requests import Request
+from google.oauth2.service_account import Credentials
 from openai import OpenAI
 
 from cdp_platform.sandbox.lifecycle import ComponentStatus, Sandbox
@@ -307,6 +310,19 @@ def test_the_env_file_leads_to_the_stand_in_for_openai(running: Sandbox):
     client = OpenAI(base_url=env["OPENAI_BASE_URL"], api_key=env["OPENAI_API_KEY"], max_retries=0)
     answer = client.embeddings.create(model="text-embedding-3-small", input="coffee")
     assert len(answer.data[0].embedding) == 1536
+
+
+def test_the_env_file_leads_to_the_stand_in_for_google_sheets(running: Sandbox):
+    env = dotenv_values(running.root / ".env")
+    key = Path(env["GOOGLE_SERVICE_ACCOUNT_JSON"] or "")
+    assert key.is_relative_to(running.state_dir)
+    account = Credentials.from_service_account_file(key, scopes=["https://www.googleapis.com/auth/spreadsheets"])
+    account.refresh(Request())
+    answer = httpx.get(
+        f"{env['GOOGLE_SHEETS_URL']}/v4/spreadsheets/none", headers={"authorization": f"Bearer {account.token}"}
+    )
+    assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
+    assert "GOOGLE_SHEET_ID" not in env
 
 
 def test_a_key_of_openai_in_the_shell_leads_nowhere_else(running: Sandbox, monkeypatch: pytest.MonkeyPatch):

@@ -16,8 +16,8 @@ def tenant_tables(warehouse: Warehouse) -> list[tuple[str, bool, bool]]:
             SELECT format('%I.%I', nspname, relname), relrowsecurity, relforcerowsecurity
             FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
             WHERE relkind = 'r' AND nspname !~ '^(pg_|information_schema)'
-              -- Models belong to the platform and say nothing of any tenant.
-              AND relname NOT IN ('alembic_version', 'embedding_model')
+              -- Models and turns belong to the platform and say nothing of any tenant.
+              AND relname NOT IN ('alembic_version', 'embedding_model', 'turn')
             """
         ).fetchall()
 
@@ -46,6 +46,10 @@ SELECT {columns} FROM jsonb_populate_record(NULL::{table}, (
         WHEN attname = 'kind' THEN to_jsonb('profile'::text)
         WHEN format_type(atttypid, NULL) = 'vector' THEN to_jsonb('[1]'::text)
         WHEN attname = 'currency' THEN to_jsonb('USD'::text)
+        WHEN attname = 'event_type' THEN to_jsonb('click'::text)
+        WHEN attname = 'outcome' AND %(table)s ~ 'sheet_export' THEN to_jsonb('confirmed'::text)
+        WHEN format_type(atttypid, NULL) = 'uuid' THEN to_jsonb(gen_random_uuid())
+        WHEN format_type(atttypid, NULL) = 'bytea' THEN to_jsonb('\\x' || repeat('00', 32))
         WHEN attname = 'segment' THEN to_jsonb('happy'::text)
         WHEN format_type(atttypid, NULL) IN ('json', 'jsonb', 'text[]') THEN '[]'::jsonb
         WHEN format_type(atttypid, NULL) IN ('timestamp with time zone', 'date') THEN to_jsonb(now())

@@ -10,8 +10,6 @@ import zlib
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,6 +20,7 @@ from cdp_platform.catalog.errors import SourceError
 from cdp_platform.catalog.sources import addresses
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
 from cdp_platform.catalog.sources.retries import Deadline, PassingError, Patience, retried
+from cdp_platform.resources import retry_after
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -303,7 +302,7 @@ def _require_success(response: httpcore.Response, where: str, *, conditional: bo
     if status == _OK or (status == _NOT_MODIFIED and conditional):
         return
     if status in _MAY_PASS or status >= _SERVER_ERROR:
-        raise PassingError(f"HTTP {status}", wait=_retry_after(_header(response, b"retry-after")))
+        raise PassingError(f"HTTP {status}", wait=retry_after.seconds(_header(response, b"retry-after")))
     advice = {
         401: "It wants a password, and the platform sends none. Ask for an open address.",
         403: "Its server lets nobody in from here. Ask its owner.",
@@ -311,18 +310,6 @@ def _require_success(response: httpcore.Response, where: str, *, conditional: bo
         410: "The document was taken away. Ask its owner.",
     }
     raise SourceError(f"{where}: HTTP {status}. {advice.get(status, 'Is this the right address?')}", transient=False)
-
-
-def _retry_after(value: str) -> float | None:
-    """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 def _content(response: httpcore.Response, where: str, max_bytes: int) -> bytes:

@@ -11,8 +11,6 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -30,6 +28,7 @@ from cdp_platform.embeddings.providers.contract import (
     require_encodable,
 )
 from cdp_platform.embeddings.providers.models import ModelChoice
+from cdp_platform.resources import retry_after
 from cdp_platform.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -250,9 +249,8 @@ def _pause_seconds(headers: Mapping[str, str]) -> float | None:
     pause = None
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         pause = milliseconds / 1000
-    elif after := headers.get("retry-after"):
-        seconds = _number(after)
-        pause = _seconds_until(after) if seconds is None else seconds
+    else:
+        pause = retry_after.seconds(headers.get("retry-after"))
     if pause is None:
         resets = (_duration(headers.get(f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens"))
         pause = max((one for one in resets if one is not None), default=None)
@@ -261,14 +259,6 @@ def _pause_seconds(headers: Mapping[str, str]) -> float | None:
 
 def _number(text: str | None) -> float | None:
     return float(text) if text is not None and _NUMBER.fullmatch(text.strip()) else None
-
-
-def _seconds_until(date: str) -> float | None:
-    try:
-        when = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    return (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
 def _duration(text: str | None) -> float | None:

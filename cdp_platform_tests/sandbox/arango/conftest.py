@@ -89,15 +89,6 @@ class SandboxProcess:
         return [rule["fired"] for rule in _control.get(f"{self.url}/_sandbox/faults").json()]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what tests have to tell beside that they passed."""
-    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        for name, text in report.user_properties:
-            if name == SUMMARY and report.when == "call":
-                terminalreporter.section("recordings of ArangoDB 3.11.14 that the stand-in agrees with")
-                terminalreporter.write_line(str(text))
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

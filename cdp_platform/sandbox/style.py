@@ -1,0 +1,82 @@
+"""How the sandbox's pages look: one skeleton and one style, light and dark, on a screen and on a phone.
+
+Here belongs what all pages share. Nothing is fetched from anywhere, and no page needs a script.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from starlette.responses import HTMLResponse
+
+# Says to the browser what the pages promise: whatever text ends up in one, nothing runs and nothing is fetched.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'"
+
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Crect width='16' height='16' rx='4' fill='%231f6f5c'/%3E"
+    "%3Cpath d='M4 5.5h8M4 8h8M4 10.5h8' stroke='%23fff' stroke-width='1.2'/%3E%3C/svg%3E"
+)
+
+_STYLE = """
+:root {
+  color-scheme: light dark;
+  --ground: #f7f8f9; --surface: #fff; --raised: #eff2f4; --ink: #1b242c; --muted: #586470; --faint: #65707a;
+  --line: #dfe4e8; --accent: #17624f; --tint: #e3f0ec; --focus: #2f8f76;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #12171b; --surface: #191f24; --raised: #222a30; --ink: #e3e8ec; --muted: #a0abb5; --faint: #8b97a2;
+    --line: #2d363d; --accent: #7fd1b9; --tint: #1d3a33; --focus: #7fd1b9;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI",
+  Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
+main { max-width: 52rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; font-weight: 650; letter-spacing: -.01em; margin: 0; }
+h2 { font-size: 1.125rem; line-height: 1.35; font-weight: 650; margin: 0; }
+p { margin: .5rem 0; }
+a { color: var(--accent); text-underline-offset: .2em; text-decoration-thickness: 1px; }
+a:hover { text-decoration-thickness: 2px; }
+:focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; border-radius: 4px; }
+code { background: var(--raised); border-radius: 4px; padding: .1em .35em; font: .875em/1.5 ui-monospace, "SF Mono",
+  Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+.muted { color: var(--muted); }
+.button { display: inline-flex; align-items: center; min-height: 44px; padding: 0 1rem; border: 1px solid var(--line);
+  border-radius: 8px; background: var(--surface); color: var(--accent); font-size: .875rem; text-decoration: none; }
+.button:hover { border-color: var(--focus); }
+.crumbs { display: flex; flex-wrap: wrap; column-gap: .5rem; font-size: .875rem; }
+.crumbs a { display: inline-flex; align-items: center; min-width: 44px; min-height: 44px; text-decoration: none; }
+.crumbs a:hover { text-decoration: underline; }
+.crumbs a + a::before { content: "/"; color: var(--faint); margin-right: .5rem; }
+table { border-collapse: separate; border-spacing: 0; font-size: .875rem; }
+th, td { text-align: left; vertical-align: top; padding: .4375rem .75rem; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; white-space: nowrap; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+
+
+def page(title: str, body: str, *, style: str = "", status: int = 200) -> HTMLResponse:
+    """Answer a page.
+
+    Args:
+        title: What the browser calls it, as text.
+        body: The inside of its body, as HTML in which every text is escaped.
+        style: CSS that this page alone needs.
+        status: The HTTP status.
+    """
+    document = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(title)}</title><link rel="icon" href="{_ICON}"><style>{_STYLE}{style}</style></head>\n'
+        f"<body>{body}</body></html>\n"
+    )
+    headers = {
+        "content-security-policy": _POLICY,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }
+    return HTMLResponse(document, status, headers)
