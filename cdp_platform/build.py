@@ -9,7 +9,8 @@ from cdp_platform.catalog.definitions import definitions as catalog
 from cdp_platform.customers.definitions import definitions as customers
 from cdp_platform.embeddings.definitions import definitions as embeddings
 from cdp_platform.orchestration.registry import tenant_registry
-from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource, silent
+from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource, silent
+from cdp_platform.referrals.definitions import definitions as referrals
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -26,10 +27,11 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         resources={
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),
+            "spreadsheets": SpreadsheetResource(),
             "progress": silent,
             **(resources or {}),
         },
         # A spawned step costs two seconds, and ours wait for databases.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(shared, customers, catalog(), embeddings)
+    return dg.Definitions.merge(shared, customers, catalog(), embeddings, referrals())

@@ -18,6 +18,7 @@ from cdp_platform.cli.data import reconcile, sync, tenant
 from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.operate import health, migrate, status
 from cdp_platform.cli.records import erase, rejected
+from cdp_platform.cli.referrals import export_data
 from cdp_platform.cli.sandbox import demo, down, sandbox, up
 from cdp_platform.errors import PlatformError
 
@@ -39,7 +40,7 @@ def cdp() -> None:
 
 for command in (
     *(demo, up, down, sandbox),
-    *(migrate, tenant, sync, reconcile, erase, rejected, catalog, embeddings, search, status, health),
+    *(migrate, tenant, sync, reconcile, erase, rejected, catalog, export_data, embeddings, search, status, health),
 ):
     cdp.add_command(command)
 

@@ -47,14 +47,19 @@ def tenant() -> None:
 @click.option(
     "--shared-database/--own-database", default=None, help="Read only documents whose tenant_id is this tenant, or all."
 )
-def tenant_add(
-    tenant_id: str, *, name: str | None, database: str | None, phone_region: str | None, shared_database: bool | None
-) -> None:
+@click.option("--time-zone", help="IANA name, such as Asia/Ho_Chi_Minh: where its days begin. UTC if not given.")
+@click.option("--google-sheet-id", help="The spreadsheet of its worksheets; GOOGLE_SHEET_ID if not given.")
+@click.option(
+    "--full-ip/--masked-ip",
+    "share_full_ip",
+    default=None,
+    help="What worksheets show of IP addresses; masked if unset.",
+)
+def tenant_add(tenant_id: str, *, name: str | None, database: str | None, **given: Any) -> None:
     """Register a tenant, change one, or take a retired one back.
 
     What is not given of a tenant that is known stays as it is.
     """
-    given = {"phone_region": phone_region, "shared_database": shared_database}
     with connect(settings.postgres()) as connection:
         known = {each.tenant_id for each in tenants.registered(connection)}
         new = tenants.add(
@@ -213,13 +218,19 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
         raise click.exceptions.Exit(1)
 
 
-def materialize(wanted: list[tenants.Tenant], job: str = "customers_sync", ops: dict[str, Any] | None = None) -> Any:
+def materialize(
+    wanted: list[tenants.Tenant],
+    job: str = "customers_sync",
+    ops: dict[str, Any] | None = None,
+    assets: list[Any] | None = None,
+) -> Any:
     """Run a job for these tenants, with progress bars, on Dagster's own instance where there is one.
 
     Args:
         wanted: whom for.
         job: of any room.
         ops: run configuration by op.
+        assets: keys; of the job, only these.
     """
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration import partitions
@@ -231,7 +242,9 @@ def materialize(wanted: list[tenants.Tenant], job: str = "customers_sync", ops: 
         stretches = partitions.ranges(partitions.known(instance), {each.tenant_id for each in wanted})
         with bars() as progress:
             definitions = build_definitions({"progress": progress})
-            return together([run_job(definitions, job, instance, keys, config=ops) for keys in stretches])
+            return together(
+                [run_job(definitions, job, instance, keys, config=ops, assets=assets) for keys in stretches]
+            )
 
 
 # Columns of the table at the end of a run, and the figures of a materialization that are in them.

@@ -11,6 +11,7 @@ from cdp_platform.cli.catalog import TAKEN, ingest
 from cdp_platform.cli.data import keep_partitions_in_step, materialize, show_outcome
 from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import bars, console, json_option, show, show_json
+from cdp_platform.cli.referrals import count_and_export, show_exports
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -120,6 +121,10 @@ def demo(scale: str) -> None:
         show_outcome(made, figures)
         if not made.success:
             raise click.exceptions.Exit(1)
+    exported = count_and_export([each for each in registered if each.settings.google_sheet_id])
+    show_exports(exported)
+    if not exported.success:
+        raise click.exceptions.Exit(1)
     _show_customers(registered)
     console.print(
         "What to type next\n"
@@ -129,6 +134,7 @@ def demo(scale: str) -> None:
         "  .venv/bin/cdp sync --tenant harbour --full\n"
         '  .venv/bin/cdp search "likes to travel" --tenant saigon --kind profile\n'
         "  .venv/bin/cdp catalog report --ingestor saigon-shops\n"
+        "  .venv/bin/cdp export-data --tenant saigon --dry-run\n"
         "  make down                        stop everything",
         highlight=False,
     )
@@ -166,10 +172,13 @@ def prepare(box: Any, scale: str | None) -> list[tenants.Tenant]:
 
 def _fill(scale: "Scale") -> None:
     """Write the demo tenants into the stand-in ArangoDB and register them."""
-    from cdp_platform.sandbox.demo.fill import fill
+    from cdp_platform.sandbox.demo.fill import fill, reference_moment
     from cdp_platform.sandbox.demo.model import TENANTS
+    from cdp_platform.sandbox.demo.referrals import fill_referrals
+    from cdp_platform.sandbox.demo.spreadsheets import make_spreadsheets
 
     source = settings.arango()
+    password = source.password.get_secret_value()
     with bars() as progress:
         watchers: dict[str, Any] = {}
 
@@ -178,11 +187,14 @@ def _fill(scale: "Scale") -> None:
             watcher = watchers.get(subject) or watchers.setdefault(subject, progress(tenant_id, f"fill {collection}"))
             watcher(done, total)
 
-        fill(source.host, source.user, source.password.get_secret_value(), scale=scale, progress=watch)
+        fill(source.host, source.user, password, scale=scale, progress=watch)
+    make_spreadsheets(settings.google().google_sheets_url)
     with connect(settings.postgres()) as connection:
         for each in TENANTS:
-            region = {"phone_region": each.settings["phone_region"]}
-            tenants.add(connection, each.id, name=each.name, arango_database=each.database, settings=region)
+            own = {name: each.settings[name] for name in ("phone_region", "time_zone")}
+            own |= {"google_sheet_id": each.spreadsheet}
+            tenants.add(connection, each.id, name=each.name, arango_database=each.database, settings=own)
+        fill_referrals(connection, scale, reference_moment(source.host, source.user, password))
 
 
 def _show_customers(registered: list[tenants.Tenant]) -> None:

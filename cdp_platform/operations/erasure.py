@@ -6,12 +6,13 @@ import psycopg
 
 from cdp_platform.customers import erasure as customers
 from cdp_platform.embeddings import erasure as embeddings
+from cdp_platform.referrals import erasure as referrals
 from cdp_platform.warehouse import erasure
 from cdp_platform.warehouse.erasure import Receipt
 from cdp_platform.warehouse.tenants import Tenant
 
 # What is made of other rooms' rows comes before them.
-STORES = (*embeddings.STORES, *customers.STORES)
+STORES = (*embeddings.STORES, *referrals.STORES, *customers.STORES)
 
 
 def erase_person(connection: psycopg.Connection, tenant: Tenant, profile_ids: Collection[str]) -> Receipt:

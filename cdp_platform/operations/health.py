@@ -12,16 +12,21 @@ from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX
 from cdp_platform.errors import PlatformError
+from cdp_platform.referrals import tracker
+from cdp_platform.referrals.spreadsheets import spreadsheet_of
 from cdp_platform.resources.arango import open_database
+from cdp_platform.resources.sheets import Patience, open_spreadsheet
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, refusal
 from cdp_platform.warehouse.migrate import current, head
+from cdp_platform.warehouse.pacing import Pacer
 from cdp_platform.warehouse.tenants import Tenant
 
 T = TypeVar("T")
 
 # Whoever asks wants to know now, also that something hangs.
 _PATIENCE = 10.0
+_ONE_LOOK = Patience(answer=_PATIENCE, attempts=1)
 
 
 @dataclass
@@ -49,7 +54,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the warehouse, Dagster's database, ArangoDB and each active tenant's database in it."""
+    """Look at the warehouse, Dagster's database, ArangoDB, and each active tenant's database and spreadsheet."""
     findings: list[Finding] = []
     registered: list[Tenant] = []
     with _looking_at("PostgreSQL (warehouse)", findings) as finding, connect(settings.postgres()) as connection:
@@ -63,7 +68,7 @@ def examine() -> list[Finding]:
         findings += _tenant_databases(registered)
     with _looking_at("PostgreSQL (Dagster)", findings) as finding:
         _dagster_storage(finding)
-    return findings
+    return findings + _tracker() + _spreadsheets(registered)
 
 
 def _warehouse(connection: psycopg.Connection, finding: Finding) -> list[Tenant]:
@@ -111,6 +116,31 @@ def _tenant_databases(registered: list[Tenant]) -> list[Finding]:
                         f"{collection} has no persistent index on {list(WANTED_INDEX)}, so each sync sorts all of it: "
                         f"db.{collection}.ensureIndex({{type: 'persistent', fields: {list(WANTED_INDEX)}}}).",
                     )
+    return findings
+
+
+def _tracker() -> list[Finding]:
+    findings: list[Finding] = []
+    if url := settings.referrals().referral_database_url.get_secret_value():
+        with _looking_at("PostgreSQL (referral tracker)", findings) as finding:
+            _timed(finding, lambda: tracker.changed(url))
+    return findings
+
+
+def _spreadsheets(registered: list[Tenant]) -> list[Finding]:
+    """Each spreadsheet that worksheets go to: is it there, and shared with the service account."""
+    findings: list[Finding] = []
+    google = settings.google()
+    for tenant in registered:
+        if not tenant.active or not (tenant.stored_settings.get("google_sheet_id") or google.google_sheet_id):
+            continue
+        with _looking_at(f"Google Sheets ({tenant.tenant_id})", findings) as finding:
+            spreadsheet_id = spreadsheet_of(tenant, registered, google.google_sheet_id) or ""
+            with (
+                connect(settings.postgres()) as connection,
+                open_spreadsheet(google, spreadsheet_id, pace=Pacer(connection), patience=_ONE_LOOK) as spreadsheet,
+            ):
+                _timed(finding, spreadsheet.sheets)
     return findings
 
 

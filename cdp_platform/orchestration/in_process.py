@@ -61,14 +61,25 @@ def run_job(
     tenant_ids: Sequence[str],
     *,
     config: dict[str, Any] | None = None,
+    assets: Sequence[dg.AssetKey] | None = None,
 ) -> RunOutcome:
-    """Run a job for these tenants, which have to follow each other among the instance's partitions."""
+    """Run a job for these tenants, which have to follow each other among the instance's partitions.
+
+    Args:
+        definitions: where the job is.
+        job_name: of any room.
+        instance: where its events go.
+        tenant_ids: or other partition keys of the job.
+        config: run configuration by op.
+        assets: of the job, only these.
+    """
     job = definitions.resolve_job_def(job_name)
     result = job.execute_in_process(
         instance=instance,
         partition_key=tenant_ids[0] if len(tenant_ids) == 1 else None,
         tags=partitions.range_tags(tenant_ids) if len(tenant_ids) > 1 else None,
         run_config={**_own_config(job, tenant_ids[0]), **_QUIET, **({"ops": config} if config else {})},
+        asset_selection=assets,
         raise_on_error=False,
     )
     return RunOutcome(

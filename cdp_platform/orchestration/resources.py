@@ -13,7 +13,9 @@ import psycopg
 
 from cdp_platform import settings
 from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database
+from cdp_platform.resources.sheets import Spreadsheet, open_spreadsheet
 from cdp_platform.warehouse.connection import connect
+from cdp_platform.warehouse.pacing import Pacer
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -32,6 +34,14 @@ class ArangoResource(dg.ConfigurableResource):
     ) -> AbstractContextManager[ArangoDatabase]:
         """A database of the server; see `cdp_platform.resources.arango.open_database`."""
         return open_database(settings.arango(), database, timeout_seconds=timeout_seconds)
+
+
+class SpreadsheetResource(dg.ConfigurableResource):
+    """Google Sheets, from the GOOGLE_ variables."""
+
+    def open(self, spreadsheet_id: str, connection: psycopg.Connection) -> AbstractContextManager[Spreadsheet]:
+        """A spreadsheet, with the account's turns kept in the warehouse; see `cdp_platform.resources.sheets`."""
+        return open_spreadsheet(settings.google(), spreadsheet_id, pace=Pacer(connection))
 
 
 class Progress(Protocol):

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zoneinfo import available_timezones
 
 import psycopg
 from psycopg.rows import class_row
@@ -27,12 +28,25 @@ class TenantSettings(BaseModel):
         phone_region: ISO 3166 region that a phone number without country code belongs to, such as ``VN``.
         shared_database: the ArangoDB database holds documents of several tenants; only those whose ``tenant_id``
             is this tenant are read.
+        time_zone: IANA name; days of the tenant begin at its midnight.
+        google_sheet_id: the spreadsheet that its worksheets are in; ``GOOGLE_SHEET_ID`` if empty.
+        share_full_ip: worksheets show whole IP addresses, and not two octets of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     phone_region: str = Field(default="VN")
     shared_database: bool = False
+    time_zone: str = "UTC"
+    google_sheet_id: str = ""
+    share_full_ip: bool = False
+
+    @field_validator("time_zone")
+    @classmethod
+    def _a_time_zone_that_is_known(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no IANA time zone; use one like Asia/Ho_Chi_Minh or UTC")
+        return value
 
     @field_validator("phone_region")
     @classmethod

@@ -38,6 +38,17 @@ IMPERSONAL = {
     "ops.reconciliation",
     "ops.sync_watermark",
     "ops.tenant",
+    "ops.turn",
+    "referrals.address_salt",
+    "referrals.campaign",
+    "referrals.daily_metrics",
+    "referrals.erased_address",
+    "referrals.exported_event",
+    "referrals.metrics_zone",
+    "referrals.officer",
+    "referrals.referral_link",
+    "referrals.sheet_export",
+    "referrals.touched_quarter",
 }
 
 
@@ -103,13 +114,27 @@ def nam(leo: Leo) -> Leo:
     leo.rows(
         "INSERT INTO embeddings.profile_cluster (tenant_id, profile_id, cluster) VALUES ('acme', 'nam1', 1) RETURNING 1"
     )
+    for statement in (
+        "officer (officer_id, full_name) VALUES ('acme', 'o1', 'Lan')",
+        "campaign (campaign_id, name, starts_at) VALUES ('acme', 'c1', 'Autumn', now())",
+        "referral_link (referral_link_id, officer_id, campaign_id, full_link, ref_code)"
+        " VALUES ('acme', 'l1', 'o1', 'c1', 'https://example.com', 'code')",
+        "click_event (click_event_id, referral_link_id, occurred_at, ip, user_agent)"
+        " VALUES ('acme', 'k1', 'l1', now(), '203.0.113.7', 'NamSecret''s browser')",
+        "signup_event (signup_event_id, click_event_id, referral_link_id, occurred_at, email)"
+        " VALUES ('acme', 's1', 'k1', 'l1', now(), ' Nam@example.com')",
+        "signup_event (signup_event_id, click_event_id, referral_link_id, occurred_at, email)"
+        " VALUES ('acme', 's2', NULL, 'l1', now(), 'mai@example.com')",
+    ):
+        leo.rows(f"INSERT INTO referrals.{statement.replace('(', '(tenant_id, ', 1)} RETURNING 1")
     return leo
 
 
 def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, warehouse: Warehouse):
     nam.purchase("e-late", "nam1")
     nam.sync("transactions", full=True)
-    assert {store.name for store in STORES} == mentions(warehouse, "nam1", "NamSecret") - KEYS_ONLY
+    words = ("nam1", "NamSecret", "Nam@example.com")
+    assert {store.name for store in STORES} == mentions(warehouse, *words) - KEYS_ONLY
     receipt = nam.erase("nam1")
     assert receipt.profile_ids == ["nam1"]
     rows = {name: count for name, count in receipt.rows.items() if name != "customers.touched_customer"}
@@ -123,6 +148,8 @@ def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, wa
         "embeddings.passage": 2,
         "embeddings.lookalike_audience": 1,
         "embeddings.profile_cluster": 1,
+        "referrals.click_event": 1,
+        "referrals.signup_event": 1,
     }
     assert mentions(warehouse, "NamSecret", "nam@example.com") == set()
     assert mentions(warehouse, "nam1") <= KEYS_ONLY

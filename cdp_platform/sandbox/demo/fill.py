@@ -100,6 +100,15 @@ def fill(
         return filled
 
 
+def reference_moment(hosts: str, username: str, password: str) -> datetime:
+    """Return the moment that counts as now in the demo, once its databases were filled."""
+    client = ArangoClient(hosts=hosts)
+    try:
+        return _reference_of(client.db(TENANTS[0].database, username, password))
+    finally:
+        client.close()
+
+
 def touch(
     hosts: str, username: str, password: str, *, tenant: DemoTenant, moment: datetime, customers: int = 5
 ) -> list[str]:

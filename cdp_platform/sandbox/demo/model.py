@@ -38,18 +38,34 @@ class DemoTenant:
         name: What a person reads.
         database: Its ArangoDB database.
         settings: Its settings on the platform: the region in which phone numbers without a country code are read,
-            and the currency it mostly sells in.
+            the currency it mostly sells in, and the time zone of its days.
+        spreadsheet: Where its worksheets of referrals are; empty where there are no referrals.
     """
 
     id: str
     name: str
     database: str
     settings: Mapping[str, str]
+    spreadsheet: str = ""
 
 
-SAIGON = DemoTenant("saigon", "Saigon Retail", "leo_cdp_saigon", {"phone_region": "VN", "currency": "VND"})
-HARBOUR = DemoTenant("harbour", "Harbour Goods", "leo_cdp_harbour", {"phone_region": "US", "currency": "USD"})
-CDNOW = DemoTenant("cdnow", "CDNOW 1997-98", "cdnow", {"phone_region": "US", "currency": "USD"})
+SAIGON = DemoTenant(
+    "saigon",
+    "Saigon Retail",
+    "leo_cdp_saigon",
+    {"phone_region": "VN", "currency": "VND", "time_zone": "Asia/Ho_Chi_Minh"},
+    spreadsheet="saigon-referrals",
+)
+HARBOUR = DemoTenant(
+    "harbour",
+    "Harbour Goods",
+    "leo_cdp_harbour",
+    {"phone_region": "US", "currency": "USD", "time_zone": "America/New_York"},
+    spreadsheet="harbour-referrals",
+)
+CDNOW = DemoTenant(
+    "cdnow", "CDNOW 1997-98", "cdnow", {"phone_region": "US", "currency": "USD", "time_zone": "America/New_York"}
+)
 TENANTS = (SAIGON, HARBOUR, CDNOW)
 
 

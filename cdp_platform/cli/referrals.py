@@ -1,0 +1,202 @@
+"""Commands on referrals: `export-data`."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.markup import escape
+
+from cdp_platform import settings
+from cdp_platform.cli.data import dagster_instance, materialize, show_outcome
+from cdp_platform.cli.printing import bars, console, json_option, show, show_json
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform.warehouse.pacing import Pacer
+from cdp_platform.warehouse.tenants import Tenant
+
+# Columns of the table at the end of a run, as `show_outcome` takes them.
+EXPORTED = {"added": "added", "changed": "changed", "removed": "removed"}
+COUNTED = {"clicks": "clicks", "signups": "signups", "rate %": "click_to_signup_rate", "changed days": "changed_days"}
+
+
+@click.command("export-data")
+@click.option(
+    "--type",
+    "what",
+    type=click.Choice(["all", "raw", "daily", "metrics"]),
+    default="all",
+    show_default=True,
+    help="raw: the events; daily: the three summaries; all: both; metrics: only count the days, in the warehouse.",
+)
+@click.option("--tenant", "tenant_id", metavar="ID", help="Tenant; all that have a spreadsheet if not given.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@json_option
+def export_data(what: str, *, tenant_id: str | None, dry_run: bool, as_json: bool) -> None:
+    """Bring Google Sheets up to date with clicks and signups, in this process.
+
+    The worksheets of a tenant come from one snapshot of the database and change in one request. What the spreadsheet
+    has already is not written again. Exit code 1 if anything failed.
+    """
+    with connect(settings.postgres()) as connection:
+        registered = tenants.registered(connection)
+        wanted = [tenants.get(connection, tenant_id)] if tenant_id else registered
+    wanted = _usable(wanted, registered, named=bool(tenant_id), to_sheets=what != "metrics")
+    if dry_run:
+        _show_differences(what, wanted, registered, as_json=as_json)
+        return
+    outcome = _count_days(wanted) if what == "metrics" else _export(what, wanted)
+    if as_json:
+        show_json(outcome)
+    elif what == "metrics":
+        show_outcome(outcome, COUNTED, subject="month and tenant")
+    else:
+        show_exports(outcome)
+    if not outcome.success:
+        raise click.exceptions.Exit(1)
+
+
+def _usable(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, named: bool, to_sheets: bool) -> list[Tenant]:
+    from cdp_platform.referrals.spreadsheets import NONE, spreadsheet_of
+
+    if not named:
+        wanted = [tenant for tenant in wanted if tenant.active]
+    for tenant in wanted:
+        if not tenant.active:
+            raise ConfigurationError(
+                f"Tenant {tenant.tenant_id} is retired; `cdp tenant add {tenant.tenant_id}` takes it back."
+            )
+    if not to_sheets:
+        return list(wanted)
+    default = settings.google().google_sheet_id
+    able = [tenant for tenant in wanted if spreadsheet_of(tenant, registered, default)]
+    if not able:
+        who = f"Tenant {wanted[0].tenant_id}" if named else "No tenant can be exported"
+        raise ConfigurationError(f"{who}: {NONE.format(wanted[0].tenant_id if wanted else 'ID')}.")
+    return able
+
+
+def count_and_export(wanted: list[Tenant]) -> Any:
+    """Count the days of these tenants that events touched, then write all their worksheets."""
+    counted = _count_days(wanted)
+    return _export("all", wanted) if counted.success else counted
+
+
+def show_exports(outcome: Any) -> None:
+    """The table at the end of an export, and where to look."""
+    show_outcome(outcome, EXPORTED)
+    links = {made.metadata.get("spreadsheet"): made.tenant_id for made in outcome.outcomes}
+    for link, tenant_id in links.items():
+        if link:
+            console.print(f"Worksheets of {tenant_id}: {link}", highlight=False, soft_wrap=True)
+
+
+def _export(what: str, wanted: list[Tenant]) -> Any:
+    from cdp_platform.referrals.assets import WORKSHEETS, tracker_events
+
+    keys = [tracker_events.key, *(WORKSHEETS[name].key for name in _names(what))]
+    return materialize(wanted, "referrals_worksheets", assets=keys)
+
+
+def _count_days(wanted: Sequence[Tenant]) -> Any:
+    """Count, for each tenant, the months that events touched since they were counted, and the present one."""
+    from cdp_platform.build import build_definitions
+    from cdp_platform.orchestration import partitions
+    from cdp_platform.orchestration.in_process import run_job, together
+    from cdp_platform.referrals.sensors import month_ranges, months_of
+
+    with connect(settings.postgres()) as connection:
+        rows = connection.execute("SELECT tenant_id, touched FROM referrals.waiting()").fetchall()
+    touched: dict[str, list[datetime]] = dict(rows)
+    months = {
+        tenant.tenant_id: months_of(tenant, touched.get(tenant.tenant_id, [])) | {_this_month(tenant)}
+        for tenant in wanted
+    }
+    with dagster_instance() as instance, bars() as progress:
+        partitions.ensure(instance, wanted)
+        definitions = build_definitions({"progress": progress})
+        return together(
+            [
+                run_job(definitions, "referrals_metrics", instance, ends)
+                for ends in month_ranges(partitions.known(instance), months)
+            ]
+        )
+
+
+def _show_differences(what: str, wanted: Sequence[Tenant], registered: Sequence[Tenant], *, as_json: bool) -> None:
+    """What an export would write, or counting would change, now."""
+    if what == "metrics":
+        _show_days(wanted, as_json=as_json)
+        return
+    from cdp_platform.referrals.export import export
+    from cdp_platform.referrals.spreadsheets import spreadsheet_of
+    from cdp_platform.resources.sheets import open_spreadsheet
+
+    google = settings.google()
+    found = {}
+    for tenant in wanted:
+        spreadsheet_id = spreadsheet_of(tenant, registered, google.google_sheet_id) or ""
+        with (
+            connect(settings.postgres()) as connection,
+            open_spreadsheet(google, spreadsheet_id, pace=Pacer(connection)) as spreadsheet,
+        ):
+            found[tenant.tenant_id] = export(connection, tenant, spreadsheet, _names(what), dry_run=True)
+    if as_json:
+        show_json(found)
+        return
+    show(
+        "What would be written",
+        ["tenant", "worksheet", "rows now", "rows then", "added", "changed", "removed"],
+        [
+            (tenant_id, name, each.before, each.after, each.added, each.changed, each.removed)
+            for tenant_id, result in found.items()
+            for name, worksheet in result.worksheets.items()
+            for each in [worksheet.difference]
+        ],
+        empty="There is nothing to export.",
+    )
+    for tenant_id, result in found.items():
+        for name, worksheet in result.worksheets.items():
+            for before, after in worksheet.difference.sample:
+                _say_row(f"{tenant_id} {name}", "red", "-", before)
+                _say_row(f"{tenant_id} {name}", "green", "+", after)
+        if all(worksheet.unchanged for worksheet in result.worksheets.values()):
+            console.print(f"{tenant_id}: the spreadsheet has all of it. {result.link}", highlight=False, soft_wrap=True)
+
+
+def _say_row(where: str, color: str, sign: str, row: Sequence[Any] | None) -> None:
+    if row is not None:
+        words = escape(" | ".join(map(str, row)))
+        console.print(f"[dim]{where}[/] [{color}]{sign} {words}[/]", highlight=False, soft_wrap=True)
+
+
+def _show_days(wanted: Sequence[Tenant], *, as_json: bool) -> None:
+    from cdp_platform.referrals import metrics
+
+    found = {}
+    with connect(settings.postgres()) as connection:
+        for tenant in wanted:
+            with tenant_transaction(connection, tenant.tenant_id), connection.transaction(force_rollback=True):
+                metrics.lock(connection, tenant.tenant_id)
+                found[tenant.tenant_id] = sorted(metrics.count_touched(connection, tenant).changed)
+    if as_json:
+        show_json(found)
+        return
+    show(
+        "Days whose figures would change",
+        ["tenant", "days", "first", "last"],
+        [(tenant_id, len(days), f"{days[0]}", f"{days[-1]}") for tenant_id, days in found.items() if days],
+        empty="The figures of all days are right.",
+    )
+
+
+def _names(what: str) -> list[str]:
+    from cdp_platform.referrals.worksheets import COLUMNS, RAW_DATA
+
+    return {"raw": [RAW_DATA], "daily": [name for name in COLUMNS if name != RAW_DATA]}.get(what, list(COLUMNS))
+
+
+def _this_month(tenant: Tenant) -> date:
+    return datetime.now(ZoneInfo(tenant.settings.time_zone)).date().replace(day=1)

@@ -1,0 +1,1 @@
+"""Referrals: clicks and signups through the links of officers and campaigns, and the worksheets that show them."""

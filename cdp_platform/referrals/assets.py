@@ -1,0 +1,217 @@
+"""The assets of the room: the tracker's events, the metrics of each day, and the four worksheets.
+
+Thin on purpose: what is read and written is said in `tracker`, `metrics`, `worksheets` and `export`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from cdp_platform import settings
+from cdp_platform.orchestration.failures import IO_RETRIES
+from cdp_platform.orchestration.metadata import counts
+from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
+from cdp_platform.orchestration.resources import Progress, SpreadsheetResource, WarehouseResource
+from cdp_platform.orchestration.tenant_runs import Made, for_each_partition, for_each_tenant
+from cdp_platform.referrals import metrics, tracker
+from cdp_platform.referrals.export import ExportResult, WorksheetResult, export
+from cdp_platform.referrals.spreadsheets import NONE, spreadsheet_of
+from cdp_platform.referrals.worksheets import CAMPAIGN_SUMMARY, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.tenants import Tenant
+
+GROUP = "referrals"
+OWNERS = ["team:customer-data"]
+
+# The first partition; it has all months before it too.
+FIRST_MONTH = date(2020, 1, 1)
+MONTH = "month"
+
+# Two months more than are over, in UTC: the present one, and the next, which begins sooner in the east.
+month_partitions = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH.isoformat(), end_offset=2)
+tenant_months = dg.MultiPartitionsDefinition({TENANTS: tenant_partitions, MONTH: month_partitions})
+
+_ROOM: dict[str, Any] = {"key_prefix": GROUP, "group_name": GROUP, "owners": OWNERS, "retry_policy": IO_RETRIES}
+
+
+class TrackerConfig(dg.Config):
+    """What to bring; without any of it, what came since the last time."""
+
+    full: bool = False
+    """Every event again: after the tracker's database was restored, or changed rows without a new ingested_at."""
+
+
+@dg.asset(
+    **_ROOM,
+    kinds={"postgres"},
+    partitions_def=tenant_partitions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata={"dagster/table_name": "referrals.click_event"},
+)
+def tracker_events(
+    context: dg.AssetExecutionContext,
+    config: TrackerConfig,
+    warehouse: WarehouseResource,
+    progress: dg.ResourceParam[Progress],
+) -> dg.MaterializeResult:
+    """Officers, campaigns, links, clicks and signups, as the tracker application writes them.
+
+    Where REFERRAL_DATABASE_URL names the tracker's own database, what is new there is brought over; without it the
+    tracker writes into the tables of the warehouse itself, and this only counts them. Nothing that the tracker deletes
+    is deleted here.
+    """
+    url = settings.referrals().referral_database_url.get_secret_value()
+
+    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
+        figures: dict[str, Any] = {}
+        if url:
+            brought = tracker.bring(
+                connection,
+                url,
+                tenant.tenant_id,
+                full=config.full,
+                progress=progress(tenant.tenant_id, "tracker_events"),
+            )
+            codes = sum((each.rejected_by_code for each in brought.relations.values()), Counter())
+            figures = {
+                "read": brought.read,
+                "new": brought.new,
+                "changed": brought.changed,
+                "rejected": brought.rejected,
+                "rejected_by_code": counts("reason", codes),
+            }
+        held = tracker.counts(connection, tenant.tenant_id)
+        return {"dagster/partition_row_count": held["click_event"] + held["signup_event"], **held, **figures}
+
+    return for_each_tenant(context, warehouse, work)
+
+
+@dg.asset(
+    **_ROOM,
+    kinds={"postgres"},
+    partitions_def=tenant_months,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    # Dagster maps a tenant to all its months by itself, as of the worksheets to a tenant.
+    deps=[tracker_events],
+    metadata={"dagster/table_name": "referrals.daily_metrics"},
+)
+def daily_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """One row per link and day with an event: clicks and signups, those flagged as fraud beside them, and the rate.
+
+    A partition is a tenant's month, whose days are counted again whole, by the tenant's time zone. Any month can be
+    counted at any time; only rows whose figures changed are written.
+    """
+
+    def of_month(key: str) -> Iterator[Made]:
+        month, tenant_id = key.split("|")
+        with warehouse.connect() as connection:
+            tenant = tenants.get(connection, tenant_id)
+            if not tenant.active:
+                yield context.asset_key, {"skipped": "the tenant is retired"}
+                return
+            first, end = days_of(date.fromisoformat(month))
+            counted = metrics.count_days(connection, tenant, first, end)
+            found = asdict(metrics.totals(connection, tenant_id, first, end))
+            yield (
+                context.asset_key,
+                {"dagster/partition_row_count": found.pop("rows"), **found, "changed_days": len(counted.changed)},
+            )
+
+    (result,) = for_each_partition(context, of_month)
+    return result
+
+
+def days_of(month: date) -> tuple[date, date]:
+    """The first day that a partition has, and the one after its last."""
+    end = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+    return (month if month > FIRST_MONTH else date.min), end
+
+
+def _worksheet(name: str, description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        [GROUP, name.lower()],
+        description=description,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"googlesheets"},
+        partitions_def=tenant_partitions,
+        deps=[tracker_events if name == RAW_DATA else daily_metrics],
+        metadata={"worksheet": name},
+    )
+
+
+WORKSHEETS = {
+    RAW_DATA: _worksheet(
+        RAW_DATA,
+        "One row per click and signup, appended once and never again. E-mail addresses leave as salted hashes, IP "
+        "addresses as two octets unless the tenant says otherwise. Goes on in Tracker_Raw_Data_2 when it is full.",
+    ),
+    OFFICER_SUMMARY: _worksheet(OFFICER_SUMMARY, "One row per officer: clicks, signups and rate of all days."),
+    CAMPAIGN_SUMMARY: _worksheet(
+        CAMPAIGN_SUMMARY, "One row per campaign: clicks, signups, rate, and signups per day of the campaign so far."
+    ),
+    TIME_SERIES: _worksheet(
+        TIME_SERIES, "One row per day, from 90 days ago to today, by the tenant's time zone; days without events too."
+    ),
+}
+
+
+@dg.multi_asset(
+    name="referrals__worksheets",
+    specs=list(WORKSHEETS.values()),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    retry_policy=IO_RETRIES,
+    can_subset=True,
+    # One account, one quota: a second run would only wait.
+    pool="google_sheets",
+)
+def worksheets(
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    spreadsheets: SpreadsheetResource,
+    progress: dg.ResourceParam[Progress],
+) -> Iterator[dg.MaterializeResult]:
+    """The selected worksheets of a tenant from one snapshot of the database, changed in one request."""
+    default = settings.google().google_sheet_id
+    selected = {name: spec.key for name, spec in WORKSHEETS.items() if spec.key in context.selected_asset_keys}
+
+    def of_tenant(tenant_id: str) -> Iterator[Made]:
+        with warehouse.connect() as connection:
+            everybody = tenants.registered(connection)
+            tenant = tenants.get(connection, tenant_id)
+            skipped = None if tenant.active else "the tenant is retired"
+            spreadsheet_id = None if skipped else spreadsheet_of(tenant, everybody, default)
+            if spreadsheet_id is None:
+                yield from ((key, {"skipped": skipped or NONE.format(tenant_id)}) for key in selected.values())
+                return
+            with spreadsheets.open(spreadsheet_id, connection) as spreadsheet:
+                done = export(connection, tenant, spreadsheet, selected, progress=progress(tenant_id, "worksheets"))
+        for name, key in selected.items():
+            yield key, _figures(done, done.worksheets[name])
+
+    yield from for_each_partition(context, of_tenant)
+
+
+def _figures(done: ExportResult, worksheet: WorksheetResult) -> dict[str, Any]:
+    difference = worksheet.difference
+    return {
+        "dagster/partition_row_count": worksheet.rows,
+        "spreadsheet": dg.MetadataValue.url(done.link),
+        "added": difference.added,
+        "changed": difference.changed,
+        "removed": difference.removed,
+        "written": not worksheet.unchanged,
+        "edited_meanwhile": worksheet.edited,
+        "checksum": worksheet.checksum,
+        "snapshot_at": done.snapshot_at.isoformat(),
+        "export_id": str(done.export_id),
+        # Of the export, which all its worksheets share.
+        "cells_cut": done.cells_cut,
+        "read_requests": done.reads,
+        "write_requests": done.writes,
+    }

@@ -1,0 +1,72 @@
+"""What has to hold of the room, asked after each run."""
+
+from datetime import date
+
+import dagster as dg
+import psycopg
+
+from cdp_platform.orchestration.partitions import tenant_partitions
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.tenant_runs import check_each_partition, check_each_tenant
+from cdp_platform.referrals import metrics
+from cdp_platform.referrals.assets import WORKSHEETS, daily_metrics, days_of, tenant_months
+from cdp_platform.referrals.exports import last_export
+from cdp_platform.referrals.worksheets import RAW_DATA
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.tenants import Tenant
+
+
+@dg.asset_check(
+    asset=daily_metrics,
+    partitions_def=tenant_months,
+    description="Every event of the month is in the figures once: as a click or signup, or as a flagged one.",
+)
+def counts_every_event(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Events that came since the month was counted are left out: their days are counted again."""
+
+    def examine(key: str) -> dg.AssetCheckResult:
+        month, tenant_id = key.split("|")
+        tenant = tenants.get(connection, tenant_id)
+        found = metrics.audit(connection, tenant, *days_of(date.fromisoformat(month)))
+        return dg.AssetCheckResult(
+            passed=found.events == found.counted,
+            metadata={"events": found.events, "counted": found.counted, "days_touched_since": found.days_touched},
+            description=None
+            if found.events == found.counted
+            else f"{found.events:,} events, and {found.counted:,} in the figures. Materialize the month again; if it "
+            "stays so, something writes to daily_metrics besides the platform.",
+        )
+
+    with warehouse.connect() as connection:
+        return check_each_partition(context, examine)
+
+
+@dg.asset_check(
+    asset=WORKSHEETS[RAW_DATA].key,
+    partitions_def=tenant_partitions,
+    description="The last export of the tenant arrived.",
+)
+def delivered(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """By the ledger; what people do in the spreadsheet is seen by the next export."""
+
+    def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+        last = last_export(connection, tenant.tenant_id)
+        if last is None:
+            return dg.AssetCheckResult(passed=True, description="Nothing was exported yet.")
+        return dg.AssetCheckResult(
+            passed=last.arrived,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "outcome": last.outcome,
+                "snapshot": str(last.snapshot_at),
+                "link": dg.MetadataValue.url(last.link),
+            },
+            description=None
+            if last.arrived
+            else f"The last export is {last.outcome}: {last.reason}. The next one asks the spreadsheet what arrived.",
+        )
+
+    return check_each_tenant(context, warehouse, examine)
+
+
+CHECKS = [counts_every_event, delivered]

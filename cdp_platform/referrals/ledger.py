@@ -1,0 +1,119 @@
+"""What was exported, written down before the spreadsheet is changed.
+
+Grain of ``referrals.sheet_export``: one row per export. Its outcome is ``reserved`` until everything is staged, then
+``handed_over`` while the change of the spreadsheet is under way, and in the end ``confirmed`` (the spreadsheet was read
+back and says so), ``unchanged`` (nothing was to be written), ``failed`` (the spreadsheet is as before) or ``unknown``
+(nobody said; the next export asks the spreadsheet).
+
+Grain of ``referrals.exported_event``: one row per event and spreadsheet, with the place of its row, 1 for the first.
+Those of an export that failed are deleted, and their events wait again.
+
+All functions work inside a transaction of the tenant.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from cdp_platform.referrals.worksheets import statement
+
+
+@dataclass(frozen=True)
+class Book:
+    """The exports of one tenant to one spreadsheet."""
+
+    connection: psycopg.Connection
+    tenant_id: str
+    spreadsheet_id: str
+
+    def unfinished(self) -> list[UUID]:
+        """Exports of which it is not known how they ended."""
+        rows = self.connection.execute(
+            "SELECT export_id FROM referrals.sheet_export WHERE tenant_id = %s AND spreadsheet_id = %s"
+            " AND outcome IN ('reserved', 'handed_over', 'unknown') ORDER BY started_at",
+            [self.tenant_id, self.spreadsheet_id],
+        ).fetchall()
+        return [export_id for (export_id,) in rows]
+
+    def last_position(self, *, without: Collection[UUID] = ()) -> int:
+        """How many events the spreadsheet has, those of some exports left out."""
+        row = self.connection.execute(
+            "SELECT coalesce(max(position), 0) FROM referrals.exported_event"
+            " WHERE tenant_id = %s AND spreadsheet_id = %s AND export_id <> ALL(%s)",
+            [self.tenant_id, self.spreadsheet_id, list(without)],
+        ).fetchone()
+        assert row is not None  # noqa: S101 (an aggregate: one row always)
+        return row[0]
+
+    def stale_positions(self, last: int) -> list[int]:
+        """Positions up to the last whose rows have to be written again."""
+        rows = self.connection.execute(
+            "SELECT position FROM referrals.exported_event"
+            " WHERE tenant_id = %s AND spreadsheet_id = %s AND stale AND position <= %s ORDER BY position",
+            [self.tenant_id, self.spreadsheet_id, last],
+        ).fetchall()
+        return [position for (position,) in rows]
+
+    def begin(self, export_id: UUID, link: str) -> datetime:
+        """Write an export down, if it is not, before it has done anything; returns the moment of its snapshot."""
+        row = self.connection.execute(
+            """
+            INSERT INTO referrals.sheet_export
+                (tenant_id, export_id, spreadsheet_id, link, snapshot_at, worksheets, rows, checksum, outcome)
+            VALUES (%s, %s, %s, %s, now(), '{}', 0, '', 'reserved')
+            ON CONFLICT (tenant_id, export_id) DO UPDATE SET link = excluded.link RETURNING snapshot_at
+            """,
+            [self.tenant_id, export_id, self.spreadsheet_id, link],
+        ).fetchone()
+        assert row is not None  # noqa: S101 (it was inserted)
+        return row[0]
+
+    def describe(self, export_id: UUID, worksheets: Mapping[str, Any], rows: int, checksum: str) -> None:
+        """Say what an export shows."""
+        self.connection.execute(
+            "UPDATE referrals.sheet_export SET worksheets = %s, rows = %s, checksum = %s"
+            " WHERE tenant_id = %s AND export_id = %s",
+            [Jsonb(worksheets), rows, checksum, self.tenant_id, export_id],
+        )
+
+    def reserve(self, export_id: UUID, last: int, at_most: int | None) -> int:
+        """Give the events that wait, the oldest first, the positions after the last; returns how many."""
+        names = {"tenant": self.tenant_id, "spreadsheet": self.spreadsheet_id, "export": export_id}
+        return self.connection.execute(statement("reserve"), {**names, "last": last, "at_most": at_most}).rowcount
+
+    def release(self, export_id: UUID, *, after: int = 0) -> None:
+        """Let the events of an export wait again, those after a position or all."""
+        self.connection.execute(
+            "DELETE FROM referrals.exported_event WHERE tenant_id = %s AND export_id = %s AND position > %s",
+            [self.tenant_id, export_id, after],
+        )
+
+    def end(self, export_id: UUID, outcome: str, reason: str | None = None) -> None:
+        """Write down how an export ended; the events of one that failed wait again."""
+        if outcome == "failed":
+            self.release(export_id)
+        self.connection.execute(
+            "UPDATE referrals.sheet_export SET outcome = %s, reason = %s, ended_at = clock_timestamp()"
+            " WHERE tenant_id = %s AND export_id = %s",
+            [outcome, reason, self.tenant_id, export_id],
+        )
+
+    def hand_over(self, export_id: UUID) -> None:
+        """From now on the spreadsheet may be changed."""
+        self.connection.execute(
+            "UPDATE referrals.sheet_export SET outcome = 'handed_over' WHERE tenant_id = %s AND export_id = %s",
+            [self.tenant_id, export_id],
+        )
+
+    def refreshed(self, positions: Sequence[int]) -> None:
+        """These rows were written again."""
+        self.connection.execute(
+            "UPDATE referrals.exported_event SET stale = false"
+            " WHERE tenant_id = %s AND spreadsheet_id = %s AND position = ANY(%s) AND stale",
+            [self.tenant_id, self.spreadsheet_id, list(positions)],
+        )

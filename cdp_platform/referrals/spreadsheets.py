@@ -1,0 +1,39 @@
+"""Which spreadsheet a tenant's worksheets are in."""
+
+from collections.abc import Iterable
+
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.warehouse.tenants import Tenant
+
+NONE = "it has no spreadsheet: `cdp tenant add {} --google-sheet-id ID`, or GOOGLE_SHEET_ID for a single tenant"
+
+
+def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) -> str | None:
+    """The id of the tenant's spreadsheet: its own, or the default; None without either.
+
+    Args:
+        tenant: whose worksheets they are.
+        everybody: all registered tenants.
+        default: ``GOOGLE_SHEET_ID``.
+
+    Raises:
+        ConfigurationError: another active tenant's worksheets would be in the same spreadsheet, under the same names.
+    """
+    mine = tenant.settings.google_sheet_id or default
+    if not mine:
+        return None
+    # As stored: another tenant's settings are not this one's trouble.
+    others = [
+        other.tenant_id
+        for other in everybody
+        if other.active
+        and other.tenant_id != tenant.tenant_id
+        and (other.stored_settings.get("google_sheet_id") or default) == mine
+    ]
+    if others:
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        raise ConfigurationError(
+            f"Tenants {tenant.tenant_id} and {shown} would write the same worksheets of spreadsheet {mine}. Give each "
+            "one of its own: `cdp tenant add ID --google-sheet-id SPREADSHEET`."
+        )
+    return mine

@@ -1,0 +1,9 @@
+-- The first of several rows that share what must be unique among them is taken, the others are not.
+UPDATE {stage} AS s SET code = %(code)s, message = %(message)s, path = %(path)s
+FROM (
+    SELECT ctid, row_number() OVER (PARTITION BY {column} ORDER BY {first}) AS place
+    FROM {stage}
+    WHERE code IS NULL
+      AND {column} IN (SELECT {column} FROM {stage} WHERE code IS NULL GROUP BY 1 HAVING count(*) > 1)
+) AS ranked
+WHERE s.ctid = ranked.ctid AND ranked.place > 1

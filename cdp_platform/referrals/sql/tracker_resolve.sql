@@ -1,0 +1,5 @@
+-- Records whose rows are taken now, or were asked for and are not in the tracker any more.
+UPDATE ops.rejected_record AS r SET resolved_at = now()
+WHERE r.tenant_id = %(tenant)s AND r.source = %(source)s AND r.resolved_at IS NULL
+  AND NOT EXISTS (SELECT FROM {stage} AS s WHERE s.code IS NOT NULL AND coalesce(s.{key}, '') = r.document_key)
+  AND (%(whole)s OR r.document_key = ANY (%(asked)s) OR EXISTS (SELECT FROM {stage} AS s WHERE s.{key} = r.document_key))

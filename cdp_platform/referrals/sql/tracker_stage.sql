@@ -1,0 +1,2 @@
+-- code, path and message say why a row is not taken.
+CREATE TEMPORARY TABLE {stage} ({columns}, erased_at timestamptz, code text, path text, message text) ON COMMIT DROP

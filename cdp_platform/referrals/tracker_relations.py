@@ -1,0 +1,203 @@
+"""What the tracker has to offer, and which of its rows the warehouse takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import LiteralString
+
+from psycopg import sql
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What rows are rejected for.
+
+    Attributes:
+        broken: by column, the condition under which a row ``s`` breaks the rule.
+    """
+
+    code: str
+    message: str
+    broken: Mapping[str, LiteralString]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One of the tracker's relations, and the warehouse's table of the same name.
+
+    Attributes:
+        key: the column that is unique within a tenant.
+        columns: beside ``tenant_id``, and the types that they are read as.
+        rules: in the order in which a row is held against them.
+        personal: columns that say something of a person.
+        unique: a further column that is unique within a tenant.
+    """
+
+    name: LiteralString
+    key: LiteralString
+    columns: Mapping[LiteralString, LiteralString]
+    rules: tuple[Rule, ...]
+    personal: tuple[LiteralString, ...] = ()
+    unique: LiteralString | None = None
+
+    @property
+    def is_event(self) -> bool:
+        """Whether there are so many rows that only those are read that came since the last time."""
+        return bool(self.personal)
+
+    @property
+    def source(self) -> str:
+        """Its name among rejected records and watermarks."""
+        return f"tracker.{self.name}"
+
+    @property
+    def table(self) -> sql.Identifier:
+        """Schema and name, the same on both sides."""
+        return sql.Identifier("referrals", self.name)
+
+    @property
+    def stage(self) -> sql.Identifier:
+        """The temporary table that rows are laid out in."""
+        return sql.Identifier(f"stage_{self.name}")
+
+
+def _required(*columns: LiteralString) -> Rule:
+    return Rule("value_missing", "it has no value", {column: f"s.{column} IS NULL" for column in columns})
+
+
+def _short(*columns: LiteralString) -> Rule:
+    # As much as an index of the warehouse takes beside the tenant.
+    return Rule(
+        "value_too_long",
+        "it has more than 2000 bytes",
+        {column: f"octet_length(s.{column}) > 2000" for column in columns},
+    )
+
+
+def _known(code: str, table: LiteralString, column: LiteralString) -> Rule:
+    return Rule(
+        code,
+        f"no {table} of this id has come",
+        {
+            column: f"NOT EXISTS (SELECT FROM referrals.{table} AS t"
+            f" WHERE t.tenant_id = %(tenant)s AND t.{column} = s.{column})"
+        },
+    )
+
+
+UNKNOWN_LINK = "unknown_link"
+
+_FINITE = Rule(
+    "not_a_moment",
+    "it is not a moment but infinity",
+    {"occurred_at": "NOT isfinite(s.occurred_at)", "ingested_at": "NOT isfinite(s.ingested_at)"},
+)
+
+# In the order in which one leads to the other. What may still come, such as the link of a click, is asked for last:
+# then it is the only thing that is wrong with the row.
+RELATIONS = (
+    Relation(
+        "officer",
+        "officer_id",
+        {"officer_id": "text", "full_name": "text", "is_active": "boolean", "ingested_at": "timestamptz"},
+        (_required("officer_id", "full_name", "is_active", "ingested_at"), _short("officer_id")),
+    ),
+    Relation(
+        "campaign",
+        "campaign_id",
+        {
+            "campaign_id": "text",
+            "name": "text",
+            "description": "text",
+            "starts_at": "timestamptz",
+            "ends_at": "timestamptz",
+            "is_active": "boolean",
+            "ingested_at": "timestamptz",
+        },
+        (
+            _required("campaign_id", "name", "starts_at", "is_active", "ingested_at"),
+            _short("campaign_id"),
+            Rule("ends_before_start", "it ends before it starts", {"ends_at": "s.ends_at < s.starts_at"}),
+        ),
+    ),
+    Relation(
+        "referral_link",
+        "referral_link_id",
+        {
+            "referral_link_id": "text",
+            "officer_id": "text",
+            "campaign_id": "text",
+            "full_link": "text",
+            "ref_code": "text",
+            "is_active": "boolean",
+            "revoke_at": "timestamptz",
+            "ingested_at": "timestamptz",
+        },
+        (
+            _required(
+                *("referral_link_id", "officer_id", "campaign_id", "full_link", "ref_code", "is_active", "ingested_at")
+            ),
+            _short("referral_link_id", "ref_code"),
+            _known("unknown_officer", "officer", "officer_id"),
+            _known("unknown_campaign", "campaign", "campaign_id"),
+            Rule(
+                "duplicate_ref_code",
+                "another link has it",
+                {
+                    "ref_code": "EXISTS (SELECT FROM referrals.referral_link AS t WHERE t.tenant_id = %(tenant)s"
+                    " AND t.ref_code = s.ref_code AND t.referral_link_id <> s.referral_link_id)"
+                },
+            ),
+        ),
+        unique="ref_code",
+    ),
+    Relation(
+        "click_event",
+        "click_event_id",
+        {
+            "click_event_id": "text",
+            "referral_link_id": "text",
+            "occurred_at": "timestamptz",
+            "ingested_at": "timestamptz",
+            "ip": "text",
+            "user_agent": "text",
+            "geo_country": "text",
+            "geo_city": "text",
+            "geo_region": "text",
+            "fraud_score": "float8",
+        },
+        (
+            _required("click_event_id", "referral_link_id", "occurred_at", "ingested_at"),
+            _short("click_event_id"),
+            _FINITE,
+            _known(UNKNOWN_LINK, "referral_link", "referral_link_id"),
+        ),
+        personal=("ip", "user_agent", "geo_country", "geo_city", "geo_region"),
+    ),
+    Relation(
+        "signup_event",
+        "signup_event_id",
+        {
+            "signup_event_id": "text",
+            "click_event_id": "text",
+            "referral_link_id": "text",
+            "occurred_at": "timestamptz",
+            "ingested_at": "timestamptz",
+            # Wider than the warehouse's, so that a value that is too large costs its row and not the reading.
+            "conversion_minutes": "int8",
+            "email": "text",
+            "fraud_score": "float8",
+        },
+        (
+            _required("signup_event_id", "referral_link_id", "occurred_at", "ingested_at"),
+            _short("signup_event_id", "click_event_id", "email"),
+            _FINITE,
+            Rule(
+                "not_a_duration",
+                "minutes are counted from 0 to 2147483647",
+                {"conversion_minutes": "s.conversion_minutes NOT BETWEEN 0 AND 2147483647"},
+            ),
+            _known(UNKNOWN_LINK, "referral_link", "referral_link_id"),
+        ),
+        personal=("email",),
+    ),
+)
