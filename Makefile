@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=
 	@$(BIN)/cdp demo $(if $(SCALE),--scale $(SCALE))
 
 test: $(INSTALLED) ## Run every test
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync metrics startup embeddings catalog", the default, takes 30 minutes)
 	@for each in $(or $(BENCH),sync metrics startup embeddings catalog); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}

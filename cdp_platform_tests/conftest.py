@@ -24,13 +24,6 @@ _OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBE
 _numbers = itertools.count()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that share what is slow to make share the process too."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("processes" if folder == "processes" else item.nodeid.split("::")[0]))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what tests have to tell beside that they passed."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):

@@ -35,10 +35,10 @@ COUNTED = {"clicks": "clicks", "signups": "signups", "rate %": "click_to_signup_
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @json_option
 def export_data(what: str, *, tenant_id: str | None, dry_run: bool, as_json: bool) -> None:
-    """Bring Google Sheets up to date with clicks and signups, in this process.
+    """Bring a tenant's Google Sheets worksheets up to date.
 
     The worksheets of a tenant come from one snapshot of the database and change in one request. What the spreadsheet
-    has already is not written again. Exit code 1 if anything failed.
+    has already is not written again. Runs in this process; exit code 1 if anything failed.
     """
     with connect(settings.postgres()) as connection:
         registered = tenants.registered(connection)

@@ -223,9 +223,9 @@ def _show_customers(registered: list[tenants.Tenant]) -> None:
 @click.command()
 @click.option("--scale", type=click.Choice(SCALES), help="Write this much demo data; default: what is there.")
 def up(scale: str | None) -> None:
-    """Serve the Dagster UI with schedules and sensors, until Ctrl-C.
+    """Serve the Dagster UI, with schedules and sensors on.
 
-    Starts the sandbox, and fills it with demo tenants if it has none.
+    Until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
     """
     from cdp_platform.cli.serve import serve
 
