@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DAEMONS := cdp_platform_tests/processes
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help install demo test bench up down lock check reset
@@ -25,8 +26,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=small|default|large|full)
 	@$(BIN)/cdp demo $(if $(SCALE),--scale $(SCALE))
 
-test: $(INSTALLED) ## Run every test
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+# Two files at a time, but for the tests that run whole daemons: they have the machine to themselves.
+test: $(INSTALLED) ## Run every test, or those that ARGS chooses
+ifdef ARGS
+	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report= --ignore=$(DAEMONS)
+	@$(BIN)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
+endif
 
 bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync metrics startup embeddings catalog", the default, takes 30 minutes)
 	@for each in $(or $(BENCH),sync metrics startup embeddings catalog); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}
