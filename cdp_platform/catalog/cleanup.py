@@ -9,9 +9,9 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
-from cdp_platform.catalog.staging import statement
 from cdp_platform.errors import BlockedError
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 PRODUCT_RETENTION = timedelta(days=30)
 ROUND_RETENTION = timedelta(days=7)
@@ -68,7 +68,7 @@ def clean(
                 sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = %s").format(name), [tenant_id]
             ).fetchone()
             rows = row[0] if row else 0
-            due = connection.execute(statement(f"clean_{table}"), values).rowcount
+            due = connection.execute(statement("catalog", f"clean_{table}"), values).rowcount
             found.append(Cleaned(table, rows, due, 0 if dry_run else due))
         for each in found:
             if not dry_run and each.table not in _UNBRAKED and each.due > max(_FEW, max_share * each.rows):

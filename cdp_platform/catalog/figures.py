@@ -10,8 +10,8 @@ from psycopg.rows import class_row
 
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.rounds import REGISTRY, UNCHANGED, FeedRound
-from cdp_platform.catalog.staging import statement
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def live(connection: psycopg.Connection, ingestor: Ingestor) -> list[Live]:
     """What is there of each organization that the ingestor's registry lists."""
     values = {"tenant": ingestor.tenant, "ingestor": ingestor.name}
     with tenant_transaction(connection, ingestor.tenant), connection.cursor(row_factory=class_row(Live)) as cursor:
-        return cursor.execute(statement("held"), values).fetchall()
+        return cursor.execute(statement("catalog", "held"), values).fetchall()
 
 
 def _items(found: FeedRound, held: Sequence[Live]) -> int:

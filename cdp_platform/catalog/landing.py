@@ -20,11 +20,12 @@ from cdp_platform.catalog.indexes import read_index
 from cdp_platform.catalog.items import DISOWNED
 from cdp_platform.catalog.rounds import BLOCKED, FAILED, LANDED, UNCHANGED, FeedRound
 from cdp_platform.catalog.sources.contract import Fetched, Source
-from cdp_platform.catalog.staging import Stage, statement
+from cdp_platform.catalog.staging import Stage
 from cdp_platform.errors import BlockedError, BusyError, PlatformError
 from cdp_platform.warehouse import rejected
 from cdp_platform.warehouse.connection import single_flight, tenant_transaction
 from cdp_platform.warehouse.rejected import Rejection
+from cdp_platform.warehouse.statements import statement
 
 # As many may always vanish, however few there are; more only up to the share that the ingestor allows.
 _FEW = 10
@@ -245,27 +246,29 @@ def _too_much(found: FeedRound, ingestor: Ingestor, *, listed: bool) -> str | No
 
 def _write(connection: psycopg.Connection, values: dict[str, Any]) -> None:
     """Move the organization to the new generation; a row that is unchanged is not touched."""
-    connection.execute(statement("merge_groups"), values)
+    connection.execute(statement("catalog", "merge_groups"), values)
     _tombstone(connection, values, "product_group", "group_id", is_group=True)
-    connection.execute(statement("delete_offers"), values)
-    connection.execute(statement("merge_products"), values)
-    connection.execute(statement("insert_offers"), values)
+    connection.execute(statement("catalog", "delete_offers"), values)
+    connection.execute(statement("catalog", "merge_products"), values)
+    connection.execute(statement("catalog", "insert_offers"), values)
     _tombstone(connection, values, "product", "product_id", is_group=False)
-    connection.execute(statement("tombstone_offers"), values)
-    connection.execute(statement("inherit"), values)
-    connection.execute(statement("categories"), values)
-    connection.execute(statement("brand_categories"), values)
+    connection.execute(statement("catalog", "tombstone_offers"), values)
+    connection.execute(statement("catalog", "inherit"), values)
+    connection.execute(statement("catalog", "categories"), values)
+    connection.execute(statement("catalog", "brand_categories"), values)
 
 
 def _tombstone(connection: psycopg.Connection, values: dict[str, Any], table: str, key: str, *, is_group: bool) -> None:
-    query = statement("tombstone").format(table=sql.Identifier("catalog", table), key=sql.Identifier(key))
+    query = statement("catalog", "tombstone").format(table=sql.Identifier("catalog", table), key=sql.Identifier(key))
     connection.execute(query, {**values, "is_group": is_group})
 
 
 def _reject(connection: psycopg.Connection, ingestor: Ingestor, values: dict[str, Any]) -> None:
     """Keep what was rejected, page by page; what was rejected before and is not any more is done."""
     after = 0
-    while page := connection.execute(statement("rejected"), {**values, "after": after, "page": _PAGE}).fetchall():
+    while page := connection.execute(
+        statement("catalog", "rejected"), {**values, "after": after, "page": _PAGE}
+    ).fetchall():
         rejected.record(
             connection,
             ingestor.tenant,
@@ -281,7 +284,7 @@ def _reject(connection: psycopg.Connection, ingestor: Ingestor, values: dict[str
 
 
 def _one(connection: psycopg.Connection, name: str, values: dict[str, Any]) -> Any:
-    return connection.execute(statement(name), values).fetchone()
+    return connection.execute(statement("catalog", name), values).fetchone()
 
 
 def _brands(connection: psycopg.Connection, tenant_id: str, organization_id: str) -> Brands:

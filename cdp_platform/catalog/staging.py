@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,8 +25,8 @@ from cdp_platform.catalog.items import Entry
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.warehouse.statements import statement
 
-_SQL = Path(__file__).parent / "sql"
 _BATCH = 1000
 
 _ENTRY = "int8 bool text text text bool bool text text text text text"
@@ -52,11 +51,6 @@ _UNIQUE = (
         ".productGroupID",
     ),
 )
-
-
-def statement(name: str) -> sql.SQL:
-    """The SQL of a file beside this module."""
-    return sql.SQL((_SQL / f"{name}.sql").read_text())  # ty: ignore[invalid-argument-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +107,7 @@ class Stage:
     def tables(self) -> Generator[None]:
         """Make the tables, and drop them in the end; between, Python's cyclic garbage collector rests."""
         names = sql.SQL(", ").join(map(sql.Identifier, _TABLES))
-        self._connection.execute(statement("stage"))
+        self._connection.execute(statement("catalog", "stage"))
         try:
             with load.collector_at_rest():
                 yield
@@ -137,7 +131,7 @@ class Stage:
         )
         for column, groups, code, message, step in _UNIQUE:
             self._connection.execute(
-                statement("duplicates").format(value=sql.Identifier(column)),
+                statement("catalog", "duplicates").format(value=sql.Identifier(column)),
                 {"groups": groups, "code": code, "message": message, "step": step},
             )
 

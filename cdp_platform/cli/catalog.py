@@ -8,7 +8,7 @@ import click
 from rich.markup import escape
 
 from cdp_platform import settings
-from cdp_platform.cli.data import dagster_instance, show_outcome
+from cdp_platform.cli.data import dagster_instance, require_active, show_outcome
 from cdp_platform.cli.printing import console, json_option, show, show_json
 from cdp_platform.errors import BlockedError, ConfigurationError
 from cdp_platform.warehouse import tenants
@@ -108,10 +108,7 @@ def catalog_ingest(name: str, *, as_json: bool) -> None:
     """
     ingestor = _ingestor(name)
     with connect(settings.postgres()) as connection:
-        if not tenants.get(connection, ingestor.tenant).active:
-            raise ConfigurationError(
-                f"Tenant {ingestor.tenant} is retired; `cdp tenant add {ingestor.tenant}` takes it back."
-            )
+        require_active(tenants.get(connection, ingestor.tenant))
     outcome = ingest([ingestor.name])
     if as_json:
         show_json(outcome)

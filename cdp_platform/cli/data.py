@@ -199,11 +199,18 @@ def reconcile(tenant_id: str, *, approve: bool, as_json: bool) -> None:
     _run_for(tenant_id, "customers_reconcile", as_json=as_json, reconcile=True, approve_deletes=approve)
 
 
+def require_active(tenant: tenants.Tenant) -> None:
+    """Refuse to work for a tenant that is retired."""
+    if not tenant.active:
+        raise ConfigurationError(
+            f"Tenant {tenant.tenant_id} is retired; `cdp tenant add {tenant.tenant_id}` takes it back."
+        )
+
+
 def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = False, **config: Any) -> None:
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
-    if not known.active:
-        raise ConfigurationError(f"Tenant {tenant_id} is retired; `cdp tenant add {tenant_id}` takes it back.")
+    require_active(known)
     # A run waits and tries again, for it may have been started at night. Whoever types this wants to know now.
     with open_database(settings.arango(), known.arango_database) as database:
         database.version()

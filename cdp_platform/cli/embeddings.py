@@ -10,7 +10,7 @@ import psycopg
 from rich.markup import escape
 
 from cdp_platform import settings
-from cdp_platform.cli.data import materialize, show_outcome, tenant_option
+from cdp_platform.cli.data import materialize, require_active, show_outcome, tenant_option
 from cdp_platform.cli.printing import console, duration, json_option, show, show_json
 from cdp_platform.embeddings.kinds import KINDS, Kind
 from cdp_platform.errors import ConfigurationError
@@ -69,8 +69,7 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
 
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
-    if not known.active:
-        raise ConfigurationError(f"Tenant {tenant_id} is retired; `cdp tenant add {tenant_id}` takes it back.")
+    require_active(known)
     ops = {asset.op.name: {"config": {"reconcile": reconcile}} for asset in assets.EMBEDDINGS.values()}
     outcome = materialize([known], "embeddings_update", ops)
     if as_json:

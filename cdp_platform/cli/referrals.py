@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 
 from cdp_platform import settings
-from cdp_platform.cli.data import dagster_instance, materialize, show_outcome
+from cdp_platform.cli.data import dagster_instance, materialize, require_active, show_outcome
 from cdp_platform.cli.printing import bars, console, json_option, show, show_json
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse import tenants
@@ -64,10 +64,7 @@ def _usable(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, named: bo
     if not named:
         wanted = [tenant for tenant in wanted if tenant.active]
     for tenant in wanted:
-        if not tenant.active:
-            raise ConfigurationError(
-                f"Tenant {tenant.tenant_id} is retired; `cdp tenant add {tenant.tenant_id}` takes it back."
-            )
+        require_active(tenant)
     if not to_sheets:
         return list(wanted)
     default = settings.google().google_sheet_id

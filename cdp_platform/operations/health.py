@@ -13,7 +13,7 @@ from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX
 from cdp_platform.errors import PlatformError
 from cdp_platform.referrals import tracker
-from cdp_platform.referrals.spreadsheets import spreadsheet_of
+from cdp_platform.referrals.spreadsheets import asked_for, spreadsheet_of
 from cdp_platform.resources.arango import open_database
 from cdp_platform.resources.sheets import Patience, open_spreadsheet
 from cdp_platform.warehouse import tenants
@@ -132,7 +132,7 @@ def _spreadsheets(registered: list[Tenant]) -> list[Finding]:
     findings: list[Finding] = []
     google = settings.google()
     for tenant in registered:
-        if not tenant.active or not (tenant.stored_settings.get("google_sheet_id") or google.google_sheet_id):
+        if not tenant.active or not asked_for(tenant, google.google_sheet_id):
             continue
         with _looking_at(f"Google Sheets ({tenant.tenant_id})", findings) as finding:
             spreadsheet_id = spreadsheet_of(tenant, registered, google.google_sheet_id) or ""

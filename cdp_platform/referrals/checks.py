@@ -10,9 +10,10 @@ from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_partition, check_each_tenant
 from cdp_platform.referrals import metrics
 from cdp_platform.referrals.assets import WORKSHEETS, daily_metrics, days_of, tenant_months
-from cdp_platform.referrals.exports import last_export
+from cdp_platform.referrals.ledger import last_export
 from cdp_platform.referrals.worksheets import RAW_DATA
 from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
 
 
@@ -50,7 +51,8 @@ def delivered(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResour
     """By the ledger; what people do in the spreadsheet is seen by the next export."""
 
     def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        last = last_export(connection, tenant.tenant_id)
+        with tenant_transaction(connection, tenant.tenant_id):
+            last = last_export(connection, tenant.tenant_id)
         if last is None:
             return dg.AssetCheckResult(passed=True, description="Nothing was exported yet.")
         return dg.AssetCheckResult(

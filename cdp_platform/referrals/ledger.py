@@ -18,9 +18,10 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from cdp_platform.referrals.worksheets import statement
+from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Book:
     def reserve(self, export_id: UUID, last: int, at_most: int | None) -> int:
         """Give the events that wait, the oldest first, the positions after the last; returns how many."""
         names = {"tenant": self.tenant_id, "spreadsheet": self.spreadsheet_id, "export": export_id}
-        return self.connection.execute(statement("reserve"), {**names, "last": last, "at_most": at_most}).rowcount
+        return self.connection.execute(
+            statement("referrals", "reserve"), {**names, "last": last, "at_most": at_most}
+        ).rowcount
 
     def release(self, export_id: UUID, *, after: int = 0) -> None:
         """Let the events of an export wait again, those after a position or all."""
@@ -117,3 +120,36 @@ class Book:
             " WHERE tenant_id = %s AND spreadsheet_id = %s AND position = ANY(%s) AND stale",
             [self.tenant_id, self.spreadsheet_id, list(positions)],
         )
+
+
+@dataclass(frozen=True)
+class LastExport:
+    """The latest row of ``referrals.sheet_export``.
+
+    Attributes:
+        snapshot_at: the moment of the database that it shows.
+        rows: of its worksheets together, without headers.
+        outcome: see above.
+        reason: why it ended so, if not well.
+    """
+
+    link: str
+    snapshot_at: datetime
+    rows: int
+    outcome: str
+    reason: str | None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the spreadsheet shows it."""
+        return self.outcome in {"confirmed", "unchanged"}
+
+
+def last_export(connection: psycopg.Connection, tenant_id: str) -> LastExport | None:
+    """A tenant's latest export to any spreadsheet, None before the first."""
+    with connection.cursor(row_factory=class_row(LastExport)) as cursor:
+        return cursor.execute(
+            "SELECT link, snapshot_at, rows, outcome, reason FROM referrals.sheet_export WHERE tenant_id = %s"
+            " ORDER BY started_at DESC LIMIT 1",
+            [tenant_id],
+        ).fetchone()

@@ -13,6 +13,7 @@ from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import MAX_RUNS
 from cdp_platform.referrals import assets, tracker
+from cdp_platform.referrals.spreadsheets import asked_for
 from cdp_platform.referrals.worksheets import RAW_DATA
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.tenants import Tenant
@@ -115,7 +116,7 @@ def month_ranges(known: Sequence[str], touched: Mapping[str, Collection[date]]) 
 def with_spreadsheet(everybody: Collection[Tenant]) -> set[str]:
     """The tenants that have a spreadsheet; as stored, since one bad setting is one tenant's trouble."""
     default = settings.google().google_sheet_id
-    return {each.tenant_id for each in everybody if each.stored_settings.get("google_sheet_id") or default}
+    return {each.tenant_id for each in everybody if asked_for(each, default)}
 
 
 @dg.schedule(

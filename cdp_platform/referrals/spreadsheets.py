@@ -8,6 +8,11 @@ from cdp_platform.warehouse.tenants import Tenant
 NONE = "it has no spreadsheet: `cdp tenant add {} --google-sheet-id ID`, or GOOGLE_SHEET_ID for a single tenant"
 
 
+def asked_for(tenant: Tenant, default: str) -> str:
+    """The spreadsheet that a tenant names, or the default, '' without either. Its settings are not checked."""
+    return tenant.stored_settings.get("google_sheet_id") or default
+
+
 def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) -> str | None:
     """The id of the tenant's spreadsheet: its own, or the default; None without either.
 
@@ -26,9 +31,7 @@ def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) ->
     others = [
         other.tenant_id
         for other in everybody
-        if other.active
-        and other.tenant_id != tenant.tenant_id
-        and (other.stored_settings.get("google_sheet_id") or default) == mine
+        if other.active and other.tenant_id != tenant.tenant_id and asked_for(other, default) == mine
     ]
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")

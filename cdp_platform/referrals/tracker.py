@@ -19,8 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -32,6 +30,7 @@ from cdp_platform.referrals.tracker_relations import RELATIONS, Relation
 from cdp_platform.warehouse import erasure, rejected, watermark
 from cdp_platform.warehouse.connection import single_flight, tenant_transaction
 from cdp_platform.warehouse.rejected import Rejection
+from cdp_platform.warehouse.statements import statement
 from cdp_platform.warehouse.watermark import Watermark
 
 # Longer than a transaction of a web application is open, with room for the skew between two of its servers.
@@ -134,7 +133,7 @@ def changed(tracker_url: str) -> dict[str, str]:
     """
     with open_tracker(tracker_url) as tracker:
         tracker.check()
-        return dict(tracker.query(sql.Composed([_raw(_text("changed"))])))
+        return dict(tracker.query(sql.Composed([statement("referrals", "tracker_changed")])))
 
 
 def counts(connection: psycopg.Connection, tenant_id: str) -> dict[str, int]:
@@ -169,7 +168,7 @@ class _Bringing:
             columns = sql.SQL(", ").join(
                 sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in relation.columns.items()
             )
-            self._execute(_text("stage"), relation, columns=columns)
+            self._execute(statement("referrals", "tracker_stage"), relation, columns=columns)
             if relation.is_event:
                 count = self._tracker.count(relation, self._tenant_id)
                 self._take_events(relation, count, full=full)
@@ -184,7 +183,7 @@ class _Bringing:
         """Take the events since the watermark, and all if there are more of them than have come here."""
         known = watermark.read(self._connection, self._tenant_id, relation.source, database=self._tracker.where)
         if known is not None and not full:
-            asked = [key for (key,) in self._execute(_text("waiting"), relation).fetchall()]
+            asked = [key for (key,) in self._execute(statement("referrals", "tracker_waiting"), relation).fetchall()]
             since = sql.SQL("ingested_at >= {} OR ingested_at IS NULL OR {} = ANY ({})").format(
                 sql.Literal(datetime.fromisoformat(known.stamp) - OVERLAP),
                 sql.Identifier(relation.key),
@@ -193,9 +192,9 @@ class _Bringing:
             )
             self._take(relation, since, asked=asked)
             self._move(relation, datetime.fromisoformat(known.stamp))
-            if count <= _one(self._execute(_text("held"), relation))[0]:
+            if count <= _one(self._execute(statement("referrals", "tracker_held"), relation))[0]:
                 return
-            self._execute("TRUNCATE {stage}", relation)
+            self._execute(sql.SQL("TRUNCATE {stage}"), relation)
         self._take(relation, sql.SQL("true"), whole=True)
         # From no position: after the tracker was restored, its greatest stamp may lie before ours.
         self._move(relation, None)
@@ -222,14 +221,14 @@ class _Bringing:
         taken.changed += different
         taken.rejected_by_code = self._reject(relation)
         taken.rejected = taken.rejected_by_code.total()
-        self._execute(_text("resolve"), relation, asked=list(asked), whole=whole)
+        self._execute(statement("referrals", "tracker_resolve"), relation, asked=list(asked), whole=whole)
 
     def _judge(self, relation: Relation) -> None:
         """Say of each row that cannot be taken why."""
         for rule in relation.rules:
             column = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in rule.broken.items())
             self._execute(
-                _text("judge"),
+                statement("referrals", "tracker_judge"),
                 relation,
                 column=_raw(column),
                 broken=_raw(" OR ".join(rule.broken.values())),
@@ -243,7 +242,7 @@ class _Bringing:
 
     def _judge_twins(self, relation: Relation, column: str, code: str, message: str, first: str) -> None:
         self._execute(
-            _text("duplicates"),
+            statement("referrals", "tracker_duplicates"),
             relation,
             column=sql.Identifier(column),
             first=_raw(first),
@@ -255,9 +254,9 @@ class _Bringing:
     def _forget(self, relation: Relation) -> None:
         """What was erased here stays erased, whatever the tracker still knows of it."""
         emptied = sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in relation.personal)
-        self._execute(_text("forget"), relation, emptied=emptied)
+        self._execute(statement("referrals", "tracker_forget"), relation, emptied=emptied)
         if relation.name == "click_event":
-            self._execute(_text("forget_clicks"), relation, emptied=emptied)
+            self._execute(statement("referrals", "tracker_forget_clicks"), relation, emptied=emptied)
 
     def _merge(self, relation: Relation) -> tuple[int, int]:
         """Write rows that are new or differ; returns how many of both."""
@@ -269,7 +268,7 @@ class _Bringing:
         )
         new, different = _one(
             self._execute(
-                _text("merge"),
+                statement("referrals", "tracker_merge"),
                 relation,
                 columns=_names(columns),
                 staged=_names(columns, "s"),
@@ -282,7 +281,7 @@ class _Bringing:
     def _reject(self, relation: Relation) -> Counter[str]:
         """Keep why rows are not taken, and nothing of a person: a later run reads the rows again."""
         found: Counter[str] = Counter()
-        rows = self._execute(_text("rejected"), relation, personal=list(relation.personal))
+        rows = self._execute(statement("referrals", "tracker_rejected"), relation, personal=list(relation.personal))
         while page := rows.fetchmany(_PAGE):
             rejections = [Rejection(*row, profile_ids=[]) for row in page]
             rejected.record(self._connection, self._tenant_id, relation.source, rejections)
@@ -291,24 +290,17 @@ class _Bringing:
 
     def _move(self, relation: Relation, known: datetime | None) -> None:
         """Note how far was read. A stamp in the future is an error of whoever wrote it, and moves nothing."""
-        row = self._execute(_text("position"), relation, now=self._tracker.now).fetchone()
+        row = self._execute(statement("referrals", "tracker_position"), relation, now=self._tracker.now).fetchone()
         if row is not None and (known is None or row[0] > known):
             position = Watermark(row[0].astimezone(UTC).isoformat(), row[1])
             watermark.write(self._connection, self._tenant_id, relation.source, position, database=self._tracker.where)
 
-    def _execute(self, text: str, relation: Relation, **values: Any) -> psycopg.Cursor:
+    def _execute(self, text: sql.SQL, relation: Relation, **values: Any) -> psycopg.Cursor:
         """Run a statement on a relation; values that are SQL become part of its text."""
         parts = {name: value for name, value in values.items() if isinstance(value, sql.Composable)}
-        statement = sql.SQL(text).format(  # ty: ignore[invalid-argument-type]
-            stage=relation.stage, target=relation.table, key=sql.Identifier(relation.key), **parts
-        )
+        query = text.format(stage=relation.stage, target=relation.table, key=sql.Identifier(relation.key), **parts)
         rest = {name: value for name, value in values.items() if name not in parts}
-        return self._connection.execute(statement, {"tenant": self._tenant_id, "source": relation.source, **rest})
-
-
-@lru_cache
-def _text(name: str) -> str:
-    return (Path(__file__).parent / "sql" / f"tracker_{name}.sql").read_text()
+        return self._connection.execute(query, {"tenant": self._tenant_id, "source": relation.source, **rest})
 
 
 def _raw(text: str) -> sql.Composable:

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
@@ -25,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from cdp_platform.referrals.masking import Mask
+from cdp_platform.warehouse.statements import statement
 from cdp_platform.warehouse.tenants import Tenant
 
 Cell: TypeAlias = str | int | float
@@ -52,7 +52,6 @@ SUMMARIES = (OFFICER_SUMMARY, CAMPAIGN_SUMMARY, TIME_SERIES)
 MAX_CELL = 50_000
 """Google's limit for the text of a cell, here in UTF-16 units, of which no text has fewer than characters."""
 
-_SQL = Path(__file__).parent / "sql"
 _QUERIES = {
     OFFICER_SUMMARY: "officer_summary",
     CAMPAIGN_SUMMARY: "campaign_summary",
@@ -62,11 +61,6 @@ _QUERIES = {
 _LINE_END = re.compile(r"\r\n?")
 _EXACT = 2**53
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-def statement(name: str) -> sql.SQL:
-    """The SQL of a file beside this module."""
-    return sql.SQL((_SQL / f"{name}.sql").read_text())  # ty: ignore[invalid-argument-type]
 
 
 class Cells:
@@ -108,7 +102,7 @@ def summary(
 ) -> list[Row]:
     """All rows of a summary, inside a transaction of the tenant; the moment says which day is today."""
     names = {"tenant": tenant.tenant_id, "zone": tenant.settings.time_zone, "moment": moment}
-    rows = connection.execute(statement(_QUERIES[worksheet]), names)
+    rows = connection.execute(statement("referrals", _QUERIES[worksheet]), names)
     return [cells.row(row) for row in rows]
 
 
@@ -134,7 +128,8 @@ def raw_data(
     nothing: Row = [""] * len(COLUMNS[RAW_DATA])
     rows: dict[int, Row] = {}
     for position, event_type, moment, *link, email, ip, user_agent in connection.execute(
-        statement("raw_data").format(which=which), {"tenant": tenant_id, "spreadsheet": spreadsheet_id, **wanted}
+        statement("referrals", "raw_data").format(which=which),
+        {"tenant": tenant_id, "spreadsheet": spreadsheet_id, **wanted},
     ):
         rows[position] = (
             cells.row([moment.isoformat(), event_type, *link, mask.email(email), mask.ip(ip), user_agent])

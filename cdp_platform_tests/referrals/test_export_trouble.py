@@ -149,15 +149,8 @@ def test_a_swap_of_which_nobody_knows_is_settled_by_the_next_export(exporter: Ex
 
 def test_a_swap_that_comes_after_the_next_export_began_is_refused_whole(exporter: Exporter):
     changes = Changes(exporter)
-    changes.make()
-    exporter.run()
-    changes.make()
-    spoil(exporter, TROUBLE["dropped before"], 1, times=None, path=CHANGE)
-    with pytest.raises(OutcomeUnknownError):
-        exporter.run()
+    late = late_swap(exporter, changes)
     assert exporter.ledger() == ["confirmed", "unknown"]
-    late = swaps(exporter)[-1]
-    exporter.stub.sandbox.clear()
     changes.make()
     exporter.run()
     changes.require_all()
@@ -171,14 +164,7 @@ def test_a_swap_that_comes_after_the_next_export_began_is_refused_whole(exporter
 def test_a_swap_is_refused_whole_as_soon_as_the_next_export_has_looked(exporter: Exporter):
     """The next export fails right after its first change, which is all that keeps the late swap out."""
     changes = Changes(exporter)
-    changes.make()
-    exporter.run()
-    changes.make()
-    spoil(exporter, TROUBLE["dropped before"], 1, times=None, path=CHANGE)
-    with pytest.raises(OutcomeUnknownError):
-        exporter.run()
-    late = swaps(exporter)[-1]
-    exporter.stub.sandbox.clear()
+    late = late_swap(exporter, changes)
     before = exporter.picture()
     spoil(exporter, {"action": "status", "status": 429}, 0, times=None, path="/values:batchGet")
     with pytest.raises(SourceError):
@@ -193,6 +179,15 @@ def test_a_swap_is_refused_whole_as_soon_as_the_next_export_has_looked(exporter:
 
 def test_a_swap_that_comes_before_the_next_export_began_is_not_made_again(exporter: Exporter):
     changes = Changes(exporter)
+    late = late_swap(exporter, changes)
+    exporter.change(*late)
+    changes.require_all()
+    assert exporter.run().writes == 0
+    assert exporter.ledger() == ["confirmed", "confirmed", "unchanged"]
+
+
+def late_swap(exporter: Exporter, changes: Changes) -> list[dict[str, Any]]:
+    """The swap of a second export, which was sent and is still on its way."""
     changes.make()
     exporter.run()
     changes.make()
@@ -201,10 +196,7 @@ def test_a_swap_that_comes_before_the_next_export_began_is_not_made_again(export
         exporter.run()
     late = swaps(exporter)[-1]
     exporter.stub.sandbox.clear()
-    exporter.change(*late)
-    changes.require_all()
-    assert exporter.run().writes == 0
-    assert exporter.ledger() == ["confirmed", "confirmed", "unchanged"]
+    return late
 
 
 def swaps(exporter: Exporter) -> list[list[dict[str, Any]]]:

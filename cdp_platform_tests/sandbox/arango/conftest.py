@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 from arango import ArangoClient
+
+from cdp_platform.sandbox.processes import free_port
 
 # A python-arango database. Its own types make every answer a union with the jobs of its asynchronous modes.
 Database: TypeAlias = Any
@@ -87,12 +88,6 @@ class SandboxProcess:
 
     def fired(self) -> list[int]:
         return [rule["fired"] for rule in _control.get(f"{self.url}/_sandbox/faults").json()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, SandboxProcess, free_port
+from cdp_platform.sandbox.processes import free_port
+from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, SandboxProcess
 from cdp_platform_tests.sandbox.arango.recordings import Recording, Setup, Stage, read
 
 ROOT = Path(__file__).parents[3]

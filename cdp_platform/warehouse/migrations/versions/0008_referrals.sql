@@ -209,10 +209,11 @@ COMMENT ON TABLE referrals.touched_quarter IS 'Quarters of an hour whose events 
 CREATE INDEX touched_quarter_tenant ON referrals.touched_quarter (tenant_id);
 SELECT ops.isolate_tenants('referrals.touched_quarter');
 
-CREATE FUNCTION referrals.touch_new_events() RETURNS trigger LANGUAGE plpgsql AS $$
+-- For rows that come and for rows that go: each trigger names its own.
+CREATE FUNCTION referrals.touch_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO referrals.touched_quarter (tenant_id, starts_at)
-    SELECT DISTINCT tenant_id, date_bin('15 minutes', occurred_at, 'epoch') FROM new_rows;
+    SELECT DISTINCT tenant_id, date_bin('15 minutes', occurred_at, 'epoch') FROM events;
     RETURN NULL;
 END
 $$;
@@ -233,27 +234,20 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE FUNCTION referrals.touch_old_events() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO referrals.touched_quarter (tenant_id, starts_at)
-    SELECT DISTINCT tenant_id, date_bin('15 minutes', occurred_at, 'epoch') FROM old_rows;
-    RETURN NULL;
-END
-$$;
 CREATE TRIGGER touch_inserted AFTER INSERT ON referrals.click_event
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_new_events();
+    REFERENCING NEW TABLE AS events FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_events();
 CREATE TRIGGER touch_updated AFTER UPDATE ON referrals.click_event
     REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_changed_events();
 CREATE TRIGGER touch_deleted AFTER DELETE ON referrals.click_event
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_old_events();
+    REFERENCING OLD TABLE AS events FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_events();
 CREATE TRIGGER touch_inserted AFTER INSERT ON referrals.signup_event
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_new_events();
+    REFERENCING NEW TABLE AS events FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_events();
 CREATE TRIGGER touch_updated AFTER UPDATE ON referrals.signup_event
     REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_changed_events();
 CREATE TRIGGER touch_deleted AFTER DELETE ON referrals.signup_event
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_old_events();
+    REFERENCING OLD TABLE AS events FOR EACH STATEMENT EXECUTE FUNCTION referrals.touch_events();
 
 CREATE TABLE referrals.metrics_zone (
     tenant_id text PRIMARY KEY REFERENCES ops.tenant,
