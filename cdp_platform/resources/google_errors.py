@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
-from cdp_platform.resources import retry_after
+from cdp_platform.resources import network, retry_after
 
 if TYPE_CHECKING:
     from google.auth.exceptions import RefreshError
@@ -185,9 +185,7 @@ def _was_sent(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """What went wrong on the way, without the address and what else a client's words quote."""
-    cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
-    cause = getattr(cause, "reason", None) or cause
-    return str(cause) if isinstance(cause, UnusableAnswerError) else type(cause).__name__
+    return str(error) if isinstance(error, UnusableAnswerError) else network.reason(error)
 
 
 def _said(content: bytes, cells: Callable[[], Iterable[str]]) -> tuple[str, set[str]]:

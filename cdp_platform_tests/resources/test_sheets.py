@@ -431,7 +431,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for_any_longer(sheets_stub: 
     sheets_stub.spoil(":batchUpdate", "delay", seconds=3)
     with sheets_stub.open(patience=Patience(answer=0.3)) as spreadsheet:
         spreadsheet.sheets()
-        with pytest.raises(OutcomeUnknownError, match="Timeout"):
+        with pytest.raises(OutcomeUnknownError, match="no answer comes in time"):
             spreadsheet.change(ADD_REPORT)
     assert sheets_stub.fired() == [1]
 

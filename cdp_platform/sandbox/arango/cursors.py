@@ -22,7 +22,7 @@ import orjson
 
 from cdp_platform.sandbox.arango import refusals, tracking, writes
 from cdp_platform.sandbox.arango.aql import QueryResult, execute, figures, parse, plan, repeatable
-from cdp_platform.sandbox.arango.errors import ArangoError
+from cdp_platform.sandbox.arango.errors import ArangoError, not_implemented
 from cdp_platform.sandbox.arango.store import Database, Store
 from cdp_platform.sandbox.arango.wire import Call, Reply, success
 from cdp_platform.sandbox.arango.writes import OVERWRITE_MODES, WriteOptions
@@ -210,12 +210,11 @@ def handle(call: Call) -> Reply:
 
 
 def handle_query(call: Call) -> Reply:
-    """Answer a request about queries. `POST` checks one without running it; there is no syntax tree in the answer."""
+    """Answer a request about queries. `POST` checks one without running it: a right one is refused for its `ast`."""
     if call.method != "POST" or call.segments:
         return tracking.handle(call)
-    parsed = parse(_query_text(_request(call)))
-    names = {"collections": sorted(parsed.collections), "bindVars": sorted(parsed.bind_variables)}
-    return success({"parsed": True, **names})
+    parse(_query_text(_request(call)))
+    raise refusals.not_implemented("the syntax tree of a query")
 
 
 def handle_explain(call: Call) -> Reply:
@@ -385,7 +384,7 @@ def _write_options(options: Mapping[str, Any]) -> WriteOptions:
     if mode not in OVERWRITE_MODES:
         raise refusals.bad_parameter(f"invalid value for 'overwriteMode': {mode}")
     if mode == "ignore":
-        raise refusals.not_implemented("overwriteMode 'ignore' in a query")
+        raise not_implemented("overwriteMode 'ignore' in a query")
     return WriteOptions(
         keep_null=bool(options.get("keepNull", True)),
         merge_objects=bool(options.get("mergeObjects", True)),

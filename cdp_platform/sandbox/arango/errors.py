@@ -12,7 +12,6 @@ from enum import IntEnum
 class ErrorNumber(IntEnum):
     """ArangoDB error numbers, named as in its ``errors.yaml`` (without the ``ERROR_`` prefixes)."""
 
-    NOT_IMPLEMENTED = 9
     FORBIDDEN = 11
     RESOURCE_LIMIT = 32
     HTTP_BAD_PARAMETER = 400
@@ -58,3 +57,8 @@ class ArangoError(Exception):
         self.http_status = http_status
         self.number = int(number)
         self.message = message
+
+
+def not_implemented(what: str) -> ArangoError:
+    """Returns the refusal of AQL that a real server answers and this stand-in does not."""
+    return ArangoError(400, ErrorNumber.QUERY_PARSE, f"not implemented: {what}")

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings` as OpenAI answers it: shapes, limits and the words of its errors.
+"""`POST /v1/embeddings` and `GET /v1/models` as OpenAI answers them: shapes, limits and the words of its errors.
 
 The vectors are those of `vectors.py`, and tokens are counted as it says. Inputs that are tokens already are refused
 with 501: which text they stand for is not known here.
@@ -32,6 +32,13 @@ DISTORTIONS = frozenset({
 })  # fmt: skip
 
 _MODELS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+# When each was made, in seconds since 1970, as `GET /v1/models` says it.
+_CREATED = {
+    "text-embedding-3-small": 1705948997,
+    "text-embedding-3-large": 1705953180,
+    "text-embedding-ada-002": 1671217299,
+}
+_FIELDS = frozenset({"input", "model", "encoding_format", "dimensions", "user"})
 _CAN_BE_SHORTENED = "text-embedding-3"
 _MOST_INPUTS = 2048
 _MOST_TOKENS = 8192
@@ -54,6 +61,8 @@ class EmbeddingsServer:
         self._app = Starlette(
             routes=[
                 Route("/v1/embeddings", _embeddings, methods=["POST"]),
+                Route("/v1/models", _models, methods=["GET"]),
+                Route("/v1/models/{model}", _models, methods=["GET"]),
                 Route("/{path:path}", _unknown, methods=["GET", "POST", "PUT", "DELETE"]),
             ]
         )
@@ -75,6 +84,25 @@ async def _embeddings(request: Request) -> Response:
         return await run_in_threadpool(_answer, body, distortion)
     except _RefusalError as refusal:
         return _json({"error": refusal.error}, refusal.status)
+
+
+async def _models(request: Request) -> Response:
+    wanted = request.path_params.get("model")
+    try:
+        _require_key(request.headers.get("authorization", ""))
+        if wanted is None:
+            return _json({"object": "list", "data": [_described(model) for model in _MODELS]}, 200)
+        if wanted not in _MODELS:
+            message = f"The model '{wanted}' does not exist"
+            raise _RefusalError(404, message, param="model", code="model_not_found")
+        return _json(_described(wanted), 200)
+    except _RefusalError as refusal:
+        return _json({"error": refusal.error}, refusal.status)
+
+
+def _described(model: str) -> dict[str, Any]:
+    owner = "openai-internal" if model == "text-embedding-ada-002" else "system"
+    return {"id": model, "object": "model", "created": _CREATED[model], "owned_by": owner}
 
 
 async def _unknown(request: Request) -> Response:
@@ -99,11 +127,16 @@ def _answer(body: bytes, distortion: str) -> Response:
         asked = None
     if not isinstance(asked, dict):
         raise _RefusalError(400, "We could not parse the JSON body of your request.")
+    if unknown := [name for name in asked if name not in _FIELDS]:
+        argument = "argument" if len(unknown) == 1 else "arguments"
+        raise _RefusalError(400, f"Unrecognized request {argument} supplied: {', '.join(unknown)}")
     model, dimensions = _model(asked)
     texts = _texts(asked.get("input"))
-    encoding = asked.get("encoding_format", "float")
-    if encoding not in {"float", "base64"}:
+    encoding = "float" if asked.get("encoding_format") is None else asked["encoding_format"]
+    if encoding not in ("float", "base64"):
         raise _RefusalError(400, f"Invalid 'encoding_format': {encoding!r}.", param="encoding_format")
+    if not isinstance(asked.get("user"), str | None):
+        raise _RefusalError(400, "Invalid type for 'user': expected a string.", param="user", code="invalid_type")
     tokens = _tokens(texts)
     rows = [embed(text, dimensions) for text in texts]
     data = [
@@ -141,7 +174,7 @@ def _texts(given: Any) -> list[str]:
             f"but got an array with length {len(texts)} instead."
         )
         raise _RefusalError(400, message, param="input", code="array_above_max_length")
-    if any(isinstance(text, int | list) for text in texts):
+    if all(type(text) is int or _is_tokens(text) for text in texts):
         raise _RefusalError(501, "The stand-in takes texts, and no tokens.", kind="not_implemented", param="input")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
@@ -149,6 +182,10 @@ def _texts(given: Any) -> list[str]:
         if not text:
             raise _RefusalError(400, f"Invalid 'input[{index}]': input cannot be an empty string.", param="input")
     return texts
+
+
+def _is_tokens(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(token) is int for token in given)
 
 
 def _tokens(texts: list[str]) -> int:

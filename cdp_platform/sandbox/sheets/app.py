@@ -102,6 +102,8 @@ class SheetsServer:
                 _base(request),
             )
             reply = answer(self.store, call)
+            if reply is None:
+                return Response(status_code=204)
             return Response(reply, media_type="text/csv") if isinstance(reply, bytes) else _json(reply)
         except RefusalError as refusal:
             return _json(refusal.body(), refusal.code)

@@ -30,8 +30,8 @@ _IGNORED = (
 )
 
 
-def answer(store: Store, call: Call) -> dict[str, Any] | bytes:
-    """Answer one request.
+def answer(store: Store, call: Call) -> dict[str, Any] | bytes | None:
+    """Answer one request; None is an answer without content.
 
     Raises:
         RefusalError: It cannot be done.
@@ -102,10 +102,9 @@ def _create(store: Store, call: Call, given: Mapping[str, str]) -> dict[str, Any
     return _file(made)
 
 
-def _delete(store: Store, call: Call, given: Mapping[str, str]) -> dict[str, Any]:
+def _delete(store: Store, call: Call, given: Mapping[str, str]) -> None:
     call.options(*_IGNORED)
     store.delete(find(store, call, given["id"]).id)
-    return {}
 
 
 def _copy(store: Store, call: Call, given: Mapping[str, str]) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def _share(store: Store, call: Call, given: Mapping[str, str]) -> dict[str, Any]
         return _permission(email)
 
 
-def _unshare(store: Store, call: Call, given: Mapping[str, str]) -> dict[str, Any]:
+def _unshare(store: Store, call: Call, given: Mapping[str, str]) -> None:
     call.options(*_IGNORED)
     with changing(store, call, given["id"]) as draft:
         shared = [EVERYBODY] if draft.shared_with == EVERYBODY else draft.shared_with
@@ -170,7 +169,6 @@ def _unshare(store: Store, call: Call, given: Mapping[str, str]) -> dict[str, An
         if len(kept) == len(shared):
             raise RefusalError(f"Permission not found: {given['item']}.", 404)
         draft.shared_with = kept
-    return {}
 
 
 def _permission(email: str) -> dict[str, str]:
@@ -197,7 +195,7 @@ def _time(moment: datetime) -> str:
 
 # By HTTP method, what of a file is meant, and whether a file and an item of it are named.
 _METHODS: dict[
-    tuple[str, str | None, bool, bool], Callable[[Store, Call, Mapping[str, str]], dict[str, Any] | bytes]
+    tuple[str, str | None, bool, bool], Callable[[Store, Call, Mapping[str, str]], dict[str, Any] | bytes | None]
 ] = {
     ("GET", None, False, False): _list,
     ("POST", None, False, False): _create,

@@ -40,12 +40,10 @@ def resolve(spreadsheet: Spreadsheet, text: str) -> Target:
     """
     address = parse(text)
     if address is None:
+        if target := _named_range(spreadsheet, text):
+            return target
         if sheet := spreadsheet.by_title(unquoted(text)):
             return Target(sheet, sheet.box)
-        for named in spreadsheet.named_ranges:
-            if named["name"].lower() == text.lower():
-                sheet, box = grid_range(spreadsheet, named["range"])
-                return Target(sheet, box, is_cell=box.height == box.width == 1)
         raise RefusalError(f"Unable to parse range: {text}")
     if address.title is None:
         sheet = next(one for one in spreadsheet.sheets if not one.hidden)
@@ -55,6 +53,17 @@ def resolve(spreadsheet: Spreadsheet, text: str) -> Target:
         raise RefusalError(f"Unable to parse range: {text}")
     box = _box(sheet, address)
     return Target(sheet, box, is_cell=box.height == box.width == 1 and address.bottom is not None)
+
+
+def _named_range(spreadsheet: Spreadsheet, text: str) -> Target | None:
+    """Return the cells of a named range, alone or behind its sheet's title. A sheet of the same title comes second."""
+    title, mark, name = text.rpartition("!")
+    for one in spreadsheet.named_ranges:
+        if one["name"].lower() == name.lower():
+            sheet, box = grid_range(spreadsheet, one["range"])
+            if not mark or spreadsheet.by_title(unquoted(title)) is sheet:
+                return Target(sheet, box, is_cell=box.height == box.width == 1)
+    return None
 
 
 def beyond(sheet: Sheet, box: Box) -> RefusalError:

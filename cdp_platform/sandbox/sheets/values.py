@@ -63,6 +63,13 @@ def get(spreadsheet: Spreadsheet, given: str, rendering: Rendering) -> dict[str,
 
 def update(spreadsheet: Spreadsheet, given: str, body: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Write a `ValueRange` to an A1 range, and return an `UpdateValuesResponse`."""
+    return _update(spreadsheet, given, body, options)[0]
+
+
+def _update(
+    spreadsheet: Spreadsheet, given: str, body: Any, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], set[tuple[int, int, int]]]:
+    """Write it, and return the response and the cells that were updated: sheet, row and column."""
     said = known(body, "data", "range", "majorDimension", "values")
     target = resolve(spreadsheet, given)
     if "range" in said and resolve(spreadsheet, text(said, "range")) != target:
@@ -70,26 +77,26 @@ def update(spreadsheet: Spreadsheet, given: str, body: Any, options: Mapping[str
     rows = _rows(said)
     box = _room(target, rows)
     _write(target.sheet, box, rows, _reader(options))
-    return _written(spreadsheet, target.sheet, box, rows, options)
+    cells = {(target.sheet.number, box.top + row, box.left + column) for row, column in _updated(rows)}
+    return _written(spreadsheet, target.sheet, box, rows, options), cells
 
 
 def batch_update(spreadsheet: Spreadsheet, body: Any) -> dict[str, Any]:
     """Write many `ValueRange`s, and return a `BatchUpdateValuesResponse`."""
     said = known(body, "data", "data", *WRITE_OPTIONS)
-    responses = []
+    responses, cells = [], set()
     for index, data in enumerate(listed(said, "data")):
         try:
-            responses.append(update(spreadsheet, text(known_range(data), "range"), data, said))
+            response, updated = _update(spreadsheet, text(known_range(data), "range"), data, said)
         except RefusalError as refusal:
             raise refusal.within(f"data[{index}]") from refusal
-    written_to = [resolve(spreadsheet, one["updatedRange"]) for one in responses if one.get("updatedCells")]
-    rows = {(one.sheet.number, row) for one in written_to for row in range(one.box.top, one.box.bottom)}
-    columns = {(one.sheet.number, column) for one in written_to for column in range(one.box.left, one.box.right)}
+        responses.append(response)
+        cells |= updated
     totals = {
-        "totalUpdatedRows": len(rows),
-        "totalUpdatedColumns": len(columns),
+        "totalUpdatedRows": len({(sheet, row) for sheet, row, _ in cells}),
+        "totalUpdatedColumns": len({(sheet, column) for sheet, _, column in cells}),
         "totalUpdatedCells": sum(one.get("updatedCells", 0) for one in responses),
-        "totalUpdatedSheets": len({one.sheet.number for one in written_to}),
+        "totalUpdatedSheets": len({sheet for sheet, _, _ in cells}),
     }
     answered = {name: total for name, total in totals.items() if total}
     return {"spreadsheetId": spreadsheet.id, **answered, "responses": responses}
@@ -236,13 +243,19 @@ def _typed_row(row: Row, left: int, given: Sequence[Any]) -> Row:
     return written_row
 
 
+def _updated(rows: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
+    """Return row and column of each value that is not null, from 0: a null leaves its cell as it is."""
+    return [(row, column) for row, given in enumerate(rows) for column, value in enumerate(given) if value is not None]
+
+
 def _written(
     spreadsheet: Spreadsheet, sheet: Sheet, box: Box, rows: Sequence[Sequence[Any]], options: Mapping[str, Any]
 ) -> dict[str, Any]:
+    cells = _updated(rows)
     counts = {
-        "updatedRows": box.height,
-        "updatedColumns": box.width,
-        "updatedCells": sum(value is not None for row in rows for value in row),
+        "updatedRows": len({row for row, _ in cells}),
+        "updatedColumns": len({column for _, column in cells}),
+        "updatedCells": len(cells),
     }
     shown_box = box if counts["updatedCells"] else Box(box.top, box.left, box.top + 1, box.left + 1)
     answer: dict[str, Any] = {"spreadsheetId": spreadsheet.id, "updatedRange": written(sheet.title, shown_box)}

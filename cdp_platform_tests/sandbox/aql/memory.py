@@ -51,10 +51,19 @@ def value(expression: str, source: Collections | None = None, **binds: Any) -> A
     return only
 
 
-def unforeseen(query: str, binds: dict[str, Any], source: Collections | None = None) -> BaseException | None:
-    """Returns what Python raised inside the engine, if a query fails in a way that nobody has thought of."""
+def refused(query: str, binds: dict[str, Any], source: Collections | None = None) -> ArangoError | None:
+    """Runs a query, and returns its refusal if it is refused."""
     try:
         execute(query, binds, source or Collections(), shuffle=random.Random(1))
     except ArangoError as error:
-        return error.__cause__
+        return error
     return None
+
+
+def require_foreseen(query: str, binds: dict[str, Any], source: Collections | None = None) -> None:
+    """A query has a result, or it is refused with an error of the query: no server has failed, and no Python code."""
+    error = refused(query, binds, source)
+    if error is not None:
+        assert error.__cause__ is None, (query, binds)
+        assert error.http_status in (400, 404), (query, binds, error.message)
+        assert error.number >= 1000, (query, binds, error.message)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import product
+from typing import Any
 
 import pytest
 
 from cdp_platform.sandbox.arango.aql import execute
 from cdp_platform.sandbox.arango.aql.functions import FUNCTIONS
-from cdp_platform_tests.sandbox.aql.memory import Collections, run, unforeseen, value
+from cdp_platform.sandbox.arango.aql.functions.registry import MANY
+from cdp_platform_tests.sandbox.aql.memory import Collections, refused, require_foreseen, run, value
 
 
 @pytest.mark.parametrize(
@@ -219,19 +223,44 @@ ODD = [
     "12",
     "\uff12",
     "\ud7ff😀",
+    "users",
+    "users/1",
+    "2020-02-30T25:61Z",
+    "%z(?i)[",
     [],
     [[1], None],
+    ["b", "a", "b", 1e308, 1e308],
     {},
     {"a": {"b": []}},
+    {"_id": "users/1", "b": None},
 ]
 
 
+def argument_lists(least: int, most: int) -> Iterator[tuple[Any, ...]]:
+    """All combinations of up to two odd arguments, and some of more."""
+    for count in range(least, min(most, least + 2) + 1):
+        if count <= 2:
+            yield from product(ODD, repeat=count)
+        else:
+            for shift in range(5 * len(ODD)):
+                yield tuple(ODD[(shift * 7 + at * (5 + shift // len(ODD))) % len(ODD)] for at in range(count))
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_no_argument_makes_a_function_fail_other_than_by_refusing(name):
+def test_no_argument_makes_a_function_fail_other_than_by_refusing(name: str):
     function = FUNCTIONS[name]
-    for count in range(function.least, min(function.most, function.least + 2) + 1):
-        for shift in range(len(ODD)):
-            arguments = [ODD[(shift * 7 + at * 5) % len(ODD)] for at in range(count)]
-            call = f"RETURN {name}({', '.join(f'@a{at}' for at in range(count))})"
-            binds = {f"a{at}": argument for at, argument in enumerate(arguments)}
-            assert unforeseen(call, binds) is None, (call, arguments)
+    source = Collections(users=[{"_key": "1", "_id": "users/1", "at": [1, 2]}])
+    for arguments in argument_lists(function.least, function.most):
+        call = f"RETURN {name}({', '.join(f'@a{at}' for at in range(len(arguments)))})"
+        require_foreseen(call, {f"a{at}": argument for at, argument in enumerate(arguments)}, source)
+        # Not folded before the query runs.
+        row = f"FOR row IN @rows RETURN {name}({', '.join(f'row[{at}]' for at in range(len(arguments)))})"
+        require_foreseen(row, {"rows": [list(arguments)]}, source)
+
+
+def test_numbers_of_arguments_that_a_function_does_not_have_are_refused():
+    for name, function in FUNCTIONS.items():
+        for count in {function.least - 1, function.most + 1} - {-1, MANY + 1}:
+            error = refused(f"RETURN {name}({', '.join(['1'] * count)})", {})
+            assert error is not None, (name, count)
+            assert (error.http_status, error.number) == (400, 1541), (name, count)

@@ -86,3 +86,41 @@ def test_a_random_number_differs_from_row_to_row() -> None:
     numbers = rows("FOR i IN 1..20 RETURN RAND()")
     assert len(set(numbers)) == 20
     assert all(0 <= number < 1 for number in numbers)
+
+
+MIXED = [
+    None,
+    True,
+    -1,
+    0,
+    0.5,
+    7,
+    "",
+    "2026-06-01 10:00:00",
+    "2026-06-01T09:00:00Z",
+    "20260601",
+    "a",
+    "A",
+    [],
+    {"x": 1},
+]
+
+
+@pytest.mark.parametrize("lower", [">=", ">"])
+@pytest.mark.parametrize("upper", ["<", "<="])
+@pytest.mark.parametrize("sort", ["", "SORT d.v DESC, d._key LIMIT 3"])
+def test_ranges_whose_bounds_change_find_with_an_index_what_they_find_without(
+    lower: str, upper: str, sort: str
+) -> None:
+    documents = [{"_key": f"{n}-{copy}", "v": value} for n, value in enumerate(MIXED) for copy in range(2)]
+    ranges = [[low, high] for low in MIXED for high in MIXED]
+    query = (
+        "FOR r IN @ranges LET found = (FOR d IN c"
+        f" FILTER d.v {lower} r[0] AND d.v {upper} r[1] FILTER d._key != '3-1' {sort} RETURN d._key) RETURN found"
+    )
+    plain, indexed = Collections(c=documents), Collections(c=documents)
+    indexed.indexes_by_name["c"] = [{"type": "persistent", "fields": ["v", "_key"], "sparse": False}]
+    without, by_index = (run(query, each, seed=1, ranges=ranges) for each in (plain, indexed))
+    assert [sorted(found) for found in by_index.rows] == [sorted(found) for found in without.rows]
+    assert any(by_index.rows)
+    assert (by_index.stats["scannedFull"], without.stats["scannedIndex"]) == (0, 0)

@@ -70,7 +70,7 @@ def test_options_say_what_becomes_of_nulls_objects_revisions_and_duplicates(db: 
     assert list(db.aql.execute(query)) == [[2, 2, 1]]
     with pytest.raises(AQLQueryExecuteError) as error:
         db.aql.execute("INSERT {_key: '2'} INTO people OPTIONS {overwriteMode: 'ignore'}")
-    assert error.value.error_code == 9
+    assert (error.value.http_code, error.value.error_code) == (400, 1501)
 
 
 def test_the_match_methods_of_the_driver_work(people: Any) -> None:

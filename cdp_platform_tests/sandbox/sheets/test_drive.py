@@ -27,6 +27,16 @@ def test_drive_has_the_files_of_the_spreadsheets(google: Google) -> None:
     assert "Made here" not in {one["name"] for one in client.list_spreadsheet_files()}
 
 
+def test_what_is_deleted_is_answered_without_content(google: Google) -> None:
+    client = google.client("https://www.googleapis.com/auth/drive")
+    made = client.create("Short-lived")
+    shared = client.insert_permission(made.id, "someone@example.com", perm_type="user", role="writer").json()
+    file = f"https://www.googleapis.com/drive/v3/files/{made.id}"
+    for url in (f"{file}/permissions/{shared['id']}", file):
+        answer = client.http_client.request("delete", url)
+        assert (answer.status_code, answer.content) == (204, b"")
+
+
 def test_a_spreadsheet_is_created_with_its_sheets(google: Google) -> None:
     client = google.client()
     body = {"properties": {"title": "Two", "locale": "vi_VN"}, "sheets": [{"properties": {"title": "A"}}, {}]}

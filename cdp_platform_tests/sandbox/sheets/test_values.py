@@ -270,6 +270,45 @@ def test_many_ranges_are_written_and_read_at_once(book: gspread.Spreadsheet) -> 
     assert [one["values"] for one in read["valueRanges"]] == [[["a", 1.5]], [[], [], ["x", "y"], [True]]]
 
 
+def test_rows_and_columns_that_nulls_leave_as_they_are_are_not_counted(book: gspread.Spreadsheet) -> None:
+    values = [[None, "a", None], [None, None, None], ["b", "", None]]
+    book.sheet1.update([["x"] * 3] * 3, "B2")
+    answer = book.values_update("B2", {"valueInputOption": "RAW"}, {"values": values})
+    assert answer == {
+        "spreadsheetId": book.id,
+        "updatedRange": "Sheet1!B2:D4",
+        "updatedRows": 2,
+        "updatedColumns": 2,
+        "updatedCells": 3,
+    }
+    assert book.sheet1.get("B2:D4") == [["x", "a", "x"], ["x", "x", "x"], ["b", "", "x"]]
+    appended = book.values_append("Sheet1!B2", {"valueInputOption": "RAW"}, {"values": [[None, "c"], []]})["updates"]
+    assert (appended["updatedRows"], appended["updatedColumns"], appended["updatedCells"]) == (1, 1, 1)
+    data = [{"range": "A1", "values": [[None, 1], [None, None]]}, {"range": "B1", "values": [[2, None]]}]
+    totals = book.values_batch_update({"valueInputOption": "RAW", "data": data})
+    assert (totals["totalUpdatedRows"], totals["totalUpdatedColumns"], totals["totalUpdatedCells"]) == (1, 1, 2)
+    nothing = book.values_batch_update({"valueInputOption": "RAW", "data": [{"range": "A1", "values": [[None]]}]})
+    assert nothing.keys() == {"spreadsheetId", "responses"}
+
+
+def test_a_named_range_is_found_alone_and_behind_its_sheets_title(book: gspread.Spreadsheet) -> None:
+    book.add_worksheet("My 'other' sheet", 5, 5)
+    book.sheet1.define_named_range("B2:C3", "Prices")
+    book.sheet1.define_named_range("D4", "Sheet1")
+    for asked in ("Prices", "prices", "Sheet1!Prices", "'Sheet1'!PRICES"):
+        assert book.values_get(asked)["range"] == "Sheet1!B2:C3"
+    # gspread puts the title before whatever is asked for.
+    book.sheet1.update([["a", "b"]], "Prices")
+    assert book.sheet1.get("Prices") == [["a", "b"]]
+    assert (book.values_get("Sheet1")["range"], book.values_get("'Sheet1'")["range"]) == (
+        "Sheet1!D4",
+        "Sheet1!A1:Z1000",
+    )
+    for wrong in ("'My ''other'' sheet'!Prices", "Gone!Prices", "Sheet1!Gone"):
+        with refused(400, "Unable to parse range: "):
+            book.values_get(wrong)
+
+
 def test_a_batch_of_ranges_with_a_bad_one_writes_none(book: gspread.Spreadsheet) -> None:
     data = [{"range": "Sheet1!A1", "values": [["a"]]}, {"range": "Gone!A1", "values": [["b"]]}]
     with refused(400, "Invalid data[1]: Unable to parse range: Gone!A1"):

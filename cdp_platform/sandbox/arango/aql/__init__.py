@@ -21,7 +21,7 @@ from typing import Any
 from cdp_platform.sandbox.arango.aql.context import Context, Source, Writer
 from cdp_platform.sandbox.arango.aql.parsing import ParsedQuery, parse
 from cdp_platform.sandbox.arango.aql.plans import Step, figures, plan
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber, not_implemented
 
 __all__ = ["ParsedQuery", "QueryResult", "Source", "Writer", "execute", "figures", "parse", "plan", "repeatable"]
 
@@ -106,8 +106,7 @@ def execute(
         error = ArangoError(400, ErrorNumber.TOO_MUCH_NESTING, "too much nesting or too many objects")
         raise _in_phase(error, phase) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        refusal = ArangoError(500, ErrorNumber.NOT_IMPLEMENTED, f"not implemented: {error}")
-        raise _in_phase(refusal, phase) from error
+        raise _in_phase(not_implemented(f"this query ({type(error).__name__})"), phase) from error
     stats = {
         "scannedFull": context.scanned_full,
         "scannedIndex": context.scanned_index,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.errors import ArangoError, not_implemented
 
 # Everything with a primary weight of its own, lightest first. Fewer than 128, so that keys of ASCII stay ASCII.
 _SYMBOLS = "\t\n\x0b\x0c\r _-–—,;:!¡?¿.'\"«»()[]{}§¶@*/\\&#%•`^°©®+±÷×<=>|~¢$£¥₫€"  # noqa: RUF001
@@ -70,4 +70,4 @@ def _general_key(text: str) -> str:
 
 def _unknown_order(text: str, why: str = "") -> ArangoError:
     points = " ".join(f"U+{ord(char):04X}" for char in text[:8])
-    return ArangoError(500, ErrorNumber.NOT_IMPLEMENTED, f"not implemented: the order of {points} {why}".rstrip())
+    return not_implemented(f"the order of {points} {why}".rstrip())

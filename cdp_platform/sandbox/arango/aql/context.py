@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from cdp_platform.sandbox.arango.aql.values import sort_key
 from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
 
 _MAX_WARNINGS = 10
@@ -84,6 +85,7 @@ class Context:
         self.writes_ignored = 0
         self._fail_on_warning = fail_on_warning
         self._scans: dict[str, Sequence[dict[str, Any]]] = {}
+        self._orders: dict[tuple[str, str], tuple[list[Any], list[dict[str, Any]]]] = {}
 
     def scan(self, collection: str) -> Sequence[dict[str, Any]]:
         """Returns the documents of a collection, in no order that anybody could rely on."""
@@ -94,6 +96,15 @@ class Context:
                 self.shuffle.shuffle(documents)
             self._scans[collection] = documents
         return self._scans[collection]
+
+    def in_order(self, collection: str, attribute: str) -> tuple[list[Any], list[dict[str, Any]]]:
+        """Returns the documents of a collection in the order of an attribute, and its sort keys beside them."""
+        if (collection, attribute) not in self._orders:
+            documents = list(self.scan(collection))
+            keys = [sort_key(document.get(attribute)) for document in documents]
+            order = sorted(range(len(documents)), key=keys.__getitem__)
+            self._orders[collection, attribute] = [keys[at] for at in order], [documents[at] for at in order]
+        return self._orders[collection, attribute]
 
     def warn(self, number: int, message: str) -> None:
         """Notes a warning, or fails if warnings are to be errors."""

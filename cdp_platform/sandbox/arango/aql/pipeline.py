@@ -21,16 +21,16 @@ from cdp_platform.sandbox.arango.aql.functions.numbers import distinct_count, ma
 from cdp_platform.sandbox.arango.aql.operators import Closure, Constant, Frame
 from cdp_platform.sandbox.arango.aql.parsing import Node
 from cdp_platform.sandbox.arango.aql.plans import Step, observed, step
+from cdp_platform.sandbox.arango.aql.ranges import range_scan
 from cdp_platform.sandbox.arango.aql.values import (
     hash_key,
-    not_implemented,
     sort_key,
     sort_keys,
     to_bool,
     type_name,
     unique,
 )
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber, not_implemented
 
 Rows = Iterator[None]
 Stage = Callable[[Frame, Rows], Rows]
@@ -105,6 +105,9 @@ class Pipeline(Expressions):
                 looked_up = at + 1
             elif kind == "for" and (fields := self._index_fields(*parts, statements[at + 1 :])):
                 stage = self._index_scan(*parts, statements[at + 1][1], fields)
+                looked_up = at + 1
+            elif kind == "for" and (ranged := range_scan(self, *parts, _filtered(statements[at + 1 : at + 2]))):
+                stage = ranged
                 looked_up = at + 1
             elif kind == "sort":
                 stage = self._sort(parts[0], statements[at + 1 : at + 2], counted=counted == at + 1)
@@ -459,6 +462,11 @@ class Pipeline(Expressions):
             raise not_implemented(msg)
         pairs = list(names.items())
         return lambda frame: {name: frame[slot] for name, slot in pairs}
+
+
+def _filtered(following: list[Node]) -> list[Node]:
+    """Returns the conditions of the FILTER that follows; none if something else does."""
+    return _conjunction(following[0][1]) if following and following[0][0] == "filter" else []
 
 
 def _conjunction(condition: Node) -> list[Node]:

@@ -14,7 +14,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from cdp_platform.sandbox.arango.aql.collation import collation_key
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.errors import not_implemented
 
 EXACT = 2**53
 """Integers below this are the same as doubles."""
@@ -25,11 +25,6 @@ _NAMES = ("null", "bool", "number", "string", "array", "object")
 _DECIMAL = re.compile(r"[ \t\n\v\f\r]*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[ \t\r\n\f]*", re.ASCII)
 _NAMED_NUMBER = re.compile(r"\s*[+-]?(?:0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*([+-]?\d+)", re.ASCII)
-
-
-def not_implemented(what: str) -> ArangoError:
-    """Returns the refusal for something the server answers and we do not."""
-    return ArangoError(500, ErrorNumber.NOT_IMPLEMENTED, f"not implemented: {what}")
 
 
 def type_name(value: Any) -> str:
@@ -200,8 +195,8 @@ def to_int(value: Any) -> int:
     """Casts to a 64-bit integer: doubles lose their fraction, text gives the digits it starts with."""
     kind = type(value)
     if kind is int:
-        return value
-    if kind is float:
+        number = value
+    elif kind is float:
         number = int(value)
     elif kind is bool:
         return int(value)
@@ -214,8 +209,9 @@ def to_int(value: Any) -> int:
         return to_int(value[0])
     else:
         return 0
-    if abs(number) > MAX_INT:
-        raise ArangoError(500, 4, "Number out of range")
+    if not -MAX_INT - 1 <= number <= MAX_INT:
+        msg = f"the number {str(value)[:20]} as a 64-bit integer"
+        raise not_implemented(msg)
     return number
 
 

@@ -13,7 +13,6 @@ from cdp_platform.sandbox.arango.aql.values import (
     hash_key,
     is_number,
     normal,
-    not_implemented,
     number_text,
     sort_key,
     to_bool,
@@ -21,9 +20,10 @@ from cdp_platform.sandbox.arango.aql.values import (
     to_int,
     unique,
 )
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber, not_implemented
 
 _ARRAY = ErrorNumber.ARRAY_EXPECTED
+_MOST_PADDED = 10_000_000
 
 
 def in_any_order(values: list[Any], function: str) -> list[Any]:
@@ -101,10 +101,13 @@ def unshift(context: Context, values: Any, value: Any, only_new: Any = False) ->
 
 @aql(least=2, most=3)
 def append(context: Context, values: Any, more: Any, only_new: Any = False) -> Any:
-    if more is None or more == []:
-        return values
-    if values is None:
-        return more
+    if more is None or more == [] or values is None:
+        kept = more if values is None and more is not None else values
+        if to_bool(only_new) and isinstance(kept, list) and len(unique(kept)) < len(kept):
+            # Releases differ in whether the duplicates of one array stay.
+            msg = "APPEND() of one array, unique, that has duplicates itself"
+            raise not_implemented(msg)
+        return kept
     if not isinstance(values, list):
         return context.invalid_argument("APPEND")
     joined = [*values, *more] if isinstance(more, list) else [*values, more]
@@ -298,6 +301,9 @@ def replace_nth(context: Context, values: Any, position: Any, value: Any, *paddi
     if position is None or (len(values) < index and not padding):
         message = "invalid argument type in call to function 'REPLACE_NTH()'"
         raise ArangoError(400, ErrorNumber.FUNCTION_ARGUMENT_TYPE_MISMATCH, message)
+    if index > _MOST_PADDED:
+        msg = "REPLACE_NTH() with more than ten million elements of padding"
+        raise not_implemented(msg)
     padded = [*values, *list(padding) * (index - len(values))]
     return [*padded[:index], value, *padded[index + 1 :]]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from cdp_platform.sandbox.arango.aql.context import Context
 from cdp_platform.sandbox.arango.aql.functions.registry import aql
-from cdp_platform.sandbox.arango.aql.values import is_number, normal, not_implemented, to_int
-from cdp_platform.sandbox.arango.errors import ErrorNumber
+from cdp_platform.sandbox.arango.aql.values import is_number, normal, to_int
+from cdp_platform.sandbox.arango.errors import ErrorNumber, not_implemented
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1000, 60_000, 3_600_000, 86_400_000
 _FIRST, _LAST = -62_167_219_200_000, 253_402_300_799_999

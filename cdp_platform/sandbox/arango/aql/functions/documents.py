@@ -17,13 +17,12 @@ from cdp_platform.sandbox.arango.aql.values import (
     equal,
     is_number,
     normal,
-    not_implemented,
     number_text,
     to_bool,
     to_json,
     to_string,
 )
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber, not_implemented
 
 _REVISION_DIGITS = {
     char: value for value, char in enumerate("-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")

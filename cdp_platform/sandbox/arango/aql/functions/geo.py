@@ -10,8 +10,8 @@ from typing import Any
 
 from cdp_platform.sandbox.arango.aql.context import Context
 from cdp_platform.sandbox.arango.aql.functions.registry import aql
-from cdp_platform.sandbox.arango.aql.values import is_number, normal, not_implemented
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_platform.sandbox.arango.aql.values import is_number, normal
+from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber, not_implemented
 
 _EARTH_RADIUS_METERS = 6_371_000.0
 _NEAR_LIMIT = 100

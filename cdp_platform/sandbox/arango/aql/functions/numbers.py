@@ -14,12 +14,11 @@ from cdp_platform.sandbox.arango.aql.values import (
     hash_key,
     is_number,
     normal,
-    not_implemented,
     sort_key,
     to_double,
     to_int,
 )
-from cdp_platform.sandbox.arango.errors import ErrorNumber
+from cdp_platform.sandbox.arango.errors import ErrorNumber, not_implemented
 
 Number = float | int | None
 _MAX_RANGE = 10_000_000

@@ -10,7 +10,8 @@ from typing import Any
 
 from cdp_platform.sandbox.arango.aql.context import Context
 from cdp_platform.sandbox.arango.aql.functions.registry import aql
-from cdp_platform.sandbox.arango.aql.values import is_number, not_implemented, to_bool, to_int, to_string
+from cdp_platform.sandbox.arango.aql.values import is_number, to_bool, to_int, to_string
+from cdp_platform.sandbox.arango.errors import not_implemented
 
 # Literals, dots, simple classes, groups, alternatives, anchors and greedy or lazy quantifiers.
 _AGREED = re.compile(

@@ -16,13 +16,13 @@ from cdp_platform.sandbox.arango.aql.context import Context
 from cdp_platform.sandbox.arango.aql.functions.registry import MANY, aql
 from cdp_platform.sandbox.arango.aql.values import (
     is_number,
-    not_implemented,
     number_text,
     to_bool,
     to_int,
     to_json,
     to_string,
 )
+from cdp_platform.sandbox.arango.errors import not_implemented
 
 _MAX_INT32 = 2**31 - 1
 _SPACES = "\r\n\t "
