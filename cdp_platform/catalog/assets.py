@@ -15,12 +15,12 @@ import psycopg
 from cdp_platform.catalog import figures, landing, registries, rounds
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.figures import Figures, Live
-from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED, WHOLE, examine_whole
+from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED, WHOLE, examine_whole
 from cdp_platform.catalog.rounds import FAILED, REGISTRY, FeedRound
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.errors import BlockedError, PlatformError
 from cdp_platform.orchestration.failures import IO_RETRIES, describe
-from cdp_platform.orchestration.metadata import counts
+from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition
 from cdp_platform.warehouse import rejected, tenants
@@ -37,6 +37,19 @@ def partitions_of(ingestors: Sequence[Ingestor]) -> dg.StaticPartitionsDefinitio
     return dg.StaticPartitionsDefinition([ingestor.name for ingestor in ingestors])
 
 
+def published_of(ingestors: Sequence[Ingestor]) -> dg.AssetSpec:
+    """What the ingestors read, made for these ingestors."""
+    return dg.AssetSpec(
+        PUBLISHED,
+        description="Brand registries and product feeds as their publishers keep them: in a folder, on the web or on "
+        "an FTP server. Not ours.",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"json"},
+        partitions_def=partitions_of(ingestors),
+    )
+
+
 def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
     """Both assets, made for these ingestors."""
     by_name = {ingestor.name: ingestor for ingestor in ingestors}
@@ -49,6 +62,7 @@ def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
                 "organization",
                 "Organizations, their brands and their categories, as the ingestor's registry lists them. Only what is "
                 "listed here may be in a feed. An unchanged registry writes nothing.",
+                deps=[PUBLISHED],
             ),
             _spec(
                 PRODUCT_FEED,
@@ -56,7 +70,7 @@ def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
                 "Product groups, products and offers of the feeds of an ingestor's organizations. A feed is taken "
                 "whole or not at all; what vanished from it is tombstoned, and much at once waits for a person. Items "
                 "that break a rule wait in `ops.rejected_record`; the others land. An unchanged feed writes nothing.",
-                deps=[BRAND_REGISTRY],
+                deps=[BRAND_REGISTRY, PUBLISHED],
             ),
         ],
         partitions_def=partitions_of(ingestors),
@@ -113,7 +127,7 @@ def _tell(
         context.log.warning("%s", describe(error))
 
 
-def _spec(key: dg.AssetKey, table: str, description: str, deps: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
+def _spec(key: dg.AssetKey, name: str, description: str, deps: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
     return dg.AssetSpec(
         key,
         deps=deps,
@@ -121,7 +135,7 @@ def _spec(key: dg.AssetKey, table: str, description: str, deps: Sequence[dg.Asse
         group_name=GROUP,
         owners=OWNERS,
         kinds={"postgres", "json"},
-        metadata={"dagster/table_name": f"{GROUP}.{table}"},
+        metadata=table(f"{GROUP}.{name}"),
     )
 
 

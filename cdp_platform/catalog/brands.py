@@ -1,16 +1,17 @@
 """Whose brand an item is: a feed may write into the brands that the registry gives its organization, and no others."""
 
+import unicodedata
 from collections.abc import Mapping
 from hashlib import blake2b
 
 import orjson
 
 from cdp_platform.catalog import jsonld
-from cdp_platform.catalog.jsonld import Document, text
+from cdp_platform.catalog.jsonld import Document, label, many
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
 # Raised whenever the same item becomes another row; the next round then takes every item again.
-VERSION = 1
+VERSION = 2
 
 _MOST_REMEMBERED = 10_000
 
@@ -25,44 +26,58 @@ class Brands:
     def __init__(self, names: Mapping[str, str]) -> None:
         """Of names by URN."""
         self._names = dict(names)
-        self._urns = {name.strip().casefold(): urn for urn, name in sorted(names.items(), reverse=True)}
+        self._urns = {_folded(name): urn for urn, name in sorted(names.items(), reverse=True)}
         # A feed writes the same few brands again and again.
         self._found: dict[str, str] = {}
         self.rules = blake2b(orjson.dumps([VERSION, sorted(self._names.items())])).digest()
 
-    def of(self, item: Document, path: str, parent: Document | None = None) -> tuple[str, str]:
+    def of(self, item: Document, path: str) -> tuple[str, str] | None:
         """URN and name of an item's brand: the one it names by URN, or else by the name in the registry.
 
+        None where it names no brand, so that it may have its group's.
+
         Raises:
-            RejectedDocumentError: it names none, or one that is not the organization's.
+            RejectedDocumentError: it names several, or one that is not the organization's.
         """
-        stated = item.get("brand") or (parent or {}).get("brand")
         where = f"{path}.brand"
-        if isinstance(stated, list) and len(stated) == 1:
-            stated = stated[0]
+        named = [each for each in many(item.get("brand")) if each]
+        if len(named) > 1:
+            raise RejectedDocumentError("several_brands", where, "it has several brands")
+        stated = named[0] if named else None
         if isinstance(stated, str):
             stated = {"@id": stated} if jsonld.as_urn(stated) else {"name": stated}
         if not isinstance(stated, dict):
-            raise RejectedDocumentError("brand_missing", where, "it has no brand, or several")
+            return None
         written = repr(stated)
         urn = self._found.get(written)
         if urn is None:
             urn = self._urn(stated, where)
+            if urn is None:
+                return None
             if len(self._found) < _MOST_REMEMBERED:
                 self._found[written] = urn
         return urn, self._names[urn]
 
-    def _urn(self, stated: Document, where: str) -> str:
+    def _urn(self, stated: Document, where: str) -> str | None:
         if urn := jsonld.identifier(stated, "cmp:brandId"):
             if urn not in self._names:
                 raise RejectedDocumentError(
                     "brand_not_owned", where, "the registry does not give this brand to the feed's organization"
                 )
             return urn
-        name = text(stated, "name", where)
+        name = label(stated, "name", where)
         if name is None:
-            raise RejectedDocumentError("brand_missing", where, "its brand has neither a URN nor a name")
-        urn = self._urns.get(name.casefold())
+            return None
+        urn = self._urns.get(_folded(name))
         if urn is None:
             raise RejectedDocumentError("brand_unknown", where, "the organization has no brand of this name")
         return urn
+
+
+def missing(path: str) -> RejectedDocumentError:
+    """Of an item that names no brand and has no group to have one from."""
+    return RejectedDocumentError("brand_missing", f"{path}.brand", "it has no brand")
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()

@@ -12,7 +12,7 @@ import psycopg
 
 from cdp_platform.catalog import landing, rounds
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.rounds import BLOCKED, FAILED
+from cdp_platform.catalog.rounds import BLOCKED, FAILED, LANDED
 from cdp_platform.catalog.sources.contract import Fetched, Source, Validators, digest
 from cdp_platform.warehouse.connection import tenant_transaction
 
@@ -72,11 +72,15 @@ def look(connection: psycopg.Connection, source: Source, ingestor: Ingestor, see
 
 
 def due_again(connection: psycopg.Connection, ingestor: Ingestor) -> bool:
-    """Whether a round is worthwhile although nothing changed: a person approved, or the last one failed a while ago."""
+    """Whether a round is worthwhile although no file changed.
+
+    A person approved what a round would remove, the last one failed a while ago, or a price began or ended since.
+    """
     now = datetime.now(UTC)
     return any(
         (each.outcome == BLOCKED and each.approved_at is not None)
         or (each.outcome == FAILED and each.finished_at is not None and now - each.finished_at >= AGAIN)
+        or (each.outcome == LANDED and each.next_change_at is not None and each.next_change_at <= now)
         for each in rounds.last(connection, ingestor.tenant, ingestor.name)
     )
 

@@ -15,6 +15,7 @@ from croniter import croniter
 from cdp_platform.catalog.assets import partitions_of
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED, WHOLE, examine_whole, last_rounds
+from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_partition
 
@@ -40,6 +41,7 @@ def hourly(ingestors: Sequence[Ingestor]) -> list[dg.AssetChecksDefinition]:
 
 def _whole(asset: dg.AssetKey, ingestors: Sequence[Ingestor]) -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=asset,
         name=WHOLE,
         description="The last rounds were taken whole: none failed, and none waits for `cdp catalog approve`. Told by "
@@ -56,6 +58,7 @@ def _rejected_share(asset: dg.AssetKey, ingestors: Sequence[Ingestor]) -> dg.Ass
     by_name = {ingestor.name: ingestor for ingestor in ingestors}
 
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=asset,
         name="rejected_share",
         partitions_def=partitions_of(ingestors),
@@ -86,6 +89,7 @@ def _examine_rejected(connection: psycopg.Connection, ingestor: Ingestor, asset:
 
 def _staleness(ingestors: Sequence[Ingestor]) -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=PRODUCT_FEED,
         name="staleness",
         description="Every ingestor with a schedule had a run that worked lately: WARN after two due times without, "

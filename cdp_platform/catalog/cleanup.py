@@ -9,12 +9,10 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
+from cdp_platform import settings
 from cdp_platform.errors import BlockedError
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
-
-PRODUCT_RETENTION = timedelta(days=30)
-ROUND_RETENTION = timedelta(days=7)
 
 # As many may always go; more only up to the share.
 _FEW = 100
@@ -47,7 +45,7 @@ class Cleaned:
 def clean(
     connection: psycopg.Connection, tenant_id: str, *, dry_run: bool, max_share: float = MAX_SHARE
 ) -> list[Cleaned]:
-    """Delete what is past its retention, of one tenant, in one transaction.
+    """Delete what is past its retention (`settings.CatalogSettings`), of one tenant, in one transaction.
 
     Args:
         connection: of the platform's role, outside any transaction.
@@ -58,7 +56,12 @@ def clean(
     Raises:
         BlockedError: more than that is due in a table; nothing was deleted.
     """
-    values = {"tenant": tenant_id, "products_until": PRODUCT_RETENTION, "rounds_until": ROUND_RETENTION}
+    kept = settings.catalog()
+    values = {
+        "tenant": tenant_id,
+        "products_until": timedelta(days=kept.product_retention_days),
+        "rounds_until": timedelta(days=kept.round_retention_days),
+    }
     found = []
     # What depends on rows that go is due only once they went: counted by going, which a dry run takes back.
     with tenant_transaction(connection, tenant_id), connection.transaction(force_rollback=dry_run):

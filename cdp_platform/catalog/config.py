@@ -1,13 +1,12 @@
 """ingestion.yaml: whose registries and feeds are taken from where, and when.
 
-The file keeps the shape of the one that it takes over, ``ingestion`` being a list. A value may refer to a variable of
-the environment or of ``.env`` as ``${NAME}``; ``$${`` stands for ``${`` itself. This is done in values that were
-parsed already and only once, so that no value can become another key, item or reference. Passwords do not belong
-here: the file names the variable that holds one.
+The file keeps the shape of the one that it takes over (`older_form`), ``ingestion`` being a list. A value may refer to
+a variable of the environment or of ``.env`` as ``${NAME}``; ``$${`` stands for ``${`` itself. This is done in values
+that were parsed already and only once, so that no value can become another key, item or reference. Passwords do not
+belong here: the file names the variable that holds one.
 """
 
 import difflib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,12 +16,13 @@ from urllib.parse import urlsplit
 import yaml
 from croniter import croniter
 from croniter.croniter import CroniterError
-from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from cdp_platform import settings
-from cdp_platform.errors import ConfigurationError
+from cdp_platform.catalog.allowed import Allowed, allowed
+from cdp_platform.catalog.older_form import completed
+from cdp_platform.errors import ConfigurationError, shown_address
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 # As `ops.tenant` takes it.
@@ -47,10 +47,17 @@ def _cron(schedule: str) -> str:
     except (CroniterError, ValueError):
         fits = False
     if not fits:
-        raise PydanticCustomError(
-            "cron", "{schedule} is no cron schedule. Give five fields, such as '0 */4 * * *'", {"schedule": schedule}
-        )
+        # Without the schedule itself, which may have come from the environment.
+        raise PydanticCustomError("cron", "is no cron schedule. Give five fields, such as '0 */4 * * *'")
     return schedule
+
+
+def _allowed(entries: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        allowed(entries)
+    except ValueError as error:
+        raise PydanticCustomError("allowed", "{problem}", {"problem": str(error)}) from None
+    return entries
 
 
 class Limits(BaseModel):
@@ -92,7 +99,7 @@ class Ingestor(BaseModel):
         registry: Path or address of the registry.
         feed: Path or address of the feed's index, instead of the one that the registry names.
         schedule: Cron, in UTC; None where only changes and people start a round.
-        allow_private_addresses: Connect to machines of this network as well.
+        allow_addresses: Hosts and networks beside the public internet that may be connected to.
         user: FTP user.
         password_variable: Variable of the environment that holds their password.
     """
@@ -108,9 +115,14 @@ class Ingestor(BaseModel):
     filter: Filter = Filter()
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
     limits: Limits = Limits()
-    allow_private_addresses: bool = False
+    allow_addresses: Annotated[tuple[str, ...], AfterValidator(_allowed)] = ()
     user: str = Field(default="anonymous", pattern=r"^[^\r\n\x00]+$")
     password_variable: str | None = Field(default=None, pattern=f"^{_VARIABLE}$")
+
+    @property
+    def allowed(self) -> Allowed:
+        """What may be connected to beside the public internet."""
+        return allowed(self.allow_addresses)
 
     @property
     def organizations(self) -> tuple[str, ...]:
@@ -168,8 +180,8 @@ def load(path: Path) -> list[Ingestor]:
         node = yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be read ({error.strerror}). INGESTION_CONFIG_PATH says where it is."
-        ) from error
+            f"{shown_address(str(path))} cannot be read ({error.strerror}). INGESTION_CONFIG_PATH says where it is."
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8. Save it as such.") from error
     except yaml.MarkedYAMLError as error:
@@ -180,7 +192,8 @@ def load(path: Path) -> list[Ingestor]:
     if node is None:
         raise ConfigurationError(f"{path} is empty. It needs a list `ingestion` (ingestion.yaml has an example).")
     lines: dict[_Place, int] = {}
-    document = _Reader(path, _environment(), lines).read(node, ())
+    variables = settings.environment()
+    document = completed(_Reader(path, variables, lines).read(node, ()), variables)
     try:
         ingestors = _Document.model_validate(document).ingestion
     except ValidationError as error:
@@ -193,12 +206,7 @@ def load(path: Path) -> list[Ingestor]:
 
 def variable(name: str) -> str | None:
     """A variable of the environment or of ``.env``; None if it is missing or empty."""
-    return _environment().get(name)
-
-
-def _environment() -> dict[str, str]:
-    found = {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
-    return {name: value for name, value in found.items() if value}
+    return settings.environment().get(name)
 
 
 class _Reader:
@@ -262,11 +270,18 @@ def _described(problem: ErrorDetails, document: Any, lines: Mapping[_Place, int]
         place = place[:-1]
     line = lines.get(place, 1)
     words = problem["msg"]
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] == "extra_forbidden" and shown[-1] == "allow_private_addresses":
+        words = (
+            "was replaced, as it opened too much. Name what may be connected to, such as "
+            "allow_addresses: [10.0.0.0/8, feeds.internal], or take it out"
+        )
+    elif problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(shown[-1]), _known_fields(shown), 1)
         words = f"there is no such field{f'; {near[0]} may be meant' if near else '. Take it out'}"
     elif problem["type"] == "missing":
         words = "is missing"
+        if shown[-1] == "tenant":
+            words += ". Say whose products they are, or set DEFAULT_TENANT_ID"
     whose = _whose(shown, document)
     field = ".".join(str(part) for part in (shown[2:] if whose else shown))
     return f"{', '.join(part for part in (f'line {line}', whose, field) if part)}: {words}"

@@ -19,7 +19,7 @@ def definitions() -> dg.Definitions:
     job = sensors.job_of(hourly)
     checks_job, checks_hourly = sensors.hourly_of(hourly)
     return dg.Definitions(
-        assets=[assets.assets_of(found)],
+        assets=[assets.published_of(found), assets.assets_of(found)],
         asset_checks=[*checks.per_run(found), *hourly],
         jobs=[job, checks_job, sensors.cleanup_job],
         schedules=[

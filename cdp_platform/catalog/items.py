@@ -5,21 +5,28 @@ stable: they are counted in reports.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from cdp_platform.catalog import jsonld
+from cdp_platform.catalog import brands as brand_names
+from cdp_platform.catalog import gtins, jsonld
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.errors import ValidationError
-from cdp_platform.catalog.jsonld import Document, many, text
+from cdp_platform.catalog.json_values import digits, exact
+from cdp_platform.catalog.jsonld import Document, as_text, label, many, single, text, unescaped
 from cdp_platform.catalog.offers import Offer, can_be_bought, read_offers
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
 _MAX_TEXT_BYTES = 400
 _MAX_CATEGORY_BYTES = 1000
 _MOST_REMEMBERED = 10_000
+
+# Terms of schema.org that say what a variant is like; they are attributes beside those of additionalProperty.
+_TRAITS = ("color", "size", "material", "pattern", "weight", "width", "height", "depth")
 
 # Of these items the feed has no version that is theirs to keep: what was stored before counts as gone.
 DISOWNED = frozenset(
@@ -60,17 +67,21 @@ class Group:
     media: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that takes longer to make, and a feed has many.
+@dataclass(slots=True)
 class Product:
     """A product: a variant of a group, or one that stands alone.
 
     Attributes:
+        brand_id: None where it names none; it then has the brand of its group. Likewise ``brand_name``.
         in_stock: whether any of its offers can be bought now; None where no offer says.
+        prices_change_at: when another price of its offers may hold; None if never.
+        remarks: codes of what was noticed that did not cost the item.
     """
 
     product_id: str
-    brand_id: str
-    brand_name: str
+    brand_id: str | None
+    brand_name: str | None
     group_id: str | None
     sku: str
     name: str
@@ -84,6 +95,8 @@ class Product:
     mpn: str | None
     in_stock: bool | None
     offers: list[Offer]
+    prices_change_at: datetime | None
+    remarks: list[str]
 
 
 def read_shard(content: bytes, what: str) -> Iterator[Entry]:
@@ -124,16 +137,18 @@ def is_group(entry: Entry) -> bool:
 def to_group(entry: Entry, brands: Brands) -> Group:
     """Understand a product group; raises RejectedDocumentError."""
     item, path = entry.document, entry.path
-    brand_id, brand_name = brands.of(item, path)
+    brand = brands.of(item, path)
+    if brand is None:
+        raise brand_names.missing(path)
     categories, category_ids = _categories(item, path)
     images = _images(item, path)
     return Group(
         group_id=group_id(item, path),
-        brand_id=brand_id,
-        brand_name=brand_name,
+        brand_id=brand[0],
+        brand_name=brand[1],
         product_group_id=key_text(item, "productGroupID", path),
-        name=_required(item, "name", path),
-        description=text(item, "description", path),
+        name=_name(item, path),
+        description=label(item, "description", path),
         url=text(item, "url", path),
         image=images[0] if images else None,
         categories=categories,
@@ -143,31 +158,38 @@ def to_group(entry: Entry, brands: Brands) -> Group:
     )
 
 
-def to_product(entry: Entry, brands: Brands) -> Product:
-    """Understand a product; raises RejectedDocumentError."""
+def to_product(entry: Entry, brands: Brands, now: datetime | None = None) -> Product:
+    """Understand a product, with the prices that hold at a moment (now); raises RejectedDocumentError."""
     item, path = entry.document, entry.path
-    brand_id, brand_name = brands.of(item, path, entry.parent)
+    group = single(item.get("isVariantOf"))
+    group_id = _group_of(item, path, entry.parent)
+    brand = brands.of(item, path) or (brands.of(group, f"{path}.isVariantOf") if isinstance(group, dict) else None)
+    if brand is None and group_id is None:
+        raise brand_names.missing(path)
     categories, category_ids = _categories(item, path)
-    offers = read_offers(item, path)
-    # What no offer says is unknown, not unavailable.
-    stock = [can_be_bought(offer.availability) for offer in offers if offer.availability]
+    offers = read_offers(item, path, now or datetime.now(UTC))
+    # An offer that does not say is unknown, not unavailable.
+    stock = [can_be_bought(offer.availability) for offer in offers.taken if offer.availability]
+    gtin, remarks = gtins.read_gtin(item)
     return Product(
         product_id=jsonld.item_id(item, path),
-        brand_id=brand_id,
-        brand_name=brand_name,
-        group_id=_group_of(item, path, entry.parent),
+        brand_id=brand[0] if brand else None,
+        brand_name=brand[1] if brand else None,
+        group_id=group_id,
         sku=sku(item, path),
-        name=_required(item, "name", path),
-        description=text(item, "description", path),
+        name=_name(item, path),
+        description=label(item, "description", path),
         url=text(item, "url", path),
         images=_images(item, path),
         categories=categories,
         category_ids=category_ids,
         attributes=_attributes(item, path),
-        gtin=next((found for name in _GTINS if name in item and (found := text(item, name, path))), None),
+        gtin=gtin,
         mpn=text(item, "mpn", path),
         in_stock=any(stock) if stock else None,
-        offers=offers,
+        offers=offers.taken,
+        prices_change_at=offers.changes_at,
+        remarks=sorted(offers.remarks | remarks),
     )
 
 
@@ -201,10 +223,7 @@ def slug(name: str) -> str:
 
 def inherited(parent: Document) -> bytes:
     """What a variant has of the group that it is nested in; raises RejectedDocumentError."""
-    return jsonld.canonical({name: parent.get(name) for name in ("@id", "brand")})
-
-
-_GTINS = ("gtin", "gtin13", "gtin12", "gtin14", "gtin8")
+    return jsonld.canonical({"@id": parent.get("@id")})
 
 
 def _entries(elements: list[Any]) -> Iterator[Entry]:
@@ -224,9 +243,7 @@ def _entries(elements: list[Any]) -> Iterator[Entry]:
 
 
 def _group_of(item: Document, path: str, parent: Document | None) -> str | None:
-    stated = item.get("isVariantOf")
-    if isinstance(stated, list) and len(stated) == 1:
-        stated = stated[0]
+    stated = single(item.get("isVariantOf"))
     if isinstance(stated, str) and stated.strip():
         stated = {"@id": stated}
     if not stated:
@@ -236,10 +253,10 @@ def _group_of(item: Document, path: str, parent: Document | None) -> str | None:
     return group_id(stated, f"{path}.isVariantOf")
 
 
-def _required(item: Document, name: str, path: str) -> str:
-    found = text(item, name, path)
+def _name(item: Document, path: str) -> str:
+    found = label(item, "name", path)
     if found is None:
-        raise RejectedDocumentError(f"{name}_missing", f"{path}.{name}", f"it has no {name}")
+        raise RejectedDocumentError("name_missing", f"{path}.name", "it has no name")
     return found
 
 
@@ -249,11 +266,9 @@ def _categories(item: Document, path: str) -> tuple[list[str], list[str]]:
     stated = item.get("category")
     for at, each in enumerate(many(stated)):
         where = f"{path}.category[{at}]" if isinstance(stated, list) else f"{path}.category"
-        if each is None:
+        name = _category_name(each, where)
+        if name is None:
             continue
-        name = text(each, "name", where) if isinstance(each, dict) else each
-        if not isinstance(name, str):
-            raise RejectedDocumentError("category_not_a_text", where, "a category is no text")
         category_id, spelled = _category(name)
         if not category_id:
             continue
@@ -263,39 +278,64 @@ def _categories(item: Document, path: str) -> tuple[list[str], list[str]]:
     return list(found.values()), list(found)
 
 
+def _category_name(stated: Any, path: str) -> str | None:
+    if isinstance(stated, str):
+        return stated
+    if isinstance(stated, dict) and "@value" not in stated:
+        return text(stated, "name", path)
+    try:
+        return as_text(stated, path)
+    except RejectedDocumentError:
+        raise RejectedDocumentError("category_not_a_text", path, "a category is no text") from None
+
+
 @lru_cache(maxsize=_MOST_REMEMBERED)
 def _category(name: str) -> tuple[str, str]:
     """A category's path of slugs, and as people read it; both empty where nothing of it is left."""
-    parts = [" ".join(part.split()) for part in name.split(">")]
+    # The same letters may be written in several ways; they are one category.
+    plain = unicodedata.normalize("NFC", unescaped(name) or "")
+    parts = [" ".join((jsonld.clean(part) or "").split()) for part in plain.split(">")]
     parts = [part for part in parts if slug(part)]
     return "/".join(map(slug, parts)), " > ".join(parts)
 
 
 def _images(item: Document, path: str) -> list[str]:
-    return [
-        found for each in many(item.get("image")) if each and (found := jsonld.link(each, f"{path}.image")) is not None
-    ]
+    where = f"{path}.image"
+    return [found for each in many(item.get("image")) if each and (found := jsonld.link(each, where)) is not None]
 
 
 def _attributes(item: Document, path: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """Names and values as people read them; of a name that is stated twice, both values."""
+    stated = [(term, _plain(item[term])) for term in _TRAITS if term in item]
     for at, each in enumerate(many(item.get("additionalProperty"))):
         where = f"{path}.additionalProperty[{at}]"
         if not isinstance(each, dict):
             raise RejectedDocumentError("attribute_not_understood", where, "an attribute is no object")
-        name = text(each, "name", where) or text(each, "propertyID", where)
-        value = _plain(each.get("value"))
-        if name and value:
-            found[name] = f"{found[name]}, {value}" if name in found else value
+        name = label(each, "name", where) or label(each, "propertyID", where)
+        if name:
+            stated.append((name, _plain(each.get("value"))))
+    found: dict[str, str] = {}
+    traits = {name for name, value in stated if value and name in _TRAITS}
+    for stated_name, value in stated:
+        # Another spelling of a trait, such as Color, is that trait.
+        name = stated_name.casefold() if stated_name.casefold() in traits else stated_name
+        if value and name not in found:
+            found[name] = value
+        elif value and value != found[name]:
+            found[name] = f"{found[name]}, {value}"
     return found
 
 
 def _plain(value: Any) -> str:
     """The value of an attribute as people read it."""
+    if isinstance(value, str):
+        return unescaped(value) or "" if "&" in value else jsonld.clean(value) or ""
     if isinstance(value, dict):
-        return " ".join(filter(None, (_plain(value.get(part)) for part in ("value", "unitText", "name", "@value"))))
+        unit = "unitText" if value.get("unitText") else "unitCode"
+        return " ".join(filter(None, (_plain(value.get(part)) for part in ("value", unit, "name", "@value"))))
     if isinstance(value, list):
         return ", ".join(filter(None, map(_plain, value)))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "" if value is None else str(value).strip()
+    number = exact(value)
+    return "" if number is None else digits(number)

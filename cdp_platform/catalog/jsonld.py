@@ -3,45 +3,63 @@
 No ``@context`` is ever fetched. What a context says by name is taken as text; one that gives a term that is read here
 another meaning is refused, because its documents would be misread.
 
-What belongs here: bytes to JSON values, contexts, identifiers, and the plain values that terms have. What each kind of
-document means is in `organizations`, `indexes` and `items`.
+What belongs here: contexts, terms, identifiers, and the plain values that terms have. How bytes become JSON values is
+in `json_values`; the meaning of each kind of document is in `organizations`, `indexes` and `items`.
 """
 
+import html
 import json
 import re
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+import unicodedata
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
-from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog import json_values
+from cdp_platform.catalog.json_values import digits, exact, walk
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
 Document = dict[str, Any]
 
-# Deeper than any catalogue, and less deep than what any parser or PostgreSQL refuses.
-_MAX_DEPTH = 200
-_MAX_PATH = 200
-# PostgreSQL's own limit for numbers in JSON is far beyond.
-_MAX_EXPONENT = 1000
-_TOO_DEEP = "(nested too deep, left out)"
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
-
-# A double keeps 15 digits; a price with more has to be read as a decimal from the beginning.
-_LONG_PRICE = re.compile(rb'rice"\s*:\s*-?\d[\d.eE+-]{15}')
+# A union that is written where it is asked for is made anew each time.
+_WITH_PARTS = (dict, list)
 
 _SCHEMA_ORG = re.compile(r"(?:schema:|https?://(?:www\.)?schema\.org/?#?)")
 _PREFIX = re.compile(r"schema:|cmp:|https?://(?:www\.)?schema\.org/|https?://schema\.commercemesh\.(?:ai|org)/ns#")
 _VOCABULARIES = {"schema": _SCHEMA_ORG, "cmp": re.compile(r"https?://schema\.commercemesh\.(?:ai|org)\b.*")}
 _TERMS = frozenset(
-    "additionalProperty availability brand category cmp:brandId cmp:category cmp:media cmp:productFeed contentUrl"
-    " description gtin hasVariant identifier image inventoryLevel isVariantOf item itemListElement logo lowPrice mpn"
-    " name offers price priceCurrency priceSpecification priceValidUntil productGroupID propertyID sameAs seller sku"
-    " url value variesBy".split()
+    "additionalProperty availability billingDuration brand businessFunction category cmp:brandId cmp:category cmp:media"
+    " cmp:productFeed color contentUrl depth description eligibleCustomerType eligibleQuantity"
+    " eligibleTransactionVolume gtin gtin12 gtin13 gtin14 gtin8 hasVariant height highPrice identifier image"
+    " inventoryLevel isVariantOf item itemListElement logo lowPrice material maxPrice minPrice mpn name offerCount"
+    " offers pattern price priceComponent priceComponentType priceCurrency priceSpecification priceType priceValidUntil"
+    " productGroupID propertyID referenceQuantity sameAs seller size sku url validForMemberTier validFrom validThrough"
+    " value valueAddedTaxIncluded variesBy weight width".split()
 )
+
+# A term of schema.org or cmp that is written with its prefix or as an address.
+_LONG_TERM = re.compile(
+    r"(?:schema:|https?://(?:www\.)?schema\.org/#?)(?P<schema>\w+)"
+    r"|https?://schema\.commercemesh\.(?:ai|org)/ns#(?P<cmp>\w+)"
+)
+# Without any of these a file has no long form. ``\\u00`` may be an escape within one of them.
+_LONG_MARKS = (b'@value"', b'@list"', b'@set"', b"\\u00")
+_LONG_NAME = re.compile(rb'schema[.:/\\][^"]*"\s*:')
+
+# Characters that nobody sees: white space, controls, joiners, marks of direction, and blanks that count as letters.
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
+_INVISIBLE = _BLANKS + "".join(
+    chr(code)
+    for first, last in (
+        *((0x00, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x61C, 0x61C), (0x1680, 0x1680), (0x180E, 0x180E)),
+        *((0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB)),
+    )
+    for code in range(first, last + 1)
+)
+# Only with a semicolon: ``&copy`` in an address or a name is no entity.
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# Feeds are escaped twice at most.
+_ESCAPED_TIMES = 2
 
 _URN = re.compile(r"urn:cmp:(orgid|org|brandid|brand|productgroup|product|sku):(.+)", re.IGNORECASE)
 _FAMILIES = {"orgid": "org", "brandid": "brand"}
@@ -53,32 +71,16 @@ _MOST_REMEMBERED = 10_000
 
 
 def parse(content: bytes, what: str) -> Any:
-    """The JSON value of a document.
+    """The JSON value of a document, with JSON-LD's long forms made short.
 
-    Numbers are floats as long as these give back the literal exactly; where a price has more digits than that, all
-    numbers of the document are decimals of just the digits that it has. Values nested too deep are replaced by a mark
-    that `canonical` refuses, so that only their item is lost.
+    ``schema:name`` and ``https://schema.org/name`` are ``name``; ``{"@list": [...]}`` and ``{"@set": [...]}`` are their
+    lists; ``{"@value": ...}`` without a language is its value.
 
     Raises:
         ValidationError: it is not JSON.
     """
-    if not _LONG_PRICE.search(content):
-        try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError:
-            # It may be one item that is too deep, out of range or no Unicode: the slow way finds which.
-            pass
-    try:
-        try:
-            return _exact_json(content)
-        except RecursionError:
-            return _exact_json(_cut_depth(content))
-    except (ValueError, RecursionError) as error:
-        at = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValidationError(
-            f"{what} is not JSON{at}, as if it were cut short or another kind of file. Nothing was taken of it; "
-            "whoever publishes it has to mend it."
-        ) from None
+    has_long_forms = any(mark in content for mark in _LONG_MARKS) or _LONG_NAME.search(content) is not None
+    return json_values.parse(content, what, then=_short if has_long_forms else lambda value: value)
 
 
 def check_context(document: Any, path: str = "$") -> None:
@@ -103,24 +105,11 @@ def canonical(document: Any) -> bytes:
     """A document, or a part of one, as JSON with sorted keys: equal documents give equal bytes.
 
     Raises:
-        RejectedDocumentError: it holds what PostgreSQL cannot store.
+        RejectedDocumentError: it holds something that PostgreSQL cannot store, or a context that changes terms.
     """
-    try:
-        content = orjson.dumps(document, default=_literal, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        if path := _first_path(document, _is_not_utf8):
-            raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
-        if path := _first_path(document, _is_beyond_numbers):
-            raise RejectedDocumentError("number_out_of_range", path, "a number is beyond anything usual") from None
-        raise RejectedDocumentError("nested_too_deep", "$", f"it is nested deeper than {_MAX_DEPTH} levels") from None
-    if b"\\u0000" in content and (
-        path := _first_path(document, lambda value: isinstance(value, str) and "\0" in value)
-    ):
-        raise RejectedDocumentError("nul_character", path, "a string holds a NUL character")
-    if _TOO_DEEP.encode() in content and (path := _first_path(document, lambda value: value == _TOO_DEEP)):
-        raise RejectedDocumentError("nested_too_deep", path, f"it is nested deeper than {_MAX_DEPTH} levels")
+    content = json_values.canonical(document)
     if b'"@context"' in content:
-        for path, value in _walk(document):
+        for path, value in walk(document):
             check_context(value, path)
     return content
 
@@ -158,29 +147,85 @@ def many(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def single(value: Any) -> Any:
+    """The one value that a term has: of a list of one, or of the same text in several languages.
+
+    Of several languages it is the value without a language, else the first. A list of several values stays a list.
+    """
+    while isinstance(value, _WITH_PARTS):
+        if isinstance(value, dict):
+            if "@value" not in value:
+                return value
+            value = value["@value"]
+        elif len(value) == 1:
+            value = value[0]
+        elif any(isinstance(each, dict) and "@language" in each for each in value):
+            plain = [each for each in value if not (isinstance(each, dict) and "@language" in each)]
+            if len(plain) > 1:
+                return value
+            value = (plain or value)[0]
+        else:
+            return value
+    return value
+
+
 def text(document: Document, name: str, path: str = "$") -> str | None:
-    """A string without white space around it; a number as it prints. None where there is none.
+    """A string without white space and invisible characters around it; a number as its plain digits.
+
+    None where there is none, or nothing that can be seen.
 
     Raises:
         RejectedDocumentError: it is something else.
     """
     value = document.get(name)
-    if isinstance(value, dict):
-        value = value.get("@value", value)
-    if isinstance(value, str):
-        return value.strip() or None
     if value is None:
         return None
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return str(value)
-    raise RejectedDocumentError("not_a_text", f"{path}.{name}", f"{name} is not a text")
+    return clean(value) if isinstance(value, str) else as_text(value, f"{path}.{name}")
+
+
+def label(document: Document, name: str, path: str = "$") -> str | None:
+    """A text that people read: `text`, with HTML's entities as the characters that they are."""
+    found = text(document, name, path)
+    return unescaped(found) if found and "&" in found else found
+
+
+def as_text(value: Any, path: str) -> str | None:
+    """The text of a value; see `text`."""
+    value = single(value)
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or (isinstance(value, list) and not value):
+        return None
+    number = exact(value)
+    if number is None:
+        raise RejectedDocumentError("not_a_text", path, f"{path.rpartition('.')[2]} is not a text")
+    return digits(number)
+
+
+def clean(value: str) -> str | None:
+    """A string without invisible characters around it; None if that is all there is."""
+    found = value.strip()
+    if found.isascii() and found.isprintable():
+        return found or None
+    found = found.strip(_INVISIBLE)
+    return found if any(map(_is_visible, found)) else None
+
+
+def unescaped(value: str) -> str | None:
+    """A string with its HTML entities resolved, such as ``Home &gt; Kitchen``; None if nothing visible is left."""
+    for _ in range(_ESCAPED_TIMES):
+        value = _ENTITY.sub(lambda entity: html.unescape(entity[0]), value)
+    return clean(value)
 
 
 def link(value: Any, path: str) -> str | None:
     """The address of a thing that is given as text or as an object with one."""
+    if isinstance(value, str):
+        return clean(value)
+    value = single(value)
     if isinstance(value, dict):
         return text(value, "url", path) or text(value, "contentUrl", path) or text(value, "@id", path)
-    return text({"url": value}, "url", path.rpartition(".")[0])
+    return as_text(value, path)
 
 
 def identifier(document: Document, *property_ids: str) -> str | None:
@@ -193,7 +238,7 @@ def identifier(document: Document, *property_ids: str) -> str | None:
             stated, value = each.get("propertyID"), each.get("value")
         else:
             continue
-        named = stated.strip().casefold() if isinstance(stated, str) else ""
+        named = _short_term(stated.strip()).casefold() if isinstance(stated, str) else ""
         fits = not named or named in names
         if fits and isinstance(value, str) and (urn := as_urn(value)):
             return urn
@@ -241,6 +286,41 @@ def _without_prefix(term: str) -> str:
     return _PREFIX.sub("", term, count=1)
 
 
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        listed = []
+        for each in value:
+            found = _short(each)
+            # A list that is written as an object is one with the list around it.
+            listed += found if isinstance(found, list) and isinstance(each, dict) else [found]
+        return listed
+    if not isinstance(value, dict):
+        return value
+    for container in ("@list", "@set"):
+        if container in value:
+            return _short(many(value[container]))
+    if "@value" in value and "@language" not in value:
+        return value["@value"]
+    short: Document = {}
+    for name, stated in value.items():
+        term = _short_term(name)
+        found = stated if term == "@context" else _short(stated)
+        short[term] = many(short[term]) + many(found) if term in short and short[term] != found else found
+    return short
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _short_term(name: str) -> str:
+    term = _LONG_TERM.fullmatch(name)
+    if term is None:
+        return name
+    return term["schema"] or f"cmp:{term['cmp']}"
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "CMZ" and character not in _BLANKS
+
+
 def _is_usual(term: str, meaning: Any) -> bool:
     if term == "@vocab":
         return isinstance(meaning, str) and bool(_SCHEMA_ORG.fullmatch(meaning))
@@ -269,84 +349,3 @@ def _means(target: str) -> str | None:
     """The term that is read here which an IRI stands for."""
     name = _PREFIX.sub("", target, count=1)
     return name if name in _TERMS or f"cmp:{name}" in _TERMS else None
-
-
-def _walk(document: Any) -> Iterator[tuple[str, Any]]:
-    """Every value within a document, and every name within its objects, with their JSON paths."""
-    waiting = [("$", document)]
-    while waiting:
-        path, value = waiting.pop()
-        yield path, value
-        if isinstance(value, dict):
-            for name, item in value.items():
-                yield path, name
-                waiting.append((f"{path}.{name}", item))
-        elif isinstance(value, list):
-            waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
-
-
-def _first_path(document: Any, is_bad: Callable[[Any], bool]) -> str:
-    """JSON path of a value that is bad, or of an object that has a bad name; '' when all are good."""
-    # A path is printed and stored.
-    found = next((path for path, value in _walk(document) if is_bad(value)), "")
-    return found.encode(errors="replace").decode().replace("\0", "?")[:_MAX_PATH]
-
-
-def _is_not_utf8(value: Any) -> bool:
-    try:
-        if isinstance(value, str):
-            value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _is_beyond_numbers(value: Any) -> bool:
-    return isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_EXPONENT
-
-
-def _exact_json(content: bytes) -> Any:
-    return json.loads(
-        content.decode("utf-8-sig"), parse_float=_decimal, parse_int=_decimal, parse_constant=_no_constant
-    )
-
-
-def _decimal(literal: str) -> int | Decimal:
-    if len(literal) <= 18 and literal.lstrip("-").isdecimal():
-        return int(literal)
-    try:
-        return Decimal(literal)
-    except ArithmeticError:
-        # An exponent that not even decimals have: any value that is refused will do.
-        return Decimal(f"1e{_MAX_EXPONENT + 1}")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _literal(value: Any) -> Any:
-    """A decimal as the number that it is, by the same digits whether it was read as a float or not."""
-    if not isinstance(value, Decimal) or _is_beyond_numbers(value):
-        raise TypeError(type(value).__name__)
-    as_float = float(value)
-    if Decimal(repr(as_float)) == value:
-        return as_float
-    return orjson.Fragment(str(value))
-
-
-def _cut_depth(content: bytes) -> bytes:
-    """JSON in which every value nested too deep is replaced by a mark."""
-    kept, depth, done = [], 0, 0
-    for token in _TOKEN.finditer(content):
-        what = token[0]
-        if what in b"[{":
-            depth += 1
-            if depth == _MAX_DEPTH:
-                kept.append(content[done : token.start()])
-        elif what in b"]}":
-            if depth == _MAX_DEPTH:
-                kept.append(f'"{_TOO_DEEP}"'.encode())
-                done = token.end()
-            depth -= 1
-    return b"".join([*kept, content[done:]])

@@ -6,6 +6,7 @@ or changed, tombstones for what vanished, items that were rejected, the report o
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from cdp_platform.catalog.errors import IngestorError, ProcessingError, Validati
 from cdp_platform.catalog.feed import Feed, read_feed
 from cdp_platform.catalog.indexes import read_index
 from cdp_platform.catalog.items import DISOWNED
+from cdp_platform.catalog.prices import ONLY_OTHER_PRICES
 from cdp_platform.catalog.rounds import BLOCKED, FAILED, LANDED, UNCHANGED, FeedRound
 from cdp_platform.catalog.sources.contract import Fetched, Source
 from cdp_platform.catalog.staging import Stage
@@ -91,7 +93,13 @@ def take_feeds(connection: psycopg.Connection, source: Source, ingestor: Ingesto
 
 
 def take_feed(
-    connection: psycopg.Connection, source: Source, ingestor: Ingestor, organization_id: str, path: str | None
+    connection: psycopg.Connection,
+    source: Source,
+    ingestor: Ingestor,
+    organization_id: str,
+    path: str | None,
+    *,
+    now: datetime | None = None,
 ) -> FeedRound:
     """Bring one organization's catalogue in step with its feed, whole or not at all.
 
@@ -101,6 +109,7 @@ def take_feed(
         ingestor: whose registry lists the organization.
         organization_id: whose feed it is.
         path: of the index; None where the registry lost the organization.
+        now: the moment whose prices are taken, and at which the round began; the present one if not given.
 
     Returns:
         What was done. Where every file is as it was last taken, nothing is written, not even the round.
@@ -112,7 +121,7 @@ def take_feed(
         BlockedError: too much would vanish; `rounds.approve` lets the next round do it.
         BusyError: another round of the organization did not end in time; nothing was done.
     """
-    found = FeedRound(organization_id, ingestor.name)
+    found = FeedRound(organization_id, ingestor.name, started_at=now or datetime.now(UTC))
     with _exclusively(connection, ingestor.tenant, organization_id):
         brands = _brands(connection, ingestor.tenant, organization_id)
         try:
@@ -151,13 +160,15 @@ def _take(
     found: FeedRound,
 ) -> None:
     rules = brands.rules.hex()
-    stage = Stage(connection, ingestor.tenant, found.organization_id, brands)
+    stage = Stage(connection, ingestor.tenant, found.organization_id, brands, found.started_at)
     if path is None:
         with stage.tables():
             _land(connection, ingestor, stage, brands=brands, found=found, feed=None)
         return
     with tenant_transaction(connection, ingestor.tenant):
-        known = rounds.known_files(connection, ingestor.tenant, ingestor.name, found.organization_id, rules=rules)
+        known = rounds.known_files(
+            connection, ingestor.tenant, ingestor.name, found.organization_id, rules=rules, now=found.started_at
+        )
     with read_feed(source, path, organization_id=found.organization_id, limits=ingestor.limits, known=known) as feed:
         found.shards, found.bytes = len(feed.index.shards), feed.size
         if feed.unchanged:
@@ -197,6 +208,7 @@ def _land(
             "tenant": tenant_id,
             "organization": organization_id,
             "generation": found.generation,
+            "now": found.started_at,
             "disowned": sorted(DISOWNED),
         }
         _count(connection, values, found)
@@ -210,8 +222,10 @@ def _land(
         else:
             found.outcome = BLOCKED
         _reject(connection, ingestor, values)
-        found.groups, found.products, found.offers, orphans = _one(connection, "live", values)
-        found.remarks = {"group_not_in_feed": orphans} if orphans else {}
+        found.groups, found.products, found.offers, orphans, found.next_change_at = _one(connection, "live", values)
+        found.remarks = dict(connection.execute(statement("catalog", "remarks"), values).fetchall())
+        if orphans:
+            found.remarks["group_not_in_feed"] = orphans
         rounds.record(connection, tenant_id, found)
 
 
@@ -231,7 +245,8 @@ def _too_much(found: FeedRound, ingestor: Ingestor, *, listed: bool) -> str | No
     approve = f"If that is right: cdp catalog approve --ingestor {ingestor.name}."
     if not listed:
         return f"The registry no longer lists the organization, so all {found.held} items of it would vanish. {approve}"
-    if found.items == found.rejected:
+    # An item whose prices are over was understood, and nothing of it vanishes.
+    if found.items == found.rejected and ONLY_OTHER_PRICES not in found.rejected_by_code:
         return (
             f"None of the {found.items} items of the feed can be taken, so all {found.held} that are here would vanish."
             f" `cdp catalog report` says why. {approve}"
@@ -251,6 +266,7 @@ def _write(connection: psycopg.Connection, values: dict[str, Any]) -> None:
     connection.execute(statement("catalog", "delete_offers"), values)
     connection.execute(statement("catalog", "merge_products"), values)
     connection.execute(statement("catalog", "insert_offers"), values)
+    connection.execute(statement("catalog", "end_offers"), values)
     _tombstone(connection, values, "product", "product_id", is_group=False)
     connection.execute(statement("catalog", "tombstone_offers"), values)
     connection.execute(statement("catalog", "inherit"), values)

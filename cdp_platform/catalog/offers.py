@@ -1,20 +1,18 @@
 """What the offers of a product say: what it costs, whether it can be had, and from whom."""
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from cdp_platform.catalog import jsonld
-from cdp_platform.catalog.jsonld import Document, many, text
+from cdp_platform.catalog.jsonld import Document, many, single, text
+from cdp_platform.catalog.prices import NOTHING, OnlyOtherPricesError, Price, read_price
+from cdp_platform.catalog.stated_prices import is_given, read_number
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
-_MAX_PRICE = Decimal(10) ** 15
-_MAX_SCALE = 20
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _AVAILABILITY = re.compile(r"(?:https?://(?:www\.)?schema\.org/|schema:)?([A-Za-z _-]+)/?")
 # https://schema.org/ItemAvailability, and which of them can be bought now.
 _AVAILABILITIES = {
@@ -33,62 +31,120 @@ _AVAILABILITIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+# What an AggregateOffer says of the offers in it, unless they say otherwise.
+_INHERITED = (
+    "availability businessFunction eligibleCustomerType eligibleQuantity eligibleTransactionVolume priceCurrency"
+    " priceValidUntil seller validForMemberTier validFrom validThrough"
+).split()
+
+
+# These are not frozen: that takes longer to make, and a feed has one for every product.
+@dataclass(slots=True)
 class Offer:
-    """An offer of a product; the price is exact, in ``currency`` (ISO 4217)."""
+    """An offer of a product; amounts are exact, in ``currency`` (ISO 4217).
+
+    Attributes:
+        price: what an ordinary customer pays now for one; of a range, its lower end.
+        list_price: what ``price`` is compared with: a list price, else a struck-through, regular or suggested one.
+        low_price, high_price: of the range that the offer stands for; None for an offer of one price.
+        offer_count: of offers in that range.
+        other_prices: every other price that is stated, see `Price.others`.
+        price_valid_until: the last moment at which ``price`` holds.
+    """
 
     seller_id: str | None
     price: Decimal
     currency: str
+    list_price: Decimal | None
+    low_price: Decimal | None
+    high_price: Decimal | None
+    offer_count: int | None
+    other_prices: list[dict[str, Any]]
+    price_valid_until: datetime | None
     availability: str | None
     inventory_level: Decimal | None
-    price_valid_until: datetime | None
     url: str | None
 
 
-def read_offers(item: Document, path: str) -> list[Offer]:
-    """The offers of an item, of which there are none, one or many; raises RejectedDocumentError."""
-    stated = item.get("offers")
+@dataclass(slots=True)
+class Offers:
+    """The offers of a product that anybody can have now.
+
+    Attributes:
+        changes_at: when another price of any of its offers may hold.
+        remarks: codes of what was noticed.
+    """
+
+    taken: list[Offer]
+    changes_at: datetime | None
+    remarks: frozenset[str]
+
+
+def read_offers(item: Document, path: str, now: datetime) -> Offers:
+    """The offers of an item, of which there are none, one or many, as of a moment.
+
+    An offer that has only prices for others is left out beside one that has a price for anybody, which keeps them.
+
+    Raises:
+        OnlyOtherPricesError: none of its offers has a price for anybody.
+        RejectedDocumentError: an offer cannot be understood.
+    """
+    taken: list[Offer] = []
+    others: list[dict[str, Any]] = []
+    moments: list[datetime | None] = []
+    remarks: frozenset[str] = NOTHING
+    refused: OnlyOtherPricesError | None = None
+    for each, where in _flat(item.get("offers"), f"{path}.offers"):
+        try:
+            found = read_price(each, where, now)
+        except OnlyOtherPricesError as error:
+            refused = refused or error
+            others += error.others
+            moments.append(error.changes_at)
+        else:
+            taken.append(_offer(each, where, found))
+            moments.append(found.changes_at)
+            remarks = remarks | found.remarks if found.remarks else remarks
+    changes_at = min(filter(None, moments), default=None)
+    if refused and not taken:
+        raise OnlyOtherPricesError(refused.path, others, changes_at)
+    if others:
+        taken[0] = replace(taken[0], other_prices=[*taken[0].other_prices, *others])
+    return Offers(taken, changes_at, remarks)
+
+
+def _flat(stated: Any, path: str) -> list[tuple[Document, str]]:
+    """Every offer with its path; of an AggregateOffer that has offers, those."""
     found = []
     for at, each in enumerate(many(stated)):
-        where = f"{path}.offers[{at}]" if isinstance(stated, list) else f"{path}.offers"
+        where = f"{path}[{at}]" if isinstance(stated, list) else path
         if not isinstance(each, dict):
             raise RejectedDocumentError("offer_not_understood", where, "an offer is no object")
-        if nested := many(each.get("offers")):
-            # An AggregateOffer that has the offers it is made of.
-            found += read_offers({"offers": nested}, where)
+        nested = each.get("offers")
+        if many(nested):
+            outer = {name: each[name] for name in _INHERITED if name in each}
+            found += [(outer | inner, place) for inner, place in _flat(nested, f"{where}.offers")]
         else:
-            found.append(_offer(each, where))
+            found.append((each, where))
     return found
 
 
-def _offer(offer: Document, path: str) -> Offer:
-    specification: Any = next(iter(many(offer.get("priceSpecification"))), None)
-    if not isinstance(specification, dict):
-        specification = {}
-    if _is_given(offer.get("price")):
-        value, where = offer["price"], f"{path}.price"
-    elif _is_given(specification.get("price")):
-        value, where = specification["price"], f"{path}.priceSpecification.price"
-    elif _is_given(offer.get("lowPrice")):
-        value, where = offer["lowPrice"], f"{path}.lowPrice"
-    else:
-        raise RejectedDocumentError("price_missing", f"{path}.price", "an offer has no price")
-    currency = text(offer, "priceCurrency", path) or text(specification, "priceCurrency", path)
-    if currency is None:
-        raise RejectedDocumentError("currency_missing", f"{path}.priceCurrency", "a price has no currency")
-    if not _CURRENCY.fullmatch(currency.upper()):
-        raise RejectedDocumentError("currency_unknown", f"{path}.priceCurrency", "a currency is no code of ISO 4217")
-    level = offer.get("inventoryLevel")
+def _offer(offer: Document, path: str, price: Price) -> Offer:
+    level = single(offer.get("inventoryLevel"))
     if isinstance(level, dict):
-        level = level.get("value")
+        level = single(level.get("value"))
     return Offer(
         seller_id=_seller(offer),
-        price=price(value, where),
-        currency=currency.upper(),
+        price=price.amount,
+        currency=price.currency,
+        list_price=price.list_price,
+        low_price=price.low,
+        high_price=price.high,
+        offer_count=price.count,
+        other_prices=price.others,
+        price_valid_until=price.valid_until,
         availability=_availability(offer, path),
-        inventory_level=_exact(level, f"{path}.inventoryLevel", "inventory") if _is_given(level) else None,
-        price_valid_until=_moment(offer, "priceValidUntil", path),
+        inventory_level=read_number(level, f"{path}.inventoryLevel", "inventory") if is_given(level) else None,
         url=text(offer, "url", path),
     )
 
@@ -98,39 +154,17 @@ def can_be_bought(availability: str) -> bool:
     return _AVAILABILITIES[availability.lower()][1]
 
 
-def price(value: Any, path: str) -> Decimal:
-    """A price, exactly as it is written.
-
-    Raises:
-        RejectedDocumentError: it is none, below zero, or larger or finer than any price.
-    """
-    found = _exact(value, path, "price")
-    if found < 0:
-        raise RejectedDocumentError("price_negative", path, "a price is below zero")
-    return found
-
-
-def _exact(value: Any, path: str, what: str) -> Decimal:
-    if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
-        found = Decimal(value.strip())
-    elif isinstance(value, float):
-        # The shortest decimal that gives this double is the literal: `jsonld.parse` reads longer ones as decimals.
-        found = Decimal(repr(value))
-    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
-        found = Decimal(value)
-    else:
-        raise RejectedDocumentError(f"{what}_not_a_number", path, f"the {what} is no number")
-    scale = found.as_tuple().exponent
-    if abs(found) >= _MAX_PRICE or (isinstance(scale, int) and scale < -_MAX_SCALE):
-        raise RejectedDocumentError(f"{what}_out_of_range", path, f"the {what} is beyond anything usual")
-    return found
-
-
 def _availability(offer: Document, path: str) -> str | None:
-    stated = jsonld.link(offer.get("availability"), f"{path}.availability")
-    if stated is None:
+    value = offer.get("availability")
+    if not many(value):
         return None
-    known = _known_availability(stated)
+    try:
+        stated = jsonld.link(value, f"{path}.availability")
+        if stated is None and isinstance(value, str):
+            return None
+    except RejectedDocumentError:
+        stated = None
+    known = _known_availability(stated) if stated else None
     if known is None:
         raise RejectedDocumentError(
             "availability_unknown", f"{path}.availability", "the availability is none of schema.org's"
@@ -146,22 +180,7 @@ def _known_availability(stated: str) -> str | None:
 
 
 def _seller(offer: Document) -> str | None:
-    stated = offer.get("seller")
+    stated = single(offer.get("seller"))
     if isinstance(stated, str):
         return jsonld.as_urn(stated)
     return jsonld.identifier(stated, "cmp:orgId", "cmp:orgid") if isinstance(stated, dict) else None
-
-
-def _moment(offer: Document, name: str, path: str) -> datetime | None:
-    stated = text(offer, name, path)
-    if stated is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(stated)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise RejectedDocumentError("not_a_timestamp", f"{path}.{name}", f"{name} is no ISO 8601 time") from None
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None and value != ""

@@ -5,7 +5,7 @@ from typing import Any
 
 from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.errors import ValidationError
-from cdp_platform.catalog.jsonld import Document, many, text
+from cdp_platform.catalog.jsonld import Document, label, many, text, unescaped
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
 
@@ -109,14 +109,14 @@ def _organization(entry: Any, path: str, refused: list[Refused]) -> Organization
     urn = jsonld.identifier(entry, "cmp:orgId", "cmp:orgid")
     if urn is None:
         raise RejectedDocumentError("organization_id_missing", f"{path}.identifier", "it has no cmp:orgId with a URN")
-    name = text(entry, "name", path)
+    name = label(entry, "name", path)
     if name is None:
         raise RejectedDocumentError("name_missing", f"{path}.name", "it has no name")
     feed = entry.get("cmp:productFeed")
     return Organization(
         urn=urn,
         name=name,
-        description=text(entry, "description", path),
+        description=label(entry, "description", path),
         url=text(entry, "url", path),
         logo=jsonld.link(entry.get("logo"), f"{path}.logo"),
         same_as=[each.strip() for each in many(entry.get("sameAs")) if isinstance(each, str)],
@@ -153,7 +153,7 @@ def _brand(brand: Any, alone_in: Document, path: str) -> Brand:
     urn = jsonld.identifier(brand, "cmp:brandId") or jsonld.identifier(
         {"cmp:brandId": alone_in.get("cmp:brandId")}, "cmp:brandId"
     )
-    name = text(brand, "name", path)
+    name = label(brand, "name", path)
     if urn is None:
         raise RejectedDocumentError("brand_id_missing", f"{path}.identifier", "it has no cmp:brandId with a URN")
     if name is None:
@@ -166,5 +166,5 @@ def _slugs(entry: Document, path: str) -> list[str]:
     for at, each in enumerate(many(entry.get("cmp:category"))):
         if not isinstance(each, str):
             raise RejectedDocumentError("category_not_a_text", f"{path}.cmp:category[{at}]", "a category is no text")
-        found.append(each.strip())
+        found.append(unescaped(each))
     return list(dict.fromkeys(filter(None, found)))

@@ -13,6 +13,8 @@ WHOLE = "whole"
 
 BRAND_REGISTRY = dg.AssetKey(["catalog", "brand_registry"])
 PRODUCT_FEED = dg.AssetKey(["catalog", "product_feed"])
+# What both are read from: the publishers' own documents.
+PUBLISHED = dg.AssetKey(["publishers", "feeds"])
 
 
 def last_rounds(connection: psycopg.Connection, ingestor: Ingestor, asset: dg.AssetKey) -> list[FeedRound]:

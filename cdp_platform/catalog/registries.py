@@ -27,7 +27,7 @@ from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.rejected import RejectedDocumentError, Rejection
 
 # Raised whenever the same registry becomes other rows.
-_RULES = 1
+_RULES = 2
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def _take(
     asked = sorted(filter(None, map(jsonld.as_urn, ingestor.organizations)))
     rules = orjson.dumps([_RULES, asked, sorted(ingestors)]).decode()
     with tenant_transaction(connection, ingestor.tenant):
-        known = rounds.known_files(connection, ingestor.tenant, ingestor.name, REGISTRY, rules=rules)
+        known = rounds.known_files(
+            connection, ingestor.tenant, ingestor.name, REGISTRY, rules=rules, now=found.started_at
+        )
     fetched = source.read(path, known=known.get(path), max_bytes=ingestor.limits.max_shard_bytes)
     if isinstance(fetched, NotModified):
         return
@@ -248,7 +250,7 @@ def _organization(connection: psycopg.Connection, ingestor: Ingestor, entry: _En
         [
             *(ingestor.tenant, organization.urn, ingestor.name, organization.name, organization.description),
             *(organization.url, organization.logo, organization.same_as, entry.feed),
-            *(Jsonb(orjson.Fragment(content)), jsonld.fingerprint(content, b"")),
+            *(Jsonb(orjson.Fragment(content)), jsonld.fingerprint(content, b"%d" % _RULES)),
         ],
     ).fetchone()
     return _outcome(row)
@@ -269,7 +271,7 @@ def _brand(connection: psycopg.Connection, ingestor: Ingestor, organization_id: 
         """,
         [
             *(ingestor.tenant, organization_id, brand.urn, brand.name, brand.logo),
-            *(Jsonb(orjson.Fragment(content)), jsonld.fingerprint(content, b"")),
+            *(Jsonb(orjson.Fragment(content)), jsonld.fingerprint(content, b"%d" % _RULES)),
         ],
     ).fetchone()
     return _outcome(row)

@@ -44,6 +44,7 @@ class FeedRound:
         held: live before.
         remarks: what was noticed that cost no item, and how often.
         bytes: of the index and its shards.
+        next_change_at: when the next of its prices begins or ends; the feed is then taken again, changed or not.
         approved_at: when a person allowed as much to vanish as this blocked round would have removed.
     """
 
@@ -68,6 +69,7 @@ class FeedRound:
     remarks: dict[str, int] = field(default_factory=dict)
     shards: int = 0
     bytes: int = 0
+    next_change_at: datetime | None = None
     approved_at: datetime | None = None
 
     @property
@@ -156,19 +158,27 @@ def approved(connection: psycopg.Connection, tenant_id: str, ingestor: str, orga
 
 
 def known_files(
-    connection: psycopg.Connection, tenant_id: str, ingestor: str, organization_id: str, *, rules: str
+    connection: psycopg.Connection,
+    tenant_id: str,
+    ingestor: str,
+    organization_id: str,
+    *,
+    rules: str,
+    now: datetime,
 ) -> dict[str, Validators]:
-    """The files of a feed as they were last taken under the same rules, by path; empty where anything went wrong since.
+    """The files of a feed as they were last taken under the same rules, by path.
 
-    After a round that was stopped or failed, every file is read again: what is in the tables is the same, but the
-    report has to say how things are now.
+    Empty where every file has to be read again. After a round that was stopped or failed, the tables are the same, but
+    the report has to say how things are now. After the moment at which a price begins or ends, the same file means
+    another price.
     """
     newest = connection.execute(
-        "SELECT outcome FROM catalog.feed_round WHERE tenant_id = %s AND ingestor = %s AND organization_id = %s"
+        "SELECT outcome, next_change_at FROM catalog.feed_round"
+        " WHERE tenant_id = %s AND ingestor = %s AND organization_id = %s"
         " ORDER BY generation DESC LIMIT 1",
         [tenant_id, ingestor, organization_id],
     ).fetchone()
-    if newest is None or newest[0] != LANDED:
+    if newest is None or newest[0] != LANDED or (newest[1] is not None and newest[1] <= now):
         return {}
     rows = connection.execute(
         "SELECT path, etag, last_modified, size, digest FROM catalog.feed_state"

@@ -13,7 +13,7 @@ import psycopg
 from cdp_platform.catalog import changes, cleanup
 from cdp_platform.catalog.cleanup import Cleaned
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED
+from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED
 from cdp_platform.catalog.sources import Validators, open_source
 from cdp_platform.errors import PlatformError
 from cdp_platform.orchestration import partitions
@@ -62,6 +62,7 @@ def hourly_of(hourly: Sequence[dg.AssetChecksDefinition]) -> tuple[Any, dg.Sched
         name="catalog_checks_hourly",
         job=job,
         cron_schedule="10 * * * *",
+        description="Every hour, so that an ingestor that no run reaches any more is found.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return job, schedule
@@ -133,6 +134,7 @@ def sensor_of(
             requests += [dg.RunRequest(partition_key=name) for name in watch.look(context, connection, idle)]
         return dg.SensorResult(
             run_requests=requests,
+            asset_events=[dg.AssetMaterialization(PUBLISHED, partition=name) for name in watch.changed],
             cursor=json.dumps({"started": start, **watch.kept(order)}),
             skip_reason=None if requests else f"No change at {len(idle)} ingestors ({len(busy)} in a run).",
         )
@@ -141,9 +143,14 @@ def sensor_of(
 
 
 class _Watch:
-    """What one tick remembers for the next."""
+    """What one tick remembers for the next.
+
+    Attributes:
+        changed: the ingestors whose source has changed since the last look.
+    """
 
     def __init__(self, cursor: Mapping[str, Any]) -> None:
+        self.changed: list[str] = []
         self._after: str | None = cursor.get("after")
         self._misses: dict[str, int] = cursor.get("misses", {})
         self._seen = {
@@ -165,6 +172,8 @@ class _Watch:
             self._after = ingestor.name
             try:
                 needed = self._look_at(connection, ingestor)
+                if needed:
+                    self.changed.append(ingestor.name)
             except PlatformError as error:
                 # Unknown is neither unchanged nor gone: after some of these a run finds out.
                 self._misses[ingestor.name] = self._misses.get(ingestor.name, 0) + 1
@@ -234,8 +243,9 @@ def clean_catalog(context: dg.OpExecutionContext, config: CleanupConfig, warehou
 
 @dg.job(
     name="catalog_cleanup",
-    description="Deletes products that were tombstoned for 30 days, categories that nothing has, and rounds older than "
-    "a week. Counts first; a tenant of whose table more than half would go keeps all of it until a person looks.",
+    description="Deletes products that were tombstoned for long (PRODUCT_RETENTION_DAYS), categories that nothing has, "
+    "and old rounds (ROUND_RETENTION_DAYS). Counts first; a tenant of whose table more than half would go keeps all of "
+    "it until a person looks.",
 )
 def cleanup_job() -> None:
     """One step for all tenants."""

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -22,6 +23,7 @@ from psycopg.pq import Format
 from cdp_platform.catalog import items, jsonld
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.items import Entry
+from cdp_platform.catalog.prices import OnlyOtherPricesError
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.rejected import RejectedDocumentError
@@ -29,10 +31,13 @@ from cdp_platform.warehouse.statements import statement
 
 _BATCH = 1000
 
-_ENTRY = "int8 bool text text text bool bool text text text text text"
+_ENTRY = "int8 bool text text text bool bool text text text text text text text text timestamptz"
 _GROUP = "int8 text text text text text text text text text[] text[] text[] jsonb jsonb bytea"
-_PRODUCT = "int8 text text text text text text text text text[] text[] text[] jsonb text text bool jsonb bytea"
-_OFFER = "int8 text int4 text numeric text text numeric timestamptz text"
+_PRODUCT = (
+    "int8 text text text bool text text text text text text[] text[] text[] jsonb text text bool timestamptz text[]"
+    " jsonb bytea"
+)
+_OFFER = "int8 text int4 text numeric text numeric numeric numeric int4 jsonb timestamptz text numeric text"
 _TABLES = {"stage_entry": _ENTRY, "stage_group": _GROUP, "stage_product": _PRODUCT, "stage_offer": _OFFER}
 
 # How PostgreSQL writes an array in binary: dimensions, nulls and type of its elements; length and lower bound of each.
@@ -53,15 +58,25 @@ _UNIQUE = (
 )
 
 
+# URN and name of a group's brand, or the code of why it has none.
+_Brand = tuple[str | None, str | None, str | None]
+_NO_BRAND: _Brand = (None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An item before it is understood: what tells whether it has to be."""
+    """An item before it is understood: what tells whether it has to be.
+
+    Attributes:
+        brand: of a group, for those of its variants that name none.
+    """
 
     entry: Entry
     is_group: bool
     item_id: str
     sku: str | None
     product_group_id: str | None
+    brand: _Brand
     content: bytes
     digest: bytes
 
@@ -96,11 +111,15 @@ class _TextsDumper(Dumper):
 class Stage:
     """The temporary tables of one feed."""
 
-    def __init__(self, connection: psycopg.Connection, tenant_id: str, organization_id: str, brands: Brands) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, tenant_id: str, organization_id: str, brands: Brands, now: datetime
+    ) -> None:
+        """Of the feed of an organization, with the prices that hold at ``now``."""
         self._connection = connection
         self._tenant_id = tenant_id
         self._organization_id = organization_id
         self._brands = brands
+        self._now = now
         self.items = 0
 
     @contextmanager
@@ -124,11 +143,14 @@ class Stage:
         gc.collect(0)
 
     def settle(self) -> None:
-        """After the last shard, inside a transaction: reject what is there twice."""
+        """After the last shard, inside a transaction: give variants their groups' brands, and reject what is twice."""
         self._connection.execute(
             "ANALYZE stage_entry, stage_group (number, group_id), stage_product (number, product_id, group_id),"
             " stage_offer (number, product_id)"
         )
+        values = {"tenant": self._tenant_id, "organization": self._organization_id}
+        self._connection.execute(statement("catalog", "inherit_brands"))
+        self._connection.execute(statement("catalog", "reject_brandless"), values)
         for column, groups, code, message, step in _UNIQUE:
             self._connection.execute(
                 statement("catalog", "duplicates").format(value=sql.Identifier(column)),
@@ -164,6 +186,7 @@ class Stage:
                 item_id,
                 None if is_group else items.sku(item, entry.path),
                 items.key_text(item, "productGroupID", entry.path) if is_group else None,
+                self._brand(entry) if is_group else _NO_BRAND,
                 content,
                 jsonld.fingerprint(
                     content, self._brands.rules, items.inherited(entry.parent) if entry.parent is not None else b""
@@ -172,16 +195,25 @@ class Stage:
         except RejectedDocumentError as error:
             return error
 
+    def _brand(self, entry: Entry) -> _Brand:
+        try:
+            brand = self._brands.of(entry.document, entry.path)
+        except RejectedDocumentError as error:
+            return (None, None, error.code)
+        return (*brand, None) if brand else _NO_BRAND
+
     def _held(self, known: list[_Known]) -> dict[tuple[bool, str], bytes]:
-        """Hashes of those that are live here."""
+        """Hashes of those that are live here; an empty one where the prices may have changed since."""
         found: dict[tuple[bool, str], bytes] = {}
-        for is_group, table, key in ((True, "product_group", "group_id"), (False, "product", "product_id")):
+        for is_group, name in ((True, "held_groups"), (False, "held_products")):
             if ids := [each.item_id for each in known if each.is_group is is_group]:
-                query = sql.SQL(
-                    "SELECT {key}, document_hash FROM {table} WHERE tenant_id = %s AND organization_id = %s"
-                    " AND {key} = ANY(%s) AND tombstoned_at IS NULL"
-                ).format(table=sql.Identifier("catalog", table), key=sql.Identifier(key))
-                rows = self._connection.execute(query, [self._tenant_id, self._organization_id, ids], binary=True)
+                values = {
+                    "tenant": self._tenant_id,
+                    "organization": self._organization_id,
+                    "ids": ids,
+                    "now": self._now,
+                }
+                rows = self._connection.execute(statement("catalog", name), values, binary=True)
                 found |= {(is_group, item_id): digest for item_id, digest in rows}
         return found
 
@@ -204,7 +236,7 @@ class Stage:
             (
                 *(number, found.is_group, found.item_id, found.sku, found.product_group_id),
                 *(held is not None, changed, None, found.entry.path, None),
-                *(self._document_key(shard, found.entry), None),
+                *(self._document_key(shard, found.entry), None, *found.brand, None),
             )
         )
 
@@ -214,18 +246,21 @@ class Stage:
         return (number, *columns, jsonld.canonical(media), found.content, found.digest)
 
     def _product(self, number: int, found: _Known) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
-        product = items.to_product(found.entry, self._brands)
+        product = items.to_product(found.entry, self._brands, self._now)
         return (
             (
-                *(number, product.product_id, product.brand_id, product.brand_name, product.group_id, product.sku),
-                *(product.name, product.description, product.url, product.images, product.categories),
-                *(product.category_ids, orjson.dumps(product.attributes), product.gtin, product.mpn, product.in_stock),
+                *(number, product.product_id, product.brand_id, product.brand_name, product.brand_id is None),
+                *(product.group_id, product.sku, product.name, product.description, product.url, product.images),
+                *(product.categories, product.category_ids, orjson.dumps(product.attributes), product.gtin),
+                *(product.mpn, product.in_stock, product.prices_change_at, product.remarks),
                 *(found.content, found.digest),
             ),
             [
                 (
                     *(number, product.product_id, place, offer.seller_id, offer.price, offer.currency),
-                    *(offer.availability, offer.inventory_level, offer.price_valid_until, offer.url),
+                    *(offer.list_price, offer.low_price, offer.high_price, offer.offer_count),
+                    *(orjson.dumps(offer.other_prices), offer.price_valid_until),
+                    *(offer.availability, offer.inventory_level, offer.url),
                 )
                 for place, offer in enumerate(product.offers, start=1)
             ],
@@ -235,10 +270,12 @@ class Stage:
         self, shard: int, entry: Entry, error: RejectedDocumentError, found: _Known | None, number: int | None = None
     ) -> tuple[Any, ...]:
         is_group, item_id = (found.is_group, found.item_id) if found else _recognised(entry)
+        brand = found.brand if found else self._brand(entry) if is_group else _NO_BRAND
         return (
             *(number or self.items, is_group, item_id, None, None, None, None),
             *(error.code, error.path, str(error), self._document_key(shard, entry)),
-            json.dumps(jsonld.printable(entry.document)),
+            *(json.dumps(jsonld.printable(entry.document)), *brand),
+            error.changes_at if isinstance(error, OnlyOtherPricesError) else None,
         )
 
     def _document_key(self, shard: int, entry: Entry) -> str:

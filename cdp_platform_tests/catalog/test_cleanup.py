@@ -1,5 +1,6 @@
 import pytest
 
+from cdp_platform import settings
 from cdp_platform.catalog import cleanup, rounds
 from cdp_platform.errors import BlockedError
 from cdp_platform_tests.catalog.conftest import TENANT, Shop, group, product, shard
@@ -35,6 +36,21 @@ def test_what_is_tombstoned_goes_after_its_retention_with_what_hangs_on_it(shop:
     # The registry's own stays.
     assert shop.rows("SELECT category_id FROM catalog.category") == [("gift-cards",)]
     assert due(shop) == {}
+
+
+def test_the_retention_is_a_setting(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    shop.write_feed(shard(product(1), product(2)))
+    shop.take()
+    shop.write_feed(shard(product(2)))
+    shop.take()
+    age(shop, 3)
+    assert "product" not in due(shop, dry_run=True)
+    assert "feed_round" not in due(shop, dry_run=True)
+    monkeypatch.setenv("PRODUCT_RETENTION_DAYS", "2")
+    monkeypatch.setenv("ROUND_RETENTION_DAYS", "2")
+    settings.forget()
+    found = due(shop, dry_run=True)
+    assert (found["product"], found["feed_round"]) == (1, 1)
 
 
 def test_live_rows_and_the_newest_round_never_go(shop: Shop):

@@ -54,7 +54,7 @@ def test_everything_that_the_file_says_is_there(file: Path) -> None:
               organization: ["urn:cmp:orgid:1", "urn:cmp:org:2"]
             schedule: "0 */4 * * *"
             limits: {max_shard_bytes: 2 MB, max_shards: 7, max_items: 100, max_share_gone: 0.5, timeout_seconds: 9}
-            allow_private_addresses: true
+            allow_addresses: [10.0.0.0/8, Feeds.internal., "fd12::1"]
           - name: files
             tenant: acme
             source_type: local
@@ -81,8 +81,9 @@ def test_everything_that_the_file_says_is_there(file: Path) -> None:
         "max_share_gone": 0.5,
         "timeout_seconds": 9,
     }
-    assert web.allow_private_addresses
-    assert (files.feed, files.schedule, files.organizations, files.allow_private_addresses) == (None, None, (), False)
+    assert web.allowed.hosts == {"feeds.internal"}
+    assert [str(network) for network in web.allowed.networks] == ["10.0.0.0/8", "fd12::1/128"]
+    assert (files.feed, files.schedule, files.organizations, files.allow_addresses) == (None, None, (), ())
     assert (files.limits.max_shard_bytes, files.limits.max_share_gone) == (5 * 1024 * 1024, 0.2)
     assert (partner.user, partner.password_variable) == ("acme", "PARTNER_PASSWORD")
 
@@ -282,7 +283,10 @@ def test_names_of_fields_are_not_replaced(file: Path, monkeypatch: pytest.Monkey
 def test_no_error_repeats_what_came_from_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "hush hush")
     lines = (
-        "allow_private_addresses: ${SECRET}",
+        "allow_addresses: ['${SECRET}']",
+        "schedule: ${SECRET}",
+        "source_type: ${SECRET}",
+        "name: ${SECRET}",
         "password_variable: ${SECRET}",
         "limits: ${SECRET}",
         "limits: {max_shard_bytes: '${SECRET}', max_items: '${SECRET}'}",
@@ -291,6 +295,32 @@ def test_no_error_repeats_what_came_from_the_environment(file: Path, monkeypatch
     )
     for line in lines:
         assert "hush" not in refused(file, one(line))
+
+
+@pytest.mark.parametrize(
+    ("entries", "problem"),
+    [
+        ("[10.0.0.0/33]", "entry 1 is neither a host nor a network"),
+        ("[10.0.0.0/8, '*.internal']", "entry 2 is neither a host nor a network"),
+        ("['http://feeds.internal']", "is neither a host nor a network"),
+        ("['feeds.internal:8080']", "is neither a host nor a network"),
+        ("['127.1']", "is neither a host nor a network"),
+        ("['2130706433']", "is neither a host nor a network"),
+        ("['']", "is neither a host nor a network"),
+        ("[169.254.169.254]", "is never connected to. Take it out"),
+        ("['fd00:ec2::254']", "is never connected to"),
+        ("true", "allow_addresses: Input should be a valid tuple"),
+    ],
+)
+def test_an_address_to_allow_is_a_host_or_a_network(file: Path, entries: str, problem: str) -> None:
+    assert problem in refused(file, one(f"allow_addresses: {entries}"))
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_the_older_key_that_opened_everything_says_what_replaced_it(file: Path, value: str) -> None:
+    message = refused(file, one(f"allow_private_addresses: {value}"))
+    assert message.startswith("line 7: allow_private_addresses: was replaced") or "was replaced" in message
+    assert "allow_addresses: [10.0.0.0/8, feeds.internal]" in message
 
 
 # --- what does not go together ---
@@ -346,6 +376,8 @@ def test_the_variables_have_the_meaning_that_they_had(monkeypatch: pytest.Monkey
         "trigger_ingestion_on_startup": False,
         "feed_check_interval": 300,
         "cleanup_interval": 86_400,
+        "product_retention_days": 30,
+        "round_retention_days": 7,
     }
     monkeypatch.setenv("TRIGGER_INGESTION_ON_STARTUP", "true")
     monkeypatch.setenv("FEED_CHECK_INTERVAL", "60")
@@ -357,3 +389,56 @@ def test_the_variables_have_the_meaning_that_they_had(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigurationError, match="FEED_CHECK_INTERVAL"):
         settings.catalog()
     settings.forget()
+
+
+# --- the form of the discovery node ---
+
+
+def test_a_file_of_the_older_form_belongs_to_the_default_tenant(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEFAULT_TENANT_ID", "acme")
+    local, web = loaded(
+        file,
+        """
+        ingestion:
+          # Modes that are commented out stay so.
+          - name: "acme-corp"
+            source_type: "local"
+            registry: "/srv/samples/acme-solutions/brand-registry.json"
+            feed_path: "/srv/samples/acme-solutions/feed/feed.json"
+            schedule: "0 */4 * * *"
+          - name: "mesh"
+            source_type: "cmp"
+            registry: "https://github.com/commercemesh/commercemesh/blob/main/registry/brands.json"
+            filter:
+              organization: ["urn:cmp:org:1"]
+        """,
+    )
+    assert (local.tenant, local.root) == ("acme", "/srv/samples/acme-solutions")
+    assert (local.registry, local.feed, local.schedule) == ("brand-registry.json", "feed/feed.json", "0 */4 * * *")
+    assert (web.tenant, web.root, web.organizations) == ("acme", "", ("urn:cmp:org:1",))
+
+
+def test_paths_of_the_older_form_may_be_below_the_folder_of_a_variable(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "ingestion: [{name: a, tenant: acme, source_type: local, registry: acme/brands.json}]"
+    assert "root: is missing" in refused(file, text)
+    monkeypatch.setenv("DATA_DIR", "/srv/samples")
+    (ingestor,) = loaded(file, text)
+    assert (ingestor.root, ingestor.registry) == ("/srv/samples", "acme/brands.json")
+
+
+def test_a_tenant_that_the_file_names_goes_before_the_default(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEFAULT_TENANT_ID", "other")
+    assert loaded(file, one())[0].tenant == "acme"
+
+
+def test_without_a_tenant_the_error_names_the_variable(file: Path) -> None:
+    text = "ingestion: [{name: a, source_type: local, root: feeds, registry: brands.json}]"
+    assert "tenant: is missing. Say whose products they are, or set DEFAULT_TENANT_ID" in refused(file, text)
+
+
+@pytest.mark.parametrize("text", ["ingestion: 1", "ingestion: [1]", "[1]", "ingestion: {a: 1}"])
+def test_a_file_without_a_list_of_ingestors_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DEFAULT_TENANT_ID", "acme")
+    refused(file, text)

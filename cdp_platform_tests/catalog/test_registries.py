@@ -36,6 +36,12 @@ def test_a_registry_lands_and_an_unchanged_one_writes_nothing(shop: Shop):
     assert shop.rows("SELECT xmin::text FROM catalog.organization") == before
 
 
+def test_an_unchanged_registry_is_taken_again_under_new_rules(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    shop.take_registry()
+    monkeypatch.setattr(registries, "_RULES", registries._RULES + 1)
+    assert shop.take_registry().changed == 2
+
+
 def test_what_changed_in_a_registry_changes_here(shop: Shop):
     shop.take_registry()
     shop.write("registry.json", organization(name="Acme Ltd", **{"cmp:category": "books"}))

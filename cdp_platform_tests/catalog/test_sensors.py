@@ -11,7 +11,7 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
-from cdp_platform.catalog import changes, rounds, sensors
+from cdp_platform.catalog import changes, quality, rounds, sensors
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.orchestration import partitions
 from cdp_platform.warehouse import tenants
@@ -31,16 +31,17 @@ def tick(mall: Mall) -> Tick:
 
     def go() -> list[str]:
         definitions = build_definitions()
-        context = dg.build_sensor_context(
-            instance=mall.instance,
-            cursor=cursor[0],
-            resources={"warehouse": (definitions.resources or {})["warehouse"]},
-        )
-        result = definitions.get_repository_def().get_sensor_def("feed_changes")(context)
+        warehouse = (definitions.resources or {})["warehouse"]
+        with dg.build_sensor_context(
+            instance=mall.instance, cursor=cursor[0], resources={"warehouse": warehouse}
+        ) as context:
+            result = definitions.get_repository_def().get_sensor_def("feed_changes")(context)
         if isinstance(result, dg.SkipReason):
             return []
         assert isinstance(result, dg.SensorResult)
         cursor[0] = result.cursor
+        for event in result.asset_events:
+            mall.instance.report_runless_asset_event(event)
         return [str(request.partition_key) for request in result.run_requests or []]
 
     return go
@@ -59,6 +60,24 @@ def test_what_is_new_is_asked_for_once_and_what_is_unchanged_never(mall: Mall, t
     assert tick() == []
     taken(mall, "a", "b")
     assert tick() == []
+
+
+def test_what_the_publisher_changed_is_reported_of_its_own_ingestor(mall: Mall, tick: Tick):
+    mall.shop("a")
+    shop = mall.shop("b")
+    taken(mall, "a", "b")
+    assert tick() == []
+    assert reported(mall) == []
+    shop.write("registry.json", (shop.folder / "registry.json").read_bytes() + b"\n")
+    assert tick() == ["b"]
+    assert tick() == []
+    assert reported(mall) == ["b"]
+
+
+def reported(mall: Mall) -> list[str | None]:
+    """The ingestors whose feeds the sensor reported as changed."""
+    events = mall.instance.fetch_materializations(quality.PUBLISHED, limit=10).records
+    return [event.partition_key for event in events]
 
 
 def test_a_daemon_that_starts_anew_asks_for_nothing_that_was_taken(mall: Mall, tick: Tick):

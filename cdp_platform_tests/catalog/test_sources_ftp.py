@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from cdp_platform.catalog.allowed import Allowed, allowed
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.errors import SourceError
 from cdp_platform.catalog.sources import Fetched, NotModified, Validators, open_source
@@ -49,12 +50,13 @@ class Server:
     port: int
     folder: Path
     scheme: str
+    host: str = "localhost"
     commands: list[str] = field(default_factory=list)
     refusals: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://localhost:{self.port}/shop"
+        return f"{self.scheme}://{self.host}:{self.port}/shop"
 
     def count(self, command: str) -> int:
         return sum(line.split()[0] == command for line in self.commands)
@@ -131,7 +133,7 @@ def source(server: Server, **options: Any) -> FtpSource:
     given: dict[str, Any] = {
         "user": "partner",
         "password": SecretStr(PASSWORD),
-        "allow_private_addresses": True,
+        "allowed": allowed(("127.0.0.0/8", "::1")),
         "patience": QUICK,
     }
     return FtpSource(server.url, **given | options)
@@ -200,9 +202,19 @@ def test_a_server_without_tls_gets_no_password_where_tls_is_asked_for(server: Se
 
 
 def test_this_machine_is_refused_unless_the_ingestor_allows_it(server: Server) -> None:
-    message = refused(server, INDEX, allow_private_addresses=False)
+    message = refused(server, INDEX, allowed=Allowed())
     assert "no public address" in message
     assert server.commands == []
+
+
+def test_a_server_is_read_if_its_host_or_network_is_named(server: Server) -> None:
+    for entries in (("localhost",), ("127.0.0.0/8", "::1")):
+        assert fetched(server, INDEX, allowed=allowed(entries)).content == b"index"
+    commands = list(server.commands)
+    assert "no public address" in refused(server, INDEX, allowed=allowed(("10.0.0.0/8", "ftp.internal")))
+    server.host = "169.254.169.254"
+    assert "nothing is ever read from" in refused(server, INDEX, allowed=allowed(("0.0.0.0/0",)))
+    assert server.commands == commands
 
 
 def test_data_is_fetched_from_the_server_itself_whatever_address_it_names(tmp_path: Path) -> None:
@@ -424,7 +436,8 @@ def test_a_server_that_is_not_there_says_what_to_look_at() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     message = refused(Server(port, Path(), "ftp"), INDEX, transient=True)
-    assert message.startswith(f"ftp://localhost:{port}/shop/{INDEX}: ")
+    assert message.startswith(f"ftp://localhost:{port}/shop/{INDEX}: no connection")
+    assert "nothing listens there" in message
 
 
 def test_an_ingestors_password_is_taken_from_its_variable(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,7 +449,7 @@ def test_an_ingestors_password_is_taken_from_its_variable(server: Server, monkey
         registry=INDEX,
         user="partner",
         password_variable="PARTNER_FTP_PASSWORD",
-        allow_private_addresses=True,
+        allow_addresses=("127.0.0.0/8", "::1"),
     )
     with pytest.raises(ConfigurationError, match="PARTNER_FTP_PASSWORD"), open_source(ingestor):
         pass

@@ -14,10 +14,10 @@ import httpx
 import orjson
 import pytest
 
+from cdp_platform.catalog.allowed import Allowed, allowed, is_never, is_public
 from cdp_platform.catalog.config import load
 from cdp_platform.catalog.errors import SourceError
 from cdp_platform.catalog.sources import Fetched, NotModified, Validators, open_source
-from cdp_platform.catalog.sources.addresses import is_public
 from cdp_platform.catalog.sources.contract import digest
 from cdp_platform.catalog.sources.http import HttpSource
 from cdp_platform.catalog.sources.retries import Patience
@@ -26,6 +26,7 @@ from cdp_platform_tests.catalog.hosts import Host, certificate, host, response
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
 
 LIMIT = 5 * 1024 * 1024
+THIS_MACHINE = allowed(("127.0.0.0/8", "::1"))
 QUICK = Patience(connect=2, read=2, document=10, attempts=3, backoff=0.01)
 INDEX = "harbour/feed-index.json"
 SHARD = "harbour/feed-000.json"
@@ -70,8 +71,11 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return set_name
 
 
-def source(root: str = "", *, private: bool = True, patience: Patience = QUICK) -> HttpSource:
-    return HttpSource(root, allow_private_addresses=private, patience=patience)
+def source(
+    root: str = "", *, private: bool = True, entries: tuple[str, ...] | None = None, patience: Patience = QUICK
+) -> HttpSource:
+    given = (THIS_MACHINE if private else Allowed()) if entries is None else allowed(entries)
+    return HttpSource(root, allowed=given, patience=patience)
 
 
 def refused(root: str, path: str, *, transient: bool = False, max_bytes: int = LIMIT, **options: Any) -> str:
@@ -240,12 +244,17 @@ def test_a_public_address_is_known_as_such(address: str) -> None:
     assert is_public(address)
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "0"])
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1"])
 def test_this_machine_is_refused_however_it_is_written(web: Host, name: str) -> None:
     web.answers["/a"] = response(200, b"secret")
     message = refused(f"http://{name}:{web.port}", "a", private=False)
     assert "no public address" in message
-    assert "allow_private_addresses" in message
+    assert "allow_addresses" in message
+    assert web.requests == []
+
+
+def test_the_address_of_any_machine_is_not_taken_for_this_one(web: Host) -> None:
+    assert "nothing is ever read from" in refused(f"http://0:{web.port}", "a", entries=EVERYTHING)
     assert web.requests == []
 
 
@@ -255,9 +264,81 @@ def test_this_machine_is_refused_over_ipv6_too(web: Host, name: str) -> None:
     assert web.requests == []
 
 
-def test_private_addresses_are_read_where_the_ingestor_allows_them(web: Host) -> None:
+@pytest.mark.parametrize("entry", ["127.0.0.1", "127.0.0.0/8", "127.8.8.8/8", "localhost", "LOCALHOST.", "0.0.0.0/0"])
+def test_a_host_or_network_that_the_ingestor_names_is_read(web: Host, entry: str) -> None:
     web.answers["/a"] = response(200, b"fine")
-    assert fetched(f"http://localhost:{web.port}", "a").content == b"fine"
+    assert fetched(f"http://localhost:{web.port}", "a", entries=(entry,)).content == b"fine"
+
+
+@pytest.mark.parametrize("entries", [(), ("10.0.0.0/8",), ("127.0.0.2", "feeds.internal"), ("localhost.internal",)])
+def test_another_private_host_or_network_is_not(web: Host, entries: tuple[str, ...]) -> None:
+    assert "name the host or its network in allow_addresses" in refused(
+        f"http://localhost:{web.port}", "a", entries=entries
+    )
+    assert web.requests == []
+
+
+NEVER = (
+    "169.254.169.254 169.254.170.2 169.254.0.23 100.100.100.200 192.0.0.192 168.63.129.16 0.0.0.0 0.1.2.3 224.0.0.1 "
+    "255.255.255.255 :: fe80::1 fe80::a9fe:a9fe%eth0 fd00:ec2::254 fd00:ec2::23 fd20:ce::254 fd00:42::42 ff02::1 "
+    "::ffff:169.254.169.254 ::ffff:a9fe:a9fe ::169.254.169.254 ::ffff:0:a9fe:a9fe 64:ff9b::a9fe:a9fe "
+    "64:ff9b:1::a9fe:a9fe 64:ff9b:1:a9fe:a9:fe00:: 2002:a9fe:a9fe:: 2001:0:a9fe:a9fe:: 2001:0:7f00:1::5601:5601 "
+    "2001:db8::5efe:a9fe:a9fe ::ffff:100.100.100.200"
+).split()
+EVERYTHING = ("0.0.0.0/0", "::/0", "metadata.example.com")
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_a_clouds_service_of_credentials_is_never_read_whatever_is_allowed(
+    address: str, resolver: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_never(address)
+    assert not allowed(EVERYTHING)("metadata.example.com", address)
+    found = [(socket.AF_INET6 if ":" in address else socket.AF_INET, 1, 6, "", (address, 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
+    connected: list[Any] = []
+    monkeypatch.setattr(socket, "create_connection", lambda *arguments, **_options: connected.append(arguments))
+    message = refused("http://metadata.example.com", "latest/meta-data", entries=EVERYTHING)
+    assert "nothing is ever read from" in message
+    assert connected == []
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "0xa9fea9fe", "2852039166", "169.254.43518"])
+def test_the_service_of_credentials_is_refused_however_it_is_written(host: str) -> None:
+    assert "nothing is ever read from" in refused(f"http://{host}", "latest/meta-data", entries=EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("address", "entries", "is_allowed"),
+    [
+        ("10.1.2.3", ("10.0.0.0/8",), True),
+        ("11.1.2.3", ("10.0.0.0/8",), True),
+        ("192.168.1.1", ("10.0.0.0/8",), False),
+        ("fd12::7", ("fd12::/64",), True),
+        ("fd12:0:0:1::7", ("fd12::/64",), False),
+        ("::1", ("::1",), True),
+        # An IPv4 address in an IPv6 one is as good as itself, and no better.
+        ("::ffff:10.1.2.3", ("10.0.0.0/8",), True),
+        ("::ffff:192.168.1.1", ("10.0.0.0/8",), False),
+        ("64:ff9b::8.8.8.8", (), False),
+        ("64:ff9b::8.8.8.8", ("64:ff9b::/96",), True),
+        ("64:ff9b::10.1.2.3", ("64:ff9b::/96",), False),
+        ("64:ff9b::10.1.2.3", ("64:ff9b::/96", "10.0.0.0/8"), True),
+    ],
+)
+def test_a_network_allows_its_addresses_and_no_others(address: str, entries: tuple[str, ...], is_allowed: bool) -> None:
+    assert allowed(entries)("shop.example.com", address) is is_allowed
+
+
+def test_a_redirect_from_an_allowed_host_to_another_private_one_is_refused(web: Host) -> None:
+    web.answers["/a"] = response(302, location=f"http://127.0.0.2:{web.port}/b")
+    assert "127.0.0.2, which is no public address" in refused(web.url, "a", entries=("127.0.0.1",))
+    web.answers["/c"] = response(302, location="http://169.254.169.254/latest/meta-data")
+    assert "nothing is ever read from" in refused(web.url, "c", entries=("127.0.0.1", "0.0.0.0/0"))
+    web.answers["/d"] = response(302, location=f"http://localhost:{web.port}/e")
+    web.answers["/e"] = response(200, b"fine")
+    assert fetched(web.url, "d", entries=("127.0.0.1",)).content == b"fine"
+    assert web.paths == ["/a", "/c", "/d", "/e"]
 
 
 def test_a_name_that_moves_to_a_private_address_after_the_check_gains_nothing(
@@ -414,6 +495,10 @@ def _secure(secure: Host, path: str) -> str:
         ("gzip", gzip.compress(b"whole", mtime=0)),
         ("x-gzip", gzip.compress(b"whole", mtime=0)),
         ("gzip", gzip.compress(b"who", mtime=0) + gzip.compress(b"le", mtime=0)),
+        ("gzip", gzip.compress(b"whole", mtime=0) + bytes(100_000)),
+        ("gzip", gzip.compress(b"who", mtime=0) + bytes(512) + gzip.compress(b"le", mtime=0) + bytes(512)),
+        ("gzip", gzip.compress(b"whole", mtime=0) + b"\x1f"),
+        ("gzip", gzip.compress(b"whole", mtime=0) + b"signature of something else"),
         ("deflate", zlib.compress(b"whole")),
         ("deflate", zlib.compress(b"whole")[2:-4]),
         ("identity", b"whole"),
@@ -530,7 +615,7 @@ def test_a_server_that_is_not_there_says_what_to_look_at() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     message = refused(f"http://127.0.0.1:{port}", "a", transient=True)
-    assert message.startswith(f"http://127.0.0.1:{port}/a: no connection. Is the server running")
+    assert message.startswith(f"http://127.0.0.1:{port}/a: no connection: nothing listens there")
 
 
 def test_a_host_that_does_not_exist_is_not_asked_again(

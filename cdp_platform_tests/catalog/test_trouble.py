@@ -238,7 +238,7 @@ def test_a_shard_that_is_redirected_to_a_private_address_changes_nothing(shop: S
 
 def test_over_http_a_missing_shard_changes_nothing_and_an_unchanged_feed_is_not_read_again(shop: Shop):
     with host() as web:
-        ingestor = ingestor_of(shop.folder, source_type="http", root=web.url, allow_private_addresses=True)
+        ingestor = ingestor_of(shop.folder, source_type="http", root=web.url, allow_addresses=("127.0.0.1",))
         served = Shop(shop.connection, shop.warehouse, shop.folder, ingestor)
         index = orjson.dumps({"shards": [{"url": "a.json"}, {"url": "b.json"}], "orgid": ORGANIZATION})
         web.answers |= {

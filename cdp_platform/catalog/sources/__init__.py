@@ -23,7 +23,7 @@ def open_source(ingestor: Ingestor) -> Generator[Source]:
         ConfigurationError: The variable that should hold the password is not set.
     """
     patience = replace(Patience(), document=ingestor.limits.timeout_seconds)
-    private = ingestor.allow_private_addresses
+    allowed = ingestor.allowed
     # Definitions load without what only reading needs.
     if ingestor.source == "local":
         from cdp_platform.catalog.sources.local import LocalSource  # noqa: PLC0415
@@ -36,14 +36,14 @@ def open_source(ingestor: Ingestor) -> Generator[Source]:
             ingestor.root,
             user=ingestor.user,
             password=_password(ingestor),
-            allow_private_addresses=private,
+            allowed=allowed,
             patience=patience,
         ) as source:
             yield source
     else:
         from cdp_platform.catalog.sources.http import HttpSource  # noqa: PLC0415
 
-        with HttpSource(ingestor.root, allow_private_addresses=private, patience=patience) as source:
+        with HttpSource(ingestor.root, allowed=allowed, patience=patience) as source:
             yield source
 
 

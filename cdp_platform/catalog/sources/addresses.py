@@ -1,33 +1,21 @@
-"""Which addresses a source may connect to.
+"""The addresses that a host may be connected to.
 
-A name is resolved once, what comes out is checked, and the connection is made to that very address: a name that
-resolves to something else a moment later (DNS rebinding) has nothing to gain.
+A name is resolved once, the addresses are checked, and the connection is made to one of those very addresses: a name
+that resolves to something else a moment later (DNS rebinding) has nothing to gain.
 """
 
 import socket
-from ipaddress import ip_address, ip_network
 
+from cdp_platform.catalog.allowed import Allowed, is_never
 from cdp_platform.catalog.errors import SourceError
 from cdp_platform.catalog.sources.retries import PassingError
+from cdp_platform.deadline import within
 
-# What `ipaddress` takes for global: addresses of protocols, of which Python 3.11 knows a few only, and those that hold
-# an IPv4 address. Where these lead is decided elsewhere, and it may be here.
-_NOT_PUBLIC = [
-    ip_network(network)
-    for network in (
-        "192.0.0.0/24",
-        "fec0::/10",
-        "::/96",
-        "::ffff:0:0/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "2002::/16",
-    )
-]
+_RESOLVE_SECONDS = 10.0
 _FOR_NOW = {socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM}
 
 
-def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
+def resolve(host: str, port: int, *, allowed: Allowed) -> list[str]:
     """The addresses of a host that may be connected to, at least one, in the order to try them.
 
     Raises:
@@ -35,7 +23,11 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
         PassingError: Nobody can say now.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = within(
+            _RESOLVE_SECONDS,
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
+            late=lambda: PassingError(f"the name {host} is not resolved in time. Check this machine's DNS"),
+        )
     except UnicodeError:
         raise SourceError(f"{host[:80]!r} is no host name. Correct the address.", transient=False) from None
     except socket.gaierror as error:
@@ -43,19 +35,18 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
             raise PassingError(f"the name {host} cannot be resolved now. Check this machine's DNS") from error
         raise SourceError(f"There is no host {host}. Correct the address.", transient=False) from error
     addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
-    allowed = [address for address in addresses if allow_private or is_public(address)]
-    if not allowed:
+    fitting = [address for address in addresses if allowed(host, address)]
+    if fitting:
+        return fitting
+    first = next((address for address in addresses if not is_never(address)), None)
+    if first is None:
         raise SourceError(
-            f"{host} is {addresses[0]}, which is no public address, so nothing was sent there. "
-            "If it is meant, set allow_private_addresses: true for this ingestor.",
+            f"{host} is {addresses[0]}, an address that nothing is ever read from (of this machine's link, or where a "
+            "cloud keeps credentials). Correct the address.",
             transient=False,
         )
-    return allowed
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an address is one of the public internet, and says so itself."""
-    ip = ip_address(address.partition("%")[0])
-    if any(ip in network for network in _NOT_PUBLIC):
-        return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+    raise SourceError(
+        f"{host} is {first}, which is no public address, so nothing was sent there. "
+        "If it is meant, name the host or its network in allow_addresses of this ingestor.",
+        transient=False,
+    )

@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cdp_platform.errors import shown_address
+
 
 @dataclass(frozen=True)
 class Validators:
@@ -103,4 +105,4 @@ def digest(content: bytes) -> str:
 
 def shown_reference(reference: str) -> str:
     """A reference as it stands in a document, fit for logs: without a user and a query, even if it is no address."""
-    return repr(reference.rpartition("@")[2].partition("?")[0][:80])
+    return repr(shown_address(reference)[:80])

@@ -15,10 +15,12 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from pydantic import SecretStr
 
+from cdp_platform.catalog.allowed import Allowed
 from cdp_platform.catalog.errors import SourceError
 from cdp_platform.catalog.sources import addresses
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
 from cdp_platform.catalog.sources.retries import Deadline, PassingError, Patience, retried
+from cdp_platform.resources import network
 
 _FTP_PORT = 21
 _NOT_LOGGED_IN = {"530", "331", "332"}
@@ -30,6 +32,8 @@ _LONGEST_ANSWER = 100_000
 # Of one folder, in bytes: some 50,000 files.
 _LONGEST_LISTING = 5_000_000
 
+_NOTHING = Allowed()
+
 T = TypeVar("T")
 
 
@@ -38,7 +42,7 @@ class FtpSource:
 
     Args:
         root: ``ftp://host[:port]/folder`` or ``ftps://...``.
-        allow_private_addresses: Connect to machines of this network as well, and to this one.
+        allowed: What may be connected to beside the public internet.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class FtpSource:
         *,
         user: str = "anonymous",
         password: SecretStr | None = None,
-        allow_private_addresses: bool = False,
+        allowed: Allowed = _NOTHING,
         patience: Patience | None = None,
     ) -> None:
         address = urlsplit(root)
@@ -56,7 +60,7 @@ class FtpSource:
         self._folder = PurePosixPath(unquote(address.path) or "/")
         self._user = user
         self._password = password or SecretStr("")
-        self._allow_private = allow_private_addresses
+        self._allowed = allowed
         self._patience = patience or Patience()
         self._connection: _Connection | None = None
 
@@ -152,7 +156,7 @@ class FtpSource:
 
     def _connect(self, ftp: "_Connection") -> None:
         scheme, host, port = self._server
-        *others, last = addresses.resolve(host or "", port, allow_private=self._allow_private)
+        *others, last = addresses.resolve(host or "", port, allowed=self._allowed)
         for address in others:
             try:
                 ftp.open(address, port, self._patience.connect)
@@ -202,7 +206,7 @@ class FtpSource:
             case TimeoutError():
                 return PassingError("the answer takes too long")
             case ftplib.Error() | OSError() | EOFError() | ValueError():
-                return PassingError("the connection breaks off, or what answers is no FTP server")
+                return PassingError(f"no connection, or what answers is no FTP server ({network.reason(error)})")
             case _:
                 return None
 

@@ -16,11 +16,13 @@ from typing import Any, Self, TypeVar
 import httpcore
 import httpx
 
+from cdp_platform.catalog.allowed import Allowed
 from cdp_platform.catalog.errors import SourceError
 from cdp_platform.catalog.sources import addresses
+from cdp_platform.catalog.sources.content_encodings import decoder_of
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
 from cdp_platform.catalog.sources.retries import Deadline, PassingError, Patience, retried
-from cdp_platform.resources import retry_after
+from cdp_platform.resources import network, retry_after
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -31,6 +33,8 @@ _SERVER_ERROR = 500
 # What compression can add to a body that it does not make smaller.
 _ENCODING_SLACK = 65_536
 
+_NOTHING = Allowed()
+
 T = TypeVar("T")
 
 
@@ -40,15 +44,13 @@ class HttpSource:
     Args:
         root: Base address of relative paths; without one, only whole addresses can be read. If it is https, nothing
             is read without TLS.
-        allow_private_addresses: Connect to machines of this network as well, and to this one.
+        allowed: What may be connected to beside the public internet, after each redirect as well.
     """
 
-    def __init__(
-        self, root: str = "", *, allow_private_addresses: bool = False, patience: Patience | None = None
-    ) -> None:
+    def __init__(self, root: str = "", *, allowed: Allowed = _NOTHING, patience: Patience | None = None) -> None:
         self._root = f"{root.rstrip('/')}/" if root else ""
         self._patience = patience or Patience()
-        self._backend = _CheckedBackend(allow_private=allow_private_addresses)
+        self._backend = _CheckedBackend(allowed)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=4,
@@ -192,8 +194,8 @@ class _CheckedBackend(httpcore.NetworkBackend):
         deadline: Of the document that is being read.
     """
 
-    def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
+    def __init__(self, allowed: Allowed) -> None:
+        self._allowed = allowed
         self._network = httpcore.SyncBackend()
         self.deadline = Deadline(0)
 
@@ -207,7 +209,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first address of the host that takes the connection."""
         failure: Exception = httpcore.ConnectError(host)
-        for address in addresses.resolve(host, port, allow_private=self._allow_private):
+        for address in addresses.resolve(host, port, allowed=self._allowed):
             try:
                 seconds = self.seconds(timeout, httpcore.ConnectTimeout)
                 return _TimedStream(self, self._network.connect_tcp(address, port, seconds))
@@ -265,9 +267,11 @@ def _explained(where: str) -> Generator[None]:
                 "SSL_CERT_FILE names the file of an authority of your own.",
                 transient=False,
             ) from error
-        raise PassingError("no connection. Is the server running, and the address right?") from error
+        raise PassingError(
+            f"no connection: {network.reason(error)}. Is the server running, and the address right?"
+        ) from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise PassingError("the answer breaks off, or is not HTTP") from error
+        raise PassingError(f"the answer breaks off, or is not HTTP: {network.reason(error)}") from error
 
 
 def _target(url: httpx.URL) -> httpcore.URL:
@@ -318,7 +322,7 @@ def _content(response: httpcore.Response, where: str, max_bytes: int) -> bytes:
     length = _header(response, b"content-length")
     if length.isascii() and length.isdigit() and int(length) > max_bytes + (_ENCODING_SLACK if encoding else 0):
         raise _too_large(where, max_bytes)
-    decoder = _decoder(encoding, where)
+    decoder = decoder_of(encoding, where)
     content = bytearray()
     sent = 0
     for chunk in response.iter_stream():
@@ -342,51 +346,3 @@ def _too_large(where: str, max_bytes: int) -> SourceError:
         f"{where} is larger than {max_bytes:,} bytes. Ask its owner for smaller shards, or raise max_shard_bytes.",
         transient=False,
     )
-
-
-def _decoder(encoding: str, where: str) -> "_Identity | _Inflate":
-    if encoding in {"", "identity"}:
-        return _Identity()
-    if encoding in {"gzip", "x-gzip"}:
-        return _Inflate(gzip=True)
-    if encoding == "deflate":
-        return _Inflate(gzip=False)
-    raise SourceError(
-        f"{where}: the body is encoded as {encoding[:40]!r}, which was not asked for. The server has to be mended.",
-        transient=False,
-    )
-
-
-class _Identity:
-    def feed(self, data: bytes, most: int) -> bytes:
-        return data[:most]
-
-    def is_whole(self) -> bool:
-        return True
-
-
-class _Inflate:
-    """Unpacks gzip or deflate, and never more bytes than asked for."""
-
-    def __init__(self, *, gzip: bool) -> None:
-        self._gzip = gzip
-        self._inflater: Any = None
-
-    def feed(self, data: bytes, most: int) -> bytes:
-        unpacked = bytearray()
-        while data and len(unpacked) < most:
-            # A gzip file may have several members.
-            if self._inflater is None or (self._inflater.eof and self._gzip):
-                self._inflater = zlib.decompressobj(self._window(data[0]))
-            unpacked += self._inflater.decompress(data, most - len(unpacked))
-            data = self._inflater.unused_data if self._inflater.eof and self._gzip else b""
-        return bytes(unpacked)
-
-    def is_whole(self) -> bool:
-        return self._inflater is not None and self._inflater.eof
-
-    def _window(self, first: int) -> int:
-        if self._gzip:
-            return 31
-        # By the standard deflate has zlib's frame. Some servers leave it away, and the first byte tells.
-        return 15 if first & 0x8F == 0x08 else -15

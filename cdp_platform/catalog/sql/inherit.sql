@@ -1,9 +1,11 @@
 -- Products that are themselves unchanged, of groups that changed, came or went.
 UPDATE catalog.product AS p
-SET description = i.description, categories = i.categories, category_ids = i.category_ids, generation = %(generation)s,
-    synced_at = now()
+SET brand_id = i.brand_id, brand_name = i.brand_name, description = i.description, categories = i.categories,
+    category_ids = i.category_ids, generation = %(generation)s, synced_at = now()
 FROM (
     SELECT p.product_id,
+           CASE WHEN p.inherits_brand THEN coalesce(g.brand_id, p.brand_id) ELSE p.brand_id END AS brand_id,
+           CASE WHEN p.inherits_brand THEN coalesce(g.brand_name, p.brand_name) ELSE p.brand_name END AS brand_name,
            CASE WHEN p.inherits_description THEN g.description ELSE p.description END AS description,
            CASE WHEN p.inherits_categories THEN coalesce(g.categories, '{}') ELSE p.categories END AS categories,
            CASE WHEN p.inherits_categories THEN coalesce(g.category_ids, '{}') ELSE p.category_ids END AS category_ids
@@ -17,4 +19,5 @@ FROM (
       AND p.generation <> %(generation)s AND p.tombstoned_at IS NULL
 ) AS i
 WHERE p.tenant_id = %(tenant)s AND p.organization_id = %(organization)s AND p.product_id = i.product_id
-  AND (p.description, p.categories, p.category_ids) IS DISTINCT FROM (i.description, i.categories, i.category_ids)
+  AND (p.brand_id, p.brand_name, p.description, p.categories, p.category_ids)
+      IS DISTINCT FROM (i.brand_id, i.brand_name, i.description, i.categories, i.category_ids)

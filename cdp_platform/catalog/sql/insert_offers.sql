@@ -1,7 +1,8 @@
 INSERT INTO catalog.offer (
-    tenant_id, organization_id, product_id, offer_number, seller_id, price, currency, availability, inventory_level,
-    price_valid_until, url, generation
+    tenant_id, organization_id, product_id, offer_number, seller_id, price, currency, list_price, low_price, high_price,
+    offer_count, other_prices, price_valid_until, availability, inventory_level, url, generation
 )
 SELECT %(tenant)s, %(organization)s, product_id, offer_number, coalesce(seller_id, %(organization)s), price, currency,
-       availability, inventory_level, price_valid_until, url, %(generation)s
+       list_price, low_price, high_price, offer_count, other_prices, price_valid_until, availability, inventory_level,
+       url, %(generation)s
 FROM stage_offer

@@ -1,0 +1,173 @@
+"""JSON bytes to values and back, exactly: no digit of a number is lost, and a bad item costs only itself.
+
+There is one parser. The same bytes of an item give the same values whatever else is in the file. Nothing here knows
+what a document means.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.warehouse.rejected import RejectedDocumentError
+
+# A file in which values are nested too deep for the parser is cut at this depth. It is deeper than what `canonical`
+# takes, so every item that is cut is an item that is refused anyway.
+_CUT_DEPTH = 300
+_CUT = b'"(nested too deep, left out)"'
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+_MAX_PATH = 200
+# Of digits, and of the exponent; PostgreSQL's own limits for numbers in JSON are far beyond.
+_MAX_EXPONENT = 1000
+# The largest whole numbers that orjson writes have 64 bits; these fit for sure.
+_SAFE_INTEGER_DIGITS = 18
+# A union that is written where it is asked for is made anew each time.
+_EXACT = (int, Decimal)
+
+
+def parse(content: bytes, what: str, then: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The JSON value of a document. Numbers with a point or an exponent are decimals of just the digits they have.
+
+    Args:
+        content: UTF-8, with or without a byte order mark.
+        what: how errors call it.
+        then: applied to the value. It may recurse; a document that is too deep for it is cut and read again.
+
+    Raises:
+        ValidationError: it is not JSON.
+    """
+    try:
+        try:
+            return then(_load(content))
+        except RecursionError:
+            return then(_load(_cut(content)))
+    except (ValueError, RecursionError) as error:
+        at = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValidationError(
+            f"{what} is not JSON{at}, as if it were cut short or another kind of file. Nothing was taken of it; "
+            "its publisher has to mend it."
+        ) from None
+
+
+def canonical(document: Any) -> bytes:
+    """A document, or a part of one, as JSON with sorted keys: equal documents give equal bytes.
+
+    Raises:
+        RejectedDocumentError: it holds something that PostgreSQL cannot store.
+    """
+    try:
+        content = orjson.dumps(document, default=_literal, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        if path := _first_path(document, _is_not_utf8):
+            raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
+        if path := _first_path(document, _is_beyond_numbers):
+            raise RejectedDocumentError("number_out_of_range", path, "a number is beyond anything usual") from None
+        raise RejectedDocumentError("nested_too_deep", "$", "it is nested deeper than 254 levels") from None
+    if b"\\u0000" in content and (
+        path := _first_path(document, lambda value: isinstance(value, str) and "\0" in value)
+    ):
+        raise RejectedDocumentError("nul_character", path, "a string holds a NUL character")
+    return content
+
+
+def exact(value: Any) -> Decimal | None:
+    """A JSON number as a decimal; None for anything else."""
+    if isinstance(value, _EXACT) and not isinstance(value, bool):
+        return Decimal(value)
+    # The shortest decimal that gives this double is the literal.
+    return Decimal(repr(value)) if isinstance(value, float) else None
+
+
+def digits(number: Decimal) -> str:
+    """A number by its plain digits: no exponent, no zeros behind the last digit of the fraction."""
+    plain = f"{number:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def walk(document: Any) -> Iterator[tuple[str, Any]]:
+    """Every value within a document, and every name within its objects, with their JSON paths."""
+    waiting = [("$", document)]
+    while waiting:
+        path, value = waiting.pop()
+        yield path, value
+        if isinstance(value, dict):
+            for name, item in value.items():
+                yield path, name
+                waiting.append((f"{path}.{name}", item))
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
+
+
+def _load(content: bytes) -> Any:
+    return json.loads(
+        content.decode("utf-8-sig"), parse_float=_fraction, parse_int=_integer, parse_constant=_no_constant
+    )
+
+
+def _integer(literal: str) -> int | Decimal:
+    return int(literal) if len(literal) <= _SAFE_INTEGER_DIGITS else Decimal(literal)
+
+
+def _fraction(literal: str) -> Decimal:
+    try:
+        return Decimal(literal)
+    except ArithmeticError:
+        # An exponent that not even decimals have: any value that is refused will do.
+        return Decimal(f"1e{_MAX_EXPONENT + 1}")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _literal(value: Any) -> Any:
+    """A decimal as a JSON number; the same number has the same digits however it was written."""
+    if not isinstance(value, Decimal):
+        raise TypeError(type(value).__name__)
+    as_float = float(value)
+    if Decimal(repr(as_float)) == value:
+        return as_float
+    if _is_beyond_numbers(value):
+        raise TypeError("a number beyond all that is usual")
+    return orjson.Fragment(str(value))
+
+
+def _first_path(document: Any, is_bad: Callable[[Any], bool]) -> str:
+    """JSON path of a value that is bad, or of an object that has a bad name; '' when all are good."""
+    # A path is printed and stored.
+    found = next((path for path, value in walk(document) if is_bad(value)), "")
+    return found.encode(errors="replace").decode().replace("\0", "?")[:_MAX_PATH]
+
+
+def _is_not_utf8(value: Any) -> bool:
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _is_beyond_numbers(value: Any) -> bool:
+    return isinstance(value, Decimal) and max(abs(value.adjusted()), len(value.as_tuple().digits)) > _MAX_EXPONENT
+
+
+def _cut(content: bytes) -> bytes:
+    """JSON in which every value nested deeper than `_CUT_DEPTH` is replaced by a mark."""
+    kept, depth, done = [], 0, 0
+    for token in _TOKEN.finditer(content):
+        what = token[0]
+        if what in b"[{":
+            depth += 1
+            if depth == _CUT_DEPTH:
+                kept.append(content[done : token.start()])
+        elif what in b"]}":
+            if depth == _CUT_DEPTH:
+                kept.append(_CUT)
+                done = token.end()
+            depth -= 1
+    return b"".join([*kept, content[done:]])
