@@ -1,6 +1,6 @@
-"""The assets of the room: profiles, transactions and metrics, one partition per tenant.
+"""The assets of the room: profiles, transactions, metrics and value, one partition per tenant.
 
-Thin on purpose: what is read and written is said in `sync`, `profiles`, `transactions` and `metrics`.
+Thin on purpose: what is read and written is said in `sync`, `profiles`, `transactions`, `metrics` and `value`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, segment, transactions
+from cdp_platform.customers import metrics, profiles, segment, transactions, value
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.quality import examine_keys
@@ -90,6 +90,7 @@ def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant,
         "rejected_waiting": waiting,
         "rejected_by_code": counts("reason", result.rejected_by_code),
         "erased": result.erased,
+        "erased_by_merge": result.erased_by_merge,
         **result.remarks,
     }
 
@@ -122,6 +123,7 @@ def _sync(
         **_figures(result, connection, tenant, mapper),
         "source_count": result.source_count,
         "full_read": result.full,
+        "undated": result.undated,
         "watermark": result.watermark or "none",
         **mended,
     }
@@ -178,7 +180,7 @@ def _materialize(
 @dg.asset(
     **_TABLE_PER_TENANT,
     deps=[cdp_profile],
-    metadata=table(profiles.TARGET),
+    metadata=table(profiles.TARGET.name),
 )
 def cdp_profiles(
     context: dg.AssetExecutionContext,
@@ -202,7 +204,7 @@ def cdp_profiles(
     **_TABLE_PER_TENANT,
     name="transactions",
     deps=[cdp_profile2conversion],
-    metadata=table(transactions.TARGET),
+    metadata=table(transactions.TARGET.name),
 )
 def transaction_lines(
     context: dg.AssetExecutionContext,
@@ -221,6 +223,10 @@ def transaction_lines(
     )
 
 
+# What builds on profiles and transactions asks the blocking checks of both again, for each tenant.
+_SOUND = (partial(examine_keys, profiles.TARGET), partial(examine_keys, transactions.TARGET))
+
+
 class MetricsConfig(dg.Config):
     """Whose metrics to compute."""
 
@@ -232,7 +238,7 @@ class MetricsConfig(dg.Config):
     **_TABLE_PER_TENANT,
     automation_condition=follow_upstream(),
     deps=[cdp_profiles, transaction_lines],
-    metadata={"dagster/table_name": "customers.customer_metrics"},
+    metadata=table("customers.customer_metrics"),
 )
 def customer_metrics(
     context: dg.AssetExecutionContext,
@@ -240,11 +246,11 @@ def customer_metrics(
     warehouse: WarehouseResource,
     progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
-    """One row per open profile and currency: recency, frequency, value, experience score and segment.
+    """One row per open profile and currency: recency, frequency, a simple value, experience score and segment.
 
     Computed in one statement by `customers.refresh_customer_metrics`, per currency and never across currencies, from
-    whole orders; of those customers whose purchases or profile changed, or who crossed a border of 30 or 90 days, since
-    the last run. Only rows whose figures changed are written.
+    whole orders net of refunds; of those customers whose purchases or profile changed, or who crossed a border of 30 or
+    90 days, since the last run. Only rows whose figures changed are written.
     """
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
@@ -259,5 +265,47 @@ def customer_metrics(
             **{f"segment_{name}": count for name, count in result.segments.items()},
         }
 
-    sound = (partial(examine_keys, profiles.TARGET), partial(examine_keys, transactions.TARGET))
-    return for_each_tenant(context, warehouse, work, only_if=sound)
+    return for_each_tenant(context, warehouse, work, only_if=_SOUND)
+
+
+@dg.asset(
+    **_TABLE_PER_TENANT,
+    automation_condition=follow_upstream(),
+    deps=[cdp_profiles, transaction_lines],
+    metadata=table("customers.customer_value"),
+)
+def customer_value(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, progress: dg.ResourceParam[Progress]
+) -> dg.MaterializeResult:
+    """One row per open profile and currency: orders, spend, RFM scores, and what is expected of the next 365 days.
+
+    Expected by the models BG/NBD and Gamma-Gamma, fitted for each currency; where there are too few customers for
+    that, `customers.value_model` says so. As of the run, or of the tenant's last transaction where its data ended long
+    before. Only rows whose figures changed are written.
+    """
+
+    def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
+        watch = progress(tenant.tenant_id, "customer_value")
+        watch(0, 1)
+        result = value.refresh(connection, tenant)
+        watch(1, 1)
+        models = [
+            f"| {model.currency} | {model.customers:,} | {model.repeat_customers:,} | "
+            + " | ".join("" if each is None else f"{each:.4g}" for each in model.parameters().values())
+            + f" | {model.reason or ''} |"
+            for model in result.models
+        ]
+        header = [
+            "| currency | customers | repeat | r | alpha | a | b | p | q | gamma | note |",
+            f"|---|{'--:|' * 9}---|",
+        ]
+        return {
+            "dagster/partition_row_count": result.rows,
+            "written": result.written,
+            "as_of": result.moment.day.isoformat(),
+            "data_ended": result.moment.data_ended,
+            "models": dg.MetadataValue.md("\n".join([*header, *models]) if models else "none"),
+            **({"note": note} if (note := result.note()) else {}),
+        }
+
+    return for_each_tenant(context, warehouse, work, only_if=_SOUND)

@@ -13,9 +13,11 @@ import psycopg
 from psycopg import sql
 
 from cdp_platform.customers import metrics, profiles, transactions
-from cdp_platform.customers.assets import cdp_profiles, customer_metrics, transaction_lines
+from cdp_platform.customers.assets import cdp_profiles, customer_metrics, customer_value, transaction_lines
 from cdp_platform.customers.quality import count, examine_keys
 from cdp_platform.customers.reconcile import last
+from cdp_platform.customers.stamps import undated_words
+from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
@@ -48,6 +50,7 @@ def _keys_unique(asset: dg.AssetsDefinition, target: Target) -> dg.AssetChecksDe
 
 def _rejected_share(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=asset,
         name="rejected_share",
         partitions_def=tenant_partitions,
@@ -66,7 +69,8 @@ def _rejected_share(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChec
                 passed=waiting == 0,
                 severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
                 metadata={"rejected_waiting": waiting, "share": share},
-                description=f"{waiting} documents wait: `cdp rejected list --tenant {tenant.tenant_id}` says why."
+                description=f"{waiting} documents of {tenant.name} wait: "
+                f"`cdp rejected list --tenant {tenant.tenant_id}` says why."
                 if waiting
                 else None,
             )
@@ -78,6 +82,7 @@ def _rejected_share(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChec
 
 def _in_step(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=asset,
         name="in_step_with_source",
         partitions_def=tenant_partitions,
@@ -109,8 +114,36 @@ def _in_step(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefin
     return in_step_with_source
 
 
+def _dated(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        op_tags=AFTER_ASSETS,
+        asset=asset,
+        name="documents_dated",
+        partitions_def=tenant_partitions,
+        description=f"Every document of {collection} has an updatedAt that is a moment and not in the future. Others "
+        "are read again by every sync.",
+    )
+    def documents_dated(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+            with tenant_transaction(connection, tenant.tenant_id):
+                known = {state.source: state for state in watermark.states(connection, tenant.tenant_id)}
+            state = known.get(collection)
+            undated = (state.undated_count or 0) if state else 0
+            return dg.AssetCheckResult(
+                passed=not undated,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"undated": undated},
+                description=undated_words(collection, undated, state.source_count or 0) if undated and state else None,
+            )
+
+        return check_each_tenant(context, warehouse, examine)
+
+    return documents_dated
+
+
 def _as_computed() -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=customer_metrics,
         name="as_computed",
         partitions_def=tenant_partitions,
@@ -137,7 +170,12 @@ def _none_of(
     """A check that warns when a query counts anything; the query also counts the rows in question."""
 
     @dg.asset_check(
-        asset=asset, name=name, partitions_def=tenant_partitions, description=description, additional_deps=deps
+        op_tags=AFTER_ASSETS,
+        asset=asset,
+        name=name,
+        partitions_def=tenant_partitions,
+        description=description,
+        additional_deps=deps,
     )
     def none_of(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
         def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
@@ -146,7 +184,7 @@ def _none_of(
                 passed=found == 0,
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={"found": found, "rows": rows},
-                description=f"{found:,} of {rows:,} rows" if found else None,
+                description=f"{found:,} of {rows:,} rows of {tenant.name}" if found else None,
             )
 
         return check_each_tenant(context, warehouse, examine)
@@ -156,6 +194,7 @@ def _none_of(
 
 def _staleness(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=asset,
         name="staleness",
         description="Every active tenant's source was read to its end lately: WARN after one hour, ERROR after a day.",
@@ -197,6 +236,8 @@ CHECKS = [
     _rejected_share(transaction_lines, transactions.COLLECTION),
     _in_step(cdp_profiles, profiles.COLLECTION),
     _in_step(transaction_lines, transactions.COLLECTION),
+    _dated(cdp_profiles, profiles.COLLECTION),
+    _dated(transaction_lines, transactions.COLLECTION),
     _as_computed(),
     _none_of(
         transaction_lines,
@@ -216,6 +257,44 @@ CHECKS = [
         """
         SELECT count(*) FILTER (WHERE amount <> 0 AND currency IS NULL), count(*)
         FROM customers.transactions WHERE tenant_id = %(tenant)s AND closed_at IS NULL
+        """,
+    ),
+    _none_of(
+        customer_metrics,
+        "amounts_configured",
+        "Each currency that customers buy in has an acquisition cost and a threshold, in "
+        "customers.tenant_metrics_config or by default (USD). Without them clv_est is before costs, and nobody is "
+        "happy or first_time.",
+        """
+        SELECT count(*) FILTER (
+            WHERE m.currency <> 'USD' AND (
+                coalesce(own.cac, everywhere.cac) IS NULL
+                OR coalesce(own.clv_happy_threshold, everywhere.clv_happy_threshold) IS NULL)), count(*)
+        FROM customers.customer_metrics AS m
+        LEFT JOIN customers.tenant_metrics_config AS own USING (tenant_id, currency)
+        LEFT JOIN customers.tenant_metrics_config AS everywhere
+            ON everywhere.tenant_id = m.tenant_id AND everywhere.currency = '*'
+        WHERE m.tenant_id = %(tenant)s AND m.currency <> 'XXX'
+        """,
+    ),
+    _none_of(
+        customer_value,
+        "adds_up",
+        "The spend of each currency is the sum of its transactions, to the cent.",
+        """
+        SELECT count(*) FILTER (WHERE stored.spend IS DISTINCT FROM source.spend), count(*)
+        FROM (
+            SELECT currency, sum(spend) AS spend FROM customers.customer_value
+            WHERE tenant_id = %(tenant)s AND currency <> 'XXX' GROUP BY currency
+        ) AS stored
+        FULL JOIN (
+            SELECT t.currency, coalesce(sum(t.amount), 0) AS spend
+            FROM customers.transactions AS t JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
+            LEFT JOIN customers.value_model AS m USING (tenant_id, currency)
+            WHERE t.tenant_id = %(tenant)s AND t.currency IS NOT NULL AND t.closed_at IS NULL AND p.closed_at IS NULL
+              AND (t.occurred_at <= m.computed_at) IS NOT FALSE
+            GROUP BY t.currency
+        ) AS source USING (currency)
         """,
     ),
     *STALENESS,

@@ -63,23 +63,25 @@ def _validated(address: str) -> str | None:
 
 
 def phone(raw: str | None, region: str) -> str | None:
-    """E.164 form of a phone number, read as dialled in the region if it has no country code; None if not valid."""
+    """E.164 form of a phone number, or None if it is not valid.
+
+    A number without `+` is read as it is dialled in the region: with one of the region's own international prefixes
+    (`00` only where people dial out with it), its national prefix, or neither.
+    """
     if not raw:
         return None
-    # `00` is how most of the world dials out; phonenumbers expects the prefix of the region instead.
-    dialled = "+" + raw[2:] if raw.startswith("00") else raw
-    if len(dialled) <= _LONGEST_PLAIN_NUMBER:
+    if len(raw) <= _LONGEST_PLAIN_NUMBER:
         country_code, plain_numbers = _plain_numbers(region)
-        if plain := plain_numbers.fullmatch(dialled.translate(_SEPARATORS)):
+        if plain := plain_numbers.fullmatch(raw.translate(_SEPARATORS)):
             return country_code + plain["national"]
-    return _parsed(dialled, region)
+    return _parsed(raw, region)
 
 
-def _parsed(dialled: str, region: str) -> str | None:
+def _parsed(raw: str, region: str) -> str | None:
     import phonenumbers  # noqa: PLC0415 (heavy; definitions load without it)
 
     try:
-        number = phonenumbers.parse(dialled, region)
+        number = phonenumbers.parse(raw, region)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_valid_number(number):
@@ -91,9 +93,10 @@ def _parsed(dialled: str, region: str) -> str | None:
 def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
     """Country code of a region, and a pattern of the numbers that the full parser is sure to take.
 
-    They have the country code, the national prefix or nothing before a national number that is valid in the region's
-    own numbering plan. Where a number could be read in another way (it begins like a prefix), or a country code is
-    shared and the region is not the one that is asked first, the pattern does not fit and the full parser decides.
+    They have the country code (after `+` or an international prefix of the region), the national prefix or nothing
+    before a national number that is valid in the region's own numbering plan. Where a number could be read in another
+    way (it begins like a prefix), or a country code is shared and the region is not the one that is asked first, the
+    pattern does not fit and the full parser decides.
     """
     import phonenumbers  # noqa: PLC0415 (heavy; definitions load without it)
 
@@ -103,7 +106,9 @@ def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
     prefix = plan.national_prefix_for_parsing
     # A prefix that is more than digits may rewrite the number.
     stripped = f"(?:{prefix})?" if prefix and prefix.isdecimal() else ""
-    dialled = rf"(?:\+{plan.country_code}|(?!{plan.international_prefix}|{plan.country_code}){stripped})"
+    # Atomic: the full parser takes the first prefix that fits and does not try the others.
+    abroad = rf"(?:\+|(?>{plan.international_prefix})){plan.country_code}"
+    dialled = rf"(?:{abroad}|(?!{plan.international_prefix}|{plan.country_code}){stripped})"
     no_prefix = f"(?!{prefix})" if prefix else ""
     of_the_region = f"(?={plan.leading_digits})" if plan.leading_digits else ""
     general = _described(plan.general_desc)

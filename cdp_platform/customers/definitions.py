@@ -11,6 +11,7 @@ definitions = dg.Definitions(
         assets.cdp_profiles,
         assets.transaction_lines,
         assets.customer_metrics,
+        assets.customer_value,
     ],
     asset_checks=checks.CHECKS,
     jobs=[sensors.customers_job, sensors.reconcile_job, sensors.segment_job, sensors.staleness_job],

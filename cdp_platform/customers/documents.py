@@ -6,14 +6,15 @@ has is never guessed at: the document is rejected with a code and the JSON path,
 
 import math
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, TypeGuard
 
 import orjson
 
+from cdp_platform.moments import moment
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 
 Document = dict[str, Any]
@@ -21,22 +22,23 @@ Document = dict[str, Any]
 # What JSON calls numbers; isinstance would take booleans too.
 _NUMBERS = frozenset({int, float})
 _DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
-# 2100-01-01 in ms; a greater number is a stamp in another unit.
-_LATEST_EPOCH_MS = 4_102_444_800_000
 
 
 def canonical(document: Document) -> bytes:
     """The document as JSON with sorted keys: equal documents give equal bytes.
 
     Raises:
-        RejectedDocumentError: a string holds a NUL character or half a surrogate pair, which PostgreSQL cannot store.
+        RejectedDocumentError: a string holds a NUL character or half a surrogate pair, which PostgreSQL cannot store; a
+            number has too many bits, or values are nested too deep.
     """
     try:
         encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         if path := _first_path(document, _is_not_utf8):
             raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
-        raise RejectedDocumentError("number_out_of_range", "$", "a whole number has more than 64 bits") from None
+        if _has_large_integer(document):
+            raise RejectedDocumentError("number_out_of_range", "$", "a whole number has more than 64 bits") from None
+        raise RejectedDocumentError("nested_too_deep", "$", "it is nested deeper than 254 levels") from None
     # Most documents hold no escape at all, and a single byte is looked for much faster.
     if b"\\" in encoded and b"\\u0000" in encoded:
         path = _first_path(document, lambda text: "\x00" in text)
@@ -113,28 +115,31 @@ def decimal(document: Document, name: str) -> Decimal | None:
 
 
 def timestamp(document: Document, name: str) -> datetime | None:
-    """A moment in UTC from ISO 8601 (without offset: UTC), or from milliseconds since 1970."""
+    """A moment in UTC, in any layout that `moments.moment` reads."""
     value = document.get(name)
     if value is None or value == "":
         return None
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LATEST_EPOCH_MS:
-            return datetime.fromtimestamp(value / 1000, UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise RejectedDocumentError("not_a_timestamp", f"$.{name}", f"{name} is {_kind(value)}, not an ISO 8601 time")
+    if (found := moment(value)) is not None:
+        return found
+    raise RejectedDocumentError(
+        "not_a_timestamp",
+        f"$.{name}",
+        f"{name} is {_kind(value)}, neither an ISO 8601 time nor seconds, milliseconds, microseconds or nanoseconds",
+    )
 
 
-def flag(document: Document, name: str) -> bool | None:
-    """A consent: the CDP writes 1 for given, 0 and -1 for refused."""
+def consent(document: Document, name: str) -> bool | None:
+    """Whether a person agreed: True for the CDP's 1, False for -1 (refused or blocked), None for 0 (no data) and null.
+
+    Only 1 is an agreement, so a greater code of a newer CDP is no data. And 1 proves nothing by itself: the CDP sets
+    ``receiveEmail`` and ``receiveSMS`` to 1 when an e-mail address or a phone number is entered, and ``receiveAds`` at
+    once.
+    """
     value = document.get(name)
     if value is None or isinstance(value, bool):
         return value
     code = integer(document, name)
-    return code is not None and code > 0
+    return {1: True, 0: None}.get(code, False if code is not None and code < 0 else None)
 
 
 def texts(document: Document, name: str) -> list[str]:
@@ -194,6 +199,11 @@ def is_key(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 
 
+def is_storable(value: str) -> bool:
+    """Whether PostgreSQL can store a text: without NUL characters and halves of surrogate pairs."""
+    return "\x00" not in value and not _is_not_utf8(value)
+
+
 def _items(document: Document, name: str) -> list[Any]:
     """The elements of a list, null ones too; empty where the source has none."""
     value = document.get(name)
@@ -229,21 +239,24 @@ def _is_not_utf8(value: str) -> bool:
     return False
 
 
-def _first_path(value: Any, is_bad: Callable[[str], bool], path: str = "$") -> str:
-    """JSON path of the first string, or of the first attribute by a bad name, or '' when all are good."""
-    if isinstance(value, str):
-        return path if is_bad(value) else ""
-    if isinstance(value, dict):
-        return next(
-            (
-                found
-                for name, item in value.items()
-                if (found := path if is_bad(name) else _first_path(item, is_bad, f"{path}.{name}"))
-            ),
-            "",
-        )
-    if isinstance(value, list):
-        return next(
-            (found for at, item in enumerate(value) if (found := _first_path(item, is_bad, f"{path}[{at}]"))), ""
-        )
-    return ""
+def _walk(document: Any) -> Iterator[tuple[str, Any]]:
+    """Every value within a document, and every name within its objects, with their JSON paths; however deep it is."""
+    waiting = [("$", document)]
+    while waiting:
+        path, value = waiting.pop()
+        yield path, value
+        if isinstance(value, dict):
+            for name, item in value.items():
+                yield path, name
+                waiting.append((f"{path}.{name}", item))
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
+
+
+def _first_path(document: Any, is_bad: Callable[[str], bool]) -> str:
+    """JSON path of a string that is bad, or of an object that has a bad name; '' when all are good."""
+    return next((path for path, value in _walk(document) if isinstance(value, str) and is_bad(value)), "")
+
+
+def _has_large_integer(document: Any) -> bool:
+    return any(isinstance(value, int) and not -(2**63) <= value < 2**64 for _, value in _walk(document))

@@ -18,11 +18,13 @@ class Mapper(Protocol):
     """How documents of one collection become rows of one table.
 
     Attributes:
+        version: is raised when a row comes out differently for the same document; every document is then read again.
         remarks: how often something was noticed that costs no document, such as an unusable e-mail address.
     """
 
     collection: str
     target: load.Target
+    version: int
     remarks: Counter[str]
 
     def prepare(self, batch: list[Document]) -> None:
@@ -30,6 +32,10 @@ class Mapper(Protocol):
 
     def persons(self, document: Document) -> list[str]:
         """Keys of the profiles that the document is about."""
+        ...
+
+    def addresses(self, document: Document) -> list[str]:
+        """E-mail addresses of the person that the document describes, as it has them."""
         ...
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:

@@ -24,8 +24,8 @@ COLLECTION = "cdp_profile"
 # When a profile without any date was closed.
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
-# Raise it when a row comes out differently for the same document, and run a full sync.
-VERSION = 2
+# Raise it when a row comes out differently for the same document: the next sync then reads everything again.
+VERSION = 3
 
 # ProfileGenderCode of LEO CDP.
 GENDERS = {
@@ -127,6 +127,7 @@ class ProfileMapper:
 
     collection = COLLECTION
     target = TARGET
+    version = VERSION
 
     def __init__(self, tenant: Tenant, fetch_touchpoints: Callable[[list[str]], Iterable[Document]]) -> None:
         self.remarks: Counter[str] = Counter()
@@ -149,8 +150,24 @@ class ProfileMapper:
 
     def persons(self, document: Document) -> list[str]:
         """The profile, and the one that it was merged into."""
-        root = document.get("rootProfileId")
-        return [read.key(document), root] if read.is_key(root) else [read.key(document)]
+        # As `row` takes it: numbers as they print. What is no text is no key of anybody.
+        with suppress(RejectedDocumentError):
+            root = read.text(document, "rootProfileId")
+            if read.is_key(root) and root != read.key(document):
+                return [read.key(document), root]
+        return [read.key(document)]
+
+    def addresses(self, document: Document) -> list[str]:
+        """Whatever may be an e-mail address of the person; of rows and rejected documents: ``customers.addresses``."""
+        found = [document.get("primaryEmail")]
+        for name, prefix in (("secondaryEmails", ""), ("identities", "email:")):
+            values = document.get(name)
+            found += [
+                value.removeprefix(prefix)
+                for value in (values if isinstance(values, list) else [values])
+                if isinstance(value, str) and value.startswith(prefix)
+            ]
+        return [value for value in found if isinstance(value, str) and read.is_storable(value)]
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
         """Canonical bytes and hash, which also tells when a joined touchpoint or the phone region changed."""
@@ -237,11 +254,11 @@ class ProfileMapper:
             read.number(document, "totalCLV"),
             read.number(document, "totalCAC"),
             read.number(document, "totalTransactionValue"),
-            read.flag(document, "receiveEmail"),
-            read.flag(document, "receiveSMS"),
-            read.flag(document, "receiveWebPush"),
-            read.flag(document, "receiveAppPush"),
-            read.flag(document, "receiveAds"),
+            read.consent(document, "receiveEmail"),
+            read.consent(document, "receiveSMS"),
+            read.consent(document, "receiveWebPush"),
+            read.consent(document, "receiveAppPush"),
+            read.consent(document, "receiveAds"),
             read.mapping(document, "extAttributes"),
             created_at,
             updated_at,

@@ -14,6 +14,7 @@ from cdp_platform.customers.assets import (
     cdp_profile2conversion,
     cdp_profiles,
     customer_metrics,
+    customer_value,
     transaction_lines,
 )
 from cdp_platform.customers.source import SourceState, TenantSource
@@ -46,9 +47,9 @@ def in_turn(tenant_ids: list[str], after: str | None) -> list[str]:
 
 
 # Staleness speaks of all tenants: not the business of a run for one.
-_ROOM = dg.AssetSelection.assets(cdp_profiles, transaction_lines, customer_metrics) - dg.AssetSelection.checks(
-    *checks.STALENESS
-)
+_ROOM = dg.AssetSelection.assets(
+    cdp_profiles, transaction_lines, customer_metrics, customer_value
+) - dg.AssetSelection.checks(*checks.STALENESS)
 
 
 def for_both_collections(**config: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def for_both_collections(**config: Any) -> dict[str, Any]:
 customers_job = dg.define_asset_job(
     "customers_sync",
     selection=_ROOM,
-    description="Profiles, transactions and metrics of a tenant, or of a range of tenants in one run.",
+    description="Profiles, transactions, metrics and value of a tenant, or of a range of tenants in one run.",
 )
 
 _RECONCILE = {"ops": for_both_collections(reconcile=True)}
@@ -191,6 +192,7 @@ staleness_hourly = dg.ScheduleDefinition(
     name="customers_staleness_hourly",
     job=staleness_job,
     cron_schedule="5 * * * *",
+    description="Every hour, so that a tenant that no run reaches any more is found.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 

@@ -7,8 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cdp_platform.customers import profiles, transactions
+from cdp_platform import settings
+from cdp_platform.customers import profiles, stamps, transactions
 from cdp_platform.customers.documents import Document
+from cdp_platform.customers.stamps import stamp
 from cdp_platform.errors import MissingCollectionError
 from cdp_platform.resources.arango import ArangoDatabase, Bookmark
 from cdp_platform.warehouse.tenants import Tenant
@@ -19,15 +21,15 @@ WANTED_INDEX = ("updatedAt", "_key")
 
 @dataclass(frozen=True)
 class SourceState:
-    """A collection at a glance: its number of documents, and its greatest ``updatedAt`` that is not in the future."""
+    """A collection at a glance.
+
+    Attributes:
+        count: its number of documents.
+        greatest: its greatest ``updatedAt`` that is not in the future, in the form of `stamp`; None without any.
+    """
 
     count: int
-    greatest: Any
-
-
-def stamp(moment: datetime) -> str:
-    """The form in which LEO CDP writes a moment: ISO 8601 in UTC with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    greatest: str | None
 
 
 @lru_cache
@@ -47,13 +49,14 @@ class TenantSource:
         """All documents, ordered by (updatedAt, _key), in batches."""
         return self._stream("all_documents", collection)
 
-    def changed_since(self, collection: str, since: str) -> Generator[list[Document]]:
-        """Documents stamped at or after ``since``, in the same order."""
-        return self._stream("changed_documents", collection, since=since)
+    def changed_since(self, collection: str, since: datetime) -> Generator[list[Document]]:
+        """Documents stamped at or after ``since`` whose stamps are in the order of time; likewise."""
+        for begin, end in stamps.in_order(since):
+            yield from self._stream("changed_documents", collection, begin=begin, end=end)
 
-    def unstamped(self, collection: str) -> Generator[list[Document]]:
-        """Documents that no comparison of stamps finds."""
-        return self._stream("unstamped_documents", collection)
+    def scattered(self, collection: str, since: datetime, now: datetime) -> Generator[list[Document]]:
+        """All others that can have been stamped since, in no order, and those whose stamp is no moment."""
+        return self._stream("scattered_documents", collection, name=collection, ranges=stamps.scattered(since, now))
 
     def begin(self, collection: str) -> tuple[list[Document], Bookmark]:
         """As `everything`, for several readers: the first batch, and where to go on."""
@@ -82,7 +85,8 @@ class TenantSource:
 
     def conversions(self, profile_ids: list[str]) -> Generator[list[Document]]:
         """The conversion edges of these profiles, in batches."""
-        bind_vars = {"profiles": [f"{profiles.COLLECTION}/{profile_id}" for profile_id in profile_ids]}
+        name = settings.collections().profile_collection
+        bind_vars = {"profiles": [f"{name}/{profile_id}" for profile_id in profile_ids]}
         return self._stream("conversions_of_profiles", transactions.COLLECTION, **bind_vars)
 
     def has_segment(self, segment_id: str) -> bool:
@@ -106,7 +110,11 @@ class TenantSource:
         """
         names = {"profiles": profiles.COLLECTION, "conversions": transactions.COLLECTION}
         (found,) = self._database.query(aql("source_states"), {f"@{name}": names[name] for name in names})
-        return {names[name]: SourceState(state["count"], state["greatest"]) for name, state in found.items()}
+        now = _moment_of(found["now"])
+        return {
+            collection: SourceState(found[name]["count"], _greatest(found[name]["greatest"], now))
+            for name, collection in names.items()
+        }
 
     def count(self, collection: str) -> int:
         """How many documents the tenant has."""
@@ -119,7 +127,17 @@ class TenantSource:
     def now(self) -> datetime:
         """The time by the source's clock."""
         (epoch_ms,) = self._database.query("RETURN DATE_NOW()")
-        return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+        return _moment_of(epoch_ms)
 
     def _stream(self, query: str, collection: str, **bind_vars: Any) -> Generator[list[Document]]:
         return self._database.stream(aql(query), {"@collection": collection, "tenant": self._only, **bind_vars})
+
+
+def _moment_of(epoch_ms: int) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+
+
+def _greatest(values: list[Any], now: datetime) -> str | None:
+    """Of the greatest stamps of several layouts, the greatest moment that is not in the future."""
+    found = [moment for value in values if (moment := stamps.usable(value)) and moment <= now]
+    return stamp(max(found)) if found else None

@@ -9,17 +9,17 @@ from typing import Any
 
 import orjson
 
+from cdp_platform import currencies, settings
 from cdp_platform.customers import documents as read
 from cdp_platform.customers.documents import Document
-from cdp_platform.customers.profiles import COLLECTION as PROFILE_COLLECTION
 from cdp_platform.warehouse.load import Target
 from cdp_platform.warehouse.rejected import RejectedDocumentError
 from cdp_platform.warehouse.tenants import Tenant
 
 COLLECTION = "cdp_profile2conversion"
 
-# Raise it when a row comes out differently for the same document, and run a full sync.
-VERSION = 1
+# Raise it when a row comes out differently for the same document: the next sync then reads everything again.
+VERSION = 2
 
 TARGET = Target(
     schema="customers",
@@ -56,10 +56,12 @@ class TransactionMapper:
 
     collection = COLLECTION
     target = TARGET
+    version = VERSION
 
     def __init__(self, tenant: Tenant) -> None:
         self.remarks: Counter[str] = Counter()
         self._tenant_id = tenant.tenant_id
+        self._profiles = settings.collections().profile_collection
 
     def prepare(self, batch: list[Document]) -> None:
         """Nothing to join."""
@@ -67,7 +69,11 @@ class TransactionMapper:
     def persons(self, document: Document) -> list[str]:
         """Whoever bought."""
         collection, _, profile_id = str(document.get("_from")).partition("/")
-        return [profile_id] if collection == PROFILE_COLLECTION and read.is_key(profile_id) else []
+        return [profile_id] if collection == self._profiles and read.is_key(profile_id) else []
+
+    def addresses(self, document: Document) -> list[str]:
+        """None: it describes a purchase."""
+        return []
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
         """Canonical bytes and hash."""
@@ -79,7 +85,7 @@ class TransactionMapper:
         Raises:
             RejectedDocumentError: a field is not what it has to be.
         """
-        _, profile_id = _vertex(document, "_from", PROFILE_COLLECTION)
+        _, profile_id = _vertex(document, "_from", self._profiles)
         product_id = _vertex(document, "_to")[1] if document.get("_to") else None
         return (
             self._tenant_id,
@@ -121,6 +127,9 @@ def _currency(document: Document) -> str | None:
     if value is None:
         return None
     code = value.strip().upper()
-    if len(code) != 3 or not code.isascii() or not code.isalpha():
-        raise RejectedDocumentError("not_a_currency", "$.currencyCode", "currencyCode is no three-letter ISO 4217 code")
+    # The standard's own word for no currency.
+    if code == "XXX":
+        return None
+    if code not in currencies.money():
+        raise RejectedDocumentError("not_a_currency", "$.currencyCode", "currencyCode is no currency of ISO 4217")
     return code

@@ -51,8 +51,14 @@ class Target:
         return sql.Identifier(self.schema, self.table)
 
     @property
-    def _stage(self) -> sql.Composable:
+    def stage(self) -> sql.Identifier:
+        """The temporary table of rows on their way."""
         return sql.Identifier(f"stage_{self.table}")
+
+    @property
+    def names(self) -> sql.Composable:
+        """The names of its columns, for statements."""
+        return sql.SQL(", ").join(sql.Identifier(name) for name, _ in self.columns)
 
 
 def held_hashes(
@@ -67,35 +73,44 @@ def held_hashes(
     return dict(rows)
 
 
-def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]], *, replacing: bool) -> None:
-    """Insert the rows, or replace those of the same (tenant, key); once in the caller's transaction.
+def stage(connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]]) -> None:
+    """Bring rows close to the target, into a temporary table that is empty at the end of the transaction.
 
     Args:
         connection: inside a transaction of the rows' tenant.
         target: where they go.
         rows: values in the order of ``target.columns``; no key twice.
-        replacing: whether the target may hold an older version of any of them. A plain insert is cheaper, and an error
-            if it does.
     """
-    names = [name for name, _ in target.columns]
-    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    columns = target.names
     connection.execute(
         sql.SQL(
             # Rows stay whole and uncompressed on their way, unless they are larger than a page.
             "CREATE TEMPORARY TABLE IF NOT EXISTS {stage} WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
             " AS SELECT {columns} FROM {target}"
-        ).format(stage=target._stage, columns=columns, target=target.identifier)
+        ).format(stage=target.stage, columns=columns, target=target.identifier)
         + sql.SQL(" WITH NO DATA")
     )
-    copy = sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(stage=target._stage, columns=columns)
+    copy = sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(stage=target.stage, columns=columns)
     with connection.cursor() as cursor:
         cursor.adapters.register_dumper(Jsonb, _JsonbDumper)
         with cursor.copy(copy) as writer:
             writer.set_types([kind for _, kind in target.columns])
             for row in rows:
                 writer.write_row(row)
+
+
+def merge(connection: psycopg.Connection, target: Target, *, replacing: bool) -> None:
+    """Insert the staged rows, or replace those of the same (tenant, key); in the transaction that staged them.
+
+    Args:
+        connection: inside the transaction.
+        target: where they go.
+        replacing: whether the target may hold an older version of any of them. A plain insert is cheaper, and an error
+            if it does.
+    """
+    names = [name for name, _ in target.columns]
     insert = sql.SQL("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage}").format(
-        target=target.identifier, columns=columns, stage=target._stage
+        target=target.identifier, columns=target.names, stage=target.stage
     )
     if replacing:
         insert += sql.SQL(" ON CONFLICT (tenant_id, {key}) DO UPDATE SET {assignments}, synced_at = now()").format(
@@ -107,6 +122,17 @@ def merge(connection: psycopg.Connection, target: Target, rows: Iterable[Sequenc
             ),
         )
     connection.execute(insert)
+
+
+def delete(
+    connection: psycopg.Connection, target: Target, tenant_id: str, keys: Collection[str], *, staged: bool
+) -> None:
+    """Delete the rows of these keys from the target, and from the staged rows where there are any."""
+    for table in [target.identifier, target.stage] if staged else [target.identifier]:
+        query = sql.SQL("DELETE FROM {} WHERE tenant_id = %s AND {} = ANY(%s)").format(
+            table, sql.Identifier(target.key)
+        )
+        connection.execute(query, [tenant_id, list(keys)])
 
 
 @contextmanager

@@ -109,6 +109,14 @@ def resolve(connection: psycopg.Connection, tenant_id: str, source: str, keys: C
     return done.rowcount
 
 
+def delete(connection: psycopg.Connection, tenant_id: str, source: str, keys: Collection[str]) -> None:
+    """Delete the records of these documents."""
+    connection.execute(
+        "DELETE FROM ops.rejected_record WHERE tenant_id = %s AND source = %s AND document_key = ANY(%s)",
+        [tenant_id, source, list(keys)],
+    )
+
+
 def resolve_unseen(connection: psycopg.Connection, tenant_id: str, source: str, since: datetime) -> int:
     """Mark the records as done that a full read, begun at ``since``, did not meet: their documents are gone."""
     done = connection.execute(

@@ -30,8 +30,25 @@ def test_one_tenant_from_source_to_metrics(leo: Leo, run: Callable[..., RunOutco
         ("cdp_profiles", "acme"): (2, 2, 0),
         ("transactions", "acme"): (2, 2, 0),
         ("customer_metrics", "acme"): (2, None, None),
+        ("customer_value", "acme"): (2, None, None),
     }
     assert set(verdicts(outcome).values()) == {"passed"}
+
+
+def test_metrics_wait_for_no_check_that_blocks_nothing(
+    leo: Leo, run: Callable[..., RunOutcome], instance: dg.DagsterInstance
+):
+    with_customers(leo)
+    events = instance.all_logs(run("acme").run_id, of_type=dg.DagsterEventType.STEP_START)
+    order = [(event.dagster_event.step_key or "") if event.dagster_event else "" for event in events]
+    at = order.index("customers__customer_metrics")
+    assert sorted(order[:at]) == [
+        "customers__cdp_profiles",
+        "customers__cdp_profiles_keys_unique",
+        "customers__transactions",
+        "customers__transactions_keys_unique",
+    ]
+    assert len(order[at + 1 :]) >= 6
 
 
 def test_an_empty_tenant_is_a_recorded_result(leo: Leo, run: Callable[..., RunOutcome]):
@@ -125,6 +142,7 @@ def test_one_bad_row_of_settings_costs_one_tenant(new_leo, run, warehouse: Wareh
 
 def test_the_command_line_leaves_tenants_that_lie_between_alone(new_leo, monkeypatch: pytest.MonkeyPatch, tmp_path):
     leos = {name: with_customers(new_leo(name)) for name in ("alpha", "between", "gamma")}
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with dg.DagsterInstance.get() as home:
         home.add_dynamic_partitions("tenant", list(leos))

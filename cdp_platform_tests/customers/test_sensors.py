@@ -31,12 +31,9 @@ def tick(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[[], 
     def go() -> dg.SensorResult:
         partitions.keep_in_step(instance, tenants.registered(app))
         resources = build_definitions().resources or {}
-        context = dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor[0],
-            resources={name: resources[name] for name in ("warehouse", "arango")},
-        )
-        result = sensors.arango_changes(context)
+        used = {name: resources[name] for name in ("warehouse", "arango")}
+        with dg.build_sensor_context(instance=instance, cursor=cursor[0], resources=used) as context:
+            result = sensors.arango_changes(context)
         assert isinstance(result, dg.SensorResult)
         cursor[0] = result.cursor
         return result
@@ -159,8 +156,8 @@ def test_everybody_has_a_turn():
 def test_partitions_follow_the_registry(app: psycopg.Connection, instance: dg.DagsterInstance):
     def tick() -> Sequence[Any]:
         warehouse = (build_definitions().resources or {})["warehouse"]
-        context = dg.build_sensor_context(instance=instance, resources={"warehouse": warehouse})
-        result = tenant_registry(context)
+        with dg.build_sensor_context(instance=instance, resources={"warehouse": warehouse}) as context:
+            result = tenant_registry(context)
         assert isinstance(result, dg.SensorResult)
         for request in result.dynamic_partitions_requests or []:
             if isinstance(request, dg.AddDynamicPartitionsRequest):
@@ -264,7 +261,8 @@ def automation(instance: dg.DagsterInstance) -> Callable[[], dict[str, set[str]]
                 build_definitions(), instance, cursor=state["cursor"], evaluation_time=state["now"]
             )
         state["cursor"] = result.cursor
-        keys = {name: dg.AssetKey(["customers", name]) for name in ("cdp_profiles", "transactions", "customer_metrics")}
+        names = ("cdp_profiles", "transactions", "customer_metrics", "customer_value")
+        keys = {name: dg.AssetKey(["customers", name]) for name in names}
         asked = {name: set(map(str, result.get_requested_partitions(key))) for name, key in keys.items()}
         return {name: tenant_ids for name, tenant_ids in asked.items() if tenant_ids}
 
@@ -301,7 +299,7 @@ def test_profiles_that_somebody_materialized_alone_are_followed_by_metrics(new_l
     job.execute_in_process(
         instance=instance, partition_key="one", asset_selection=[dg.AssetKey(["customers", "cdp_profiles"])]
     )
-    assert automation() == {"customer_metrics": {"one"}}
+    assert automation() == {"customer_metrics": {"one"}, "customer_value": {"one"}}
 
 
 def test_a_broken_tenant_keeps_nobody_else_from_their_metrics(new_leo, app, instance, automation):
