@@ -1,7 +1,8 @@
 """What a customer is worth: the figures of ``customers.customer_metrics``.
 
-The formulae live in the SQL function ``customers.customer_figures`` (migration 0005), set-based and per currency. Their
-source is the ETL that this room takes over; its worked rows are the golden tests.
+The formulae live in the SQL function ``customers.customer_figures`` (migration 0011), set-based and per currency.
+Their source is the ETL that this room takes over; its worked rows are the golden tests. ``clv_est`` takes the last 90
+days for the years to come; `value` has an estimate that was tested against what customers did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from cdp_platform.warehouse import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 
@@ -37,6 +39,7 @@ def refresh(connection: psycopg.Connection, tenant_id: str, *, full: bool = Fals
         full: compute all customers, not only those whose figures can have changed since the last refresh.
     """
     with tenant_transaction(connection, tenant_id):
+        erasure.while_nobody_is_erased(connection, tenant_id)
         (computed,) = _row(
             connection, "SELECT customers.refresh_customer_metrics(%s, now(), %s)", [tenant_id, not full]
         )

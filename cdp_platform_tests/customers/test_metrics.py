@@ -1,8 +1,10 @@
 """The worked rows of the ETL that this room replaces, and what it got wrong."""
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import psycopg
@@ -14,6 +16,7 @@ from cdp_platform.customers import metrics
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.customers import cdnow
 
 AS_OF = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -127,7 +130,154 @@ def test_currencies_are_never_added(shop: Shop):
     shop.buys("c", 12990000, 10, currency="VND")
     shop.buys("c", 120, 10, currency="USD")
     found = shop.refresh()
-    assert {key: row[3] for key, row in found.items()} == {("c", "VND"): 158044995, ("c", "USD"): 1455}
+    assert {key: row[3] for key, row in found.items()} == {("c", "VND"): 158045000, ("c", "USD"): 1455}
+
+
+def rounded(exact: Fraction) -> Decimal:
+    """To two decimal places, half away from zero."""
+    hundredths = int(abs(exact) * 100 + Fraction(1, 2))
+    return Decimal(hundredths if exact >= 0 else -hundredths) / 100
+
+
+def exact_value(amounts: list[Decimal], recent: int, *, years: Fraction, cac: Fraction) -> Decimal:
+    paid = [Fraction(amount) for amount in amounts if amount > 0]
+    average = sum(paid, Fraction(0)) / max(len(paid), 1)
+    return rounded(average * recent * 365 / 90 * years - cac)
+
+
+def test_a_value_halfway_between_two_cents_is_rounded_away_from_zero(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", Decimal("14.37"), 10)
+    assert shop.refresh()["c", "USD"][3] == Decimal("169.84")  # Exactly 169.835.
+    shop.change("UPDATE customers.transactions SET amount = 0")
+    shop.change("INSERT INTO customers.tenant_metrics_config (tenant_id, currency, cac) VALUES ('acme', 'USD', 2.345)")
+    assert shop.refresh()["c", "USD"][3] == Decimal("-2.35")
+
+
+AMOUNTS = st.lists(st.tuples(st.decimals("0.01", "99999.99", places=2), st.booleans()), min_size=1, max_size=7)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    customers=st.lists(AMOUNTS, min_size=1, max_size=20),
+    years=st.decimals("0.1", "9.9", places=1),
+    cac=st.decimals("0", "99.999", places=3),
+)
+def test_the_value_is_the_exact_fraction_rounded_once(shop: Shop, customers, years: Decimal, cac: Decimal):
+    for table in ("transactions", "cdp_profiles", "tenant_metrics_config"):
+        shop.change(f"DELETE FROM customers.{table}")
+    shop.change(
+        "INSERT INTO customers.tenant_metrics_config (tenant_id, expected_lifetime_years, cac)"
+        f" VALUES ('acme', {years}, {cac})"
+    )
+    for number, orders in enumerate(customers):
+        shop.customer(f"c{number}")
+        for amount, is_recent in orders:
+            shop.buys(f"c{number}", amount, 10 if is_recent else 200)
+    found = {profile_id: row[3] for (profile_id, _), row in shop.refresh().items()}
+    assert found == {
+        f"c{number}": exact_value(
+            [amount for amount, _ in orders],
+            sum(is_recent for _, is_recent in orders),
+            years=Fraction(years),
+            cac=Fraction(cac),
+        )
+        for number, orders in enumerate(customers)
+    }
+
+
+def test_the_experience_is_rounded_once_too(shop: Shop):
+    """20 / 3 as a decimal is a little too much, and 6.70 divided by it a little less than the exact 1.005."""
+    shop.customer("c")
+    for amount, days in [("6.70", 10), ("6.70", 100), ("6.60", 100)]:
+        shop.buys("c", Decimal(amount), days)
+    assert shop.refresh()["c", "USD"][4] == rounded(40 + Fraction(670 * 3, 2000) + 2) == Decimal("43.01")
+
+
+def test_the_value_of_every_customer_of_cdnow_is_exact(app: psycopg.Connection):
+    as_of = datetime(1998, 1, 1, tzinfo=UTC)
+    bought = cdnow.tenth()
+    cdnow.load(app, "cdnow", bought)
+    amounts: dict[str, list[Decimal]] = defaultdict(list)
+    recent: dict[str, int] = defaultdict(int)
+    for each in bought:
+        at = datetime(each.day.year, each.day.month, each.day.day, 12, tzinfo=UTC)
+        if at <= as_of:
+            amounts[each.customer].append(each.dollars)
+            recent[each.customer] += at >= as_of - timedelta(days=90)
+    with tenant_transaction(app, "cdnow"):
+        found = app.execute(
+            "SELECT profile_id, clv_est FROM customers.customer_figures('cdnow', %s, NULL)", [as_of]
+        ).fetchall()
+    wrong = {
+        customer
+        for customer, value in found
+        if value != exact_value(amounts[customer], recent[customer], years=Fraction(3), cac=Fraction(5))
+    }
+    assert (len(found), wrong) == (2357, set())
+
+
+def test_the_default_amounts_are_us_dollars_and_hold_in_no_other_currency(shop: Shop):
+    shop.customer("c")
+    for currency in ("USD", "VND", "EUR", None):
+        shop.buys("c", 120, 10, currency=currency)
+    assert {currency: row[3:] for (_, currency), row in shop.refresh().items()} == {
+        "USD": (Decimal(1455), Decimal(43), "happy"),
+        "VND": (Decimal(1460), Decimal(43), "target"),
+        "EUR": (Decimal(1460), Decimal(43), "target"),
+        "XXX": (Decimal(1460), Decimal(43), "target"),
+    }
+
+
+@pytest.mark.parametrize(("amount", "segment"), [(20_000_000, "happy"), (1_000_000, "first_time"), (100_000, "target")])
+def test_the_borders_of_segments_are_in_the_currency_of_the_threshold(shop: Shop, amount: int, segment: str):
+    """First-time buyers begin at a fifth of the threshold, as 100 of 500 dollars."""
+    shop.customer("c")
+    shop.buys("c", amount, 10, currency="VND")
+    shop.change(
+        "INSERT INTO customers.tenant_metrics_config (tenant_id, currency, cac, clv_happy_threshold)"
+        " VALUES ('acme', 'VND', 125000, 12500001)"
+    )
+    assert shop.refresh()["c", "VND"][-1] == segment
+
+
+def test_a_row_of_the_configuration_says_nothing_about_what_it_leaves_out(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 120, 10, currency="VND")
+    shop.change("INSERT INTO customers.tenant_metrics_config (tenant_id, expected_lifetime_years) VALUES ('acme', 1)")
+    assert shop.refresh()["c", "VND"][3:] == (rounded(Fraction(120 * 365, 90)), Decimal(43), "target")
+
+
+def test_a_refund_in_its_order_lowers_the_order_and_leaves_its_date(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 300, 200, order_id="o1")
+    shop.buys("c", -180, 10, order_id="o1")
+    assert shop.refresh()["c", "USD"] == (0, Decimal(120), Decimal(0), Decimal(-5), Decimal(-10), "inactive")
+
+
+def test_an_order_that_was_refunded_whole_is_no_purchase(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 300, 10, order_id="o1")
+    shop.buys("c", -300, 5, order_id="o1")
+    assert shop.refresh()["c", "USD"] == (0, Decimal(0), Decimal(0), Decimal(-5), Decimal(-60), "prospective")
+
+
+def test_a_refund_with_an_order_of_its_own_lowers_the_spend_and_is_no_purchase(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 100, 20)
+    shop.buys("c", 140, 20)
+    shop.buys("c", -60, 5)
+    # Two purchases that brought 180 together.
+    value = exact_value([Decimal(90), Decimal(90)], 2, years=Fraction(3), cac=Fraction(5))
+    assert shop.refresh()["c", "USD"] == (2, Decimal(90), Decimal(180), value, Decimal(46), "happy")
+    assert shop.stored()[0][2] == AS_OF - timedelta(days=20)
+
+
+def test_more_refunded_than_bought_is_no_negative_value(shop: Shop):
+    shop.customer("c")
+    shop.buys("c", 100, 20)
+    shop.buys("c", -130, 5)
+    assert shop.refresh()["c", "USD"] == (1, Decimal(0), Decimal(-30), Decimal(-5), Decimal(12), "target")
 
 
 def test_an_amount_without_currency_is_counted_by_itself(shop: Shop):
@@ -194,6 +344,15 @@ def test_the_configuration_of_a_currency_wins_over_that_of_all(shop: Shop):
     found = shop.refresh()
     assert found["c", "USD"][3:] == (Decimal(1400), Decimal(43), "happy")
     assert found["c", "EUR"][3:] == (Decimal(1300), Decimal(43), "first_time")
+
+
+@pytest.mark.parametrize("currency", ["RMB", "ZZZ", "XTS", "eur"])
+def test_a_configuration_is_for_a_currency_that_exists(shop: Shop, currency: str):
+    insert = "INSERT INTO customers.tenant_metrics_config (tenant_id, currency) VALUES (%s, %s)"
+    with tenant_transaction(shop.connection, shop.tenant_id):
+        shop.connection.cursor().executemany(insert, [(shop.tenant_id, each) for each in ("*", "XXX", "VND", "HRK")])
+    with pytest.raises(psycopg.errors.CheckViolation), tenant_transaction(shop.connection, shop.tenant_id):
+        shop.connection.execute(insert, [shop.tenant_id, currency])
 
 
 def test_time_alone_moves_a_customer(shop: Shop):

@@ -1,0 +1,114 @@
+"""How good the expected spend would have been: fitted on what was known at a day, compared with the days after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+import numpy as np
+import psycopg
+
+from cdp_platform.customers.purchase_models import Floats
+from cdp_platform.customers.value import CurrencyModel, collect_and_expect, day_end
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
+from cdp_platform.warehouse.tenants import Tenant
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one way to predict said of the customers of a currency, beside what they did.
+
+    Attributes:
+        spend: sum over customers, in units of currency.
+        error: spend / actual spend - 1; None where nothing was spent.
+        top_tenth_share: which share of the actual spend the tenth of customers brought that it puts first.
+        none_share: which share of the actual spend those brought of whom it expected none.
+    """
+
+    spend: float
+    error: float | None
+    top_tenth_share: float | None
+    none_share: float | None
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """How the predictions for one currency went.
+
+    Attributes:
+        customers: those with a purchase until the day.
+        actual_spend: what they spent in the days after, refunds included, in units of currency.
+        model: None where no model could be fitted; ``fitted`` says why.
+        older: by the assumption of ``clv_est``, that the last 90 days go on.
+    """
+
+    currency: str
+    until: date
+    days: int
+    customers: int
+    actual_spend: float
+    fitted: CurrencyModel
+    model: Prediction | None
+    older: Prediction
+
+
+def backtest(connection: psycopg.Connection, tenant: Tenant, until: date, days: int) -> list[Backtest]:
+    """Predict the spend of the days after a day, by currency, from nothing but what happened until its end.
+
+    Changes nothing. Profiles are taken as they are now, and their orders as they were then.
+
+    Raises:
+        ConfigurationError: the days to predict are not over yet, or nobody had bought anything.
+    """
+    begin, end = day_end(tenant, until), day_end(tenant, until + timedelta(days=days))
+    if end.until > datetime.now(UTC):
+        raise ConfigurationError(
+            f"The {days} days after {until} end on {end.day}, which is not over: "
+            "take an earlier --until or fewer --days."
+        )
+    with tenant_transaction(connection, tenant.tenant_id):
+        fitted = {model.currency: model for model in collect_and_expect(connection, tenant, begin, days=days)}
+        rows = connection.execute(
+            statement("customers", "value_backtest"),
+            {"tenant": tenant.tenant_id, "until": begin.until, "end": end.until, "days": days},
+        ).fetchall()
+    if not rows:
+        raise ConfigurationError(
+            f"Tenant {tenant.tenant_id} has no purchase with a currency until {until}: take a later --until, or run "
+            f"`cdp sync --tenant {tenant.tenant_id}` first."
+        )
+    return [
+        _compare(fitted[currency], until, days, list(of_currency))
+        for currency, of_currency in groupby(rows, key=lambda row: row[0])
+    ]
+
+
+def _compare(fitted: CurrencyModel, until: date, days: int, rows: Sequence[tuple]) -> Backtest:
+    expected, older, actual = (np.array([row[place] for row in rows], dtype=float) for place in (2, 3, 4))
+    has_model = fitted.spend is not None
+    return Backtest(
+        currency=fitted.currency,
+        until=until,
+        days=days,
+        customers=len(rows),
+        actual_spend=float(actual.sum()),
+        fitted=fitted,
+        # Customers whose purchases have no date have no expectation.
+        model=_judge(np.nan_to_num(expected), actual) if has_model else None,
+        older=_judge(older, actual),
+    )
+
+
+def _judge(predicted: Floats, actual: Floats) -> Prediction:
+    total = float(actual.sum())
+    best = np.argsort(-predicted, kind="stable")[: max(1, len(predicted) // 10)]
+    if total <= 0:
+        return Prediction(float(predicted.sum()), None, None, None)
+    return Prediction(
+        spend=float(predicted.sum()),
+        error=float(predicted.sum()) / total - 1,
+        top_tenth_share=float(actual[best].sum()) / total,
+        none_share=float(actual[predicted <= 0].sum()) / total,
+    )

@@ -1,0 +1,258 @@
+"""What a customer bought and will buy: ``customers.customer_value``, one row per open profile and currency.
+
+Orders, spend and RFM scores are computed in SQL; what is expected is computed by the models of `purchase_models`,
+fitted for each tenant and currency. Nothing is added or compared across currencies, and amounts without a currency have
+neither spend nor expectation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import psycopg
+
+from cdp_platform.customers.purchase_models import (
+    Floats,
+    NoModelError,
+    PurchaseModel,
+    SpendModel,
+    fit_purchases,
+    fit_spend,
+)
+from cdp_platform.warehouse import erasure
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
+from cdp_platform.warehouse.tenants import Tenant
+
+# With fewer, the parameters say little: their standard errors are of the size of the parameters.
+MIN_CUSTOMERS = 100
+MIN_REPEAT_CUSTOMERS = 30
+# A tenant without a transaction for so long has no more data, rather than no more customers.
+ENDED_AFTER = timedelta(days=90)
+HORIZON_DAYS = 365
+# ISO 4217 for none.
+NO_CURRENCY = "XXX"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When figures are computed for.
+
+    Attributes:
+        until: what happened after it is not known.
+        day: the same as a day of the tenant.
+        data_ended: the tenant's data ended long before the run, and ``until`` is its last transaction.
+    """
+
+    until: datetime
+    day: date
+    data_ended: bool = False
+
+
+@dataclass(frozen=True)
+class CurrencyModel:
+    """The models of one currency, or why there is none.
+
+    Attributes:
+        customers: with a purchase that has a date.
+        repeat_customers: those who bought on more than one day.
+        reason: why a model is missing; None where both are there.
+    """
+
+    currency: str
+    customers: int
+    repeat_customers: int
+    purchases: PurchaseModel | None = None
+    spend: SpendModel | None = None
+    reason: str | None = None
+
+    def parameters(self) -> dict[str, float | None]:
+        """All seven by name, in the order of the papers; None where a model is missing."""
+        known = {**(asdict(self.purchases) if self.purchases else {}), **(asdict(self.spend) if self.spend else {})}
+        return {name: known.get(name) for name in ("r", "alpha", "a", "b", "p", "q", "gamma")}
+
+
+@dataclass(frozen=True)
+class ValueResult:
+    """What a refresh did and left.
+
+    Attributes:
+        rows: one per open profile and currency that it has an order in.
+        written: rows that are new or whose figures changed.
+        models: one per currency.
+    """
+
+    moment: Moment
+    rows: int
+    written: int
+    models: list[CurrencyModel]
+
+    def note(self) -> str:
+        """What a reader of the figures has to know; empty where there is nothing."""
+        words = [f"{model.currency}: {model.reason}" for model in self.models if model.reason]
+        if self.moment.data_ended:
+            words.insert(0, f"computed as of {self.moment.day}, the day of the last transaction")
+        return f"customer value: {'; '.join(words)}" if words else ""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the models need to know of the customers of one currency; arrays of the same length.
+
+    Attributes:
+        number: of the customer's row in the stage.
+        frequency: days with a purchase after the first.
+        recency: weeks from the first purchase to the last.
+        age: weeks from the first purchase to the moment.
+        mean: what was spent per repeat day, in units of currency; 0 without one.
+    """
+
+    currency: str
+    number: np.ndarray
+    frequency: Floats
+    recency: Floats
+    age: Floats
+    mean: Floats
+
+
+def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | None = None) -> ValueResult:
+    """Compute the value of a tenant's customers. Writes only rows whose figures changed.
+
+    Args:
+        connection: of the platform's role, outside any transaction.
+        tenant: whose customers they are.
+        now: the moment of the run; the present if not given.
+    """
+    with tenant_transaction(connection, tenant.tenant_id):
+        # Two at once would both insert what is new.
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"customers.customer_value {tenant.tenant_id}"]
+        )
+        moment = _moment(connection, tenant, now or datetime.now(UTC))
+        models = collect_and_expect(connection, tenant, moment, days=HORIZON_DAYS)
+        values = {"tenant": tenant.tenant_id, "day": moment.day}
+        # Whoever was erased since the rows were read has a tombstone now, which the table itself looks for.
+        erasure.while_nobody_is_erased(connection, tenant.tenant_id)
+        rows, written = connection.execute(statement("customers", "value_write"), values).fetchone() or (0, 0)
+        connection.execute(
+            "DELETE FROM customers.value_model WHERE tenant_id = %s AND currency <> ALL (%s)",
+            [tenant.tenant_id, [model.currency for model in models]],
+        )
+        for model in models:
+            figures = {name: getattr(model, name) for name in ("currency", "customers", "repeat_customers", "reason")}
+            connection.execute(
+                statement("customers", "value_write_model"),
+                {**values, **figures, **model.parameters(), "ended": moment.data_ended},
+            )
+    return ValueResult(moment, rows, written, models)
+
+
+def collect_and_expect(
+    connection: psycopg.Connection, tenant: Tenant, moment: Moment, *, days: int
+) -> list[CurrencyModel]:
+    """Fill the stage: what each customer has bought until the moment, and is expected to buy in the days after.
+
+    Args:
+        connection: in a transaction of the tenant, at whose end the stage is gone.
+        tenant: whose customers they are.
+        moment: what came later does not count.
+        days: the time of the expectations.
+    """
+    # Without statistics every side of a join looks like one row, and a nested loop over that is quadratic.
+    connection.execute("SET LOCAL enable_nestloop = off")
+    connection.execute("SET LOCAL work_mem = '64MB'")
+    connection.execute(statement("customers", "value_stage"))
+    connection.execute(
+        statement("customers", "value_collect"),
+        {
+            "tenant": tenant.tenant_id,
+            "until": moment.until,
+            "day": moment.day,
+            "zone": tenant.settings.time_zone,
+        },
+    )
+    models = []
+    for statistics in _statistics(connection):
+        model = fit(statistics)
+        models.append(model)
+        if model.purchases is not None:
+            _expect(connection, statistics, model.purchases, model.spend, days / 7)
+    return models
+
+
+def fit(statistics: Statistics) -> CurrencyModel:
+    """The models of one currency, as far as its customers tell them."""
+    repeated = statistics.frequency > 0
+    paid = repeated & (statistics.mean > 0)
+    purchases = spend = None
+    reason = _too_little(statistics.currency, len(repeated), int(repeated.sum()), int(paid.sum()))
+    if reason is None:
+        try:
+            purchases = fit_purchases(statistics.frequency, statistics.recency, statistics.age)
+            spend = fit_spend(statistics.frequency[paid], statistics.mean[paid])
+        except NoModelError as error:
+            reason = (
+                f"no expected spend, because the amounts do not follow Gamma-Gamma: {error}"
+                if purchases
+                else f"no model, because the purchases do not follow BG/NBD: {error}"
+            )
+    return CurrencyModel(statistics.currency, len(repeated), int(repeated.sum()), purchases, spend, reason)
+
+
+def _too_little(currency: str, customers: int, repeat_customers: int, paying: int) -> str | None:
+    """Why these customers are not enough for the models."""
+    if currency == NO_CURRENCY:
+        return "no model, because these amounts have no currency"
+    if customers < MIN_CUSTOMERS:
+        return f"no model, because {customers} customers are too few: {MIN_CUSTOMERS} are needed"
+    for number, what in ((repeat_customers, "bought on more than one day"), (paying, "paid for a repeat purchase")):
+        if number < MIN_REPEAT_CUSTOMERS:
+            return f"no model, because only {number} customers {what}: {MIN_REPEAT_CUSTOMERS} are needed"
+    return None
+
+
+def day_end(tenant: Tenant, day: date) -> Moment:
+    """The last moment of a day of the tenant."""
+    midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), ZoneInfo(tenant.settings.time_zone))
+    return Moment(midnight.astimezone(UTC) - timedelta(microseconds=1), day)
+
+
+def _moment(connection: psycopg.Connection, tenant: Tenant, now: datetime) -> Moment:
+    """The run's moment; that of the last transaction where the tenant's data ended long before."""
+    row = connection.execute(
+        "SELECT max(occurred_at) FROM customers.transactions"
+        " WHERE tenant_id = %s AND closed_at IS NULL AND occurred_at <= %s",
+        [tenant.tenant_id, now],
+    ).fetchone()
+    last = row[0] if row else None
+    ended = last is not None and now - last > ENDED_AFTER
+    until = last if ended else now
+    return Moment(until, until.astimezone(ZoneInfo(tenant.settings.time_zone)).date(), ended)
+
+
+def _statistics(connection: psycopg.Connection) -> Iterator[Statistics]:
+    rows = connection.execute(statement("customers", "value_statistics"), binary=True).fetchall()
+    for currency, number, *columns in rows:
+        frequency, recency, age, mean = (np.frombuffer(column or b"", ">f8").astype(float) for column in columns)
+        yield Statistics(currency, np.frombuffer(number or b"", ">i4"), frequency, recency / 7, age / 7, mean)
+
+
+def _expect(
+    connection: psycopg.Connection,
+    statistics: Statistics,
+    purchases: PurchaseModel,
+    spend: SpendModel | None,
+    weeks: float,
+) -> None:
+    history = (statistics.frequency, statistics.recency, statistics.age)
+    orders = purchases.expected_purchases(*history, weeks)
+    alive = purchases.probability_alive(*history)
+    # More may have been refunded than was bought again.
+    means = spend.expected_mean(statistics.frequency, np.maximum(statistics.mean, 0)) * orders if spend else None
+    amounts = [None] * len(orders) if means is None else means.tolist()
+    with connection.cursor().copy("COPY stage_expectation FROM STDIN (FORMAT BINARY)") as writer:
+        writer.set_types(["int4", "float8", "float8", "float8"])
+        for row in zip(statistics.number.tolist(), orders.tolist(), amounts, alive.tolist(), strict=True):
+            writer.write_row(row)
