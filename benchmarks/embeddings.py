@@ -15,15 +15,16 @@ request. The provider's own time is that of the very same batches, embedded by i
 is no index on the vectors, as there is none when a platform begins. Unchanged is `worker.drain` over texts that have
 their vectors; who enqueued them is not measured, as that is part of the transaction that writes a row.
 
-Loads are what the asset does: decide on the index, drain, build the index if that is due. Vectors come from a table, so
-no provider's time is in them, but the queue's and the worker's is. First load has all vectors of both tenants and an
-empty index, which the platform drops and builds again by its own choice. Loading all of them into a live index takes
-minutes, so that is measured on a part: a tenth as many, into an index that holds half as many. Each is measured once.
+Loads are what the asset does: drain, and build the indexes that are due. Vectors come from a table, so no provider's
+time is in them, but the queue's and the worker's is. First load has all vectors of three tenants and no index before
+its end. Into live indexes is measured on a part: a tenth as many, all of the large tenant, whose index holds half as
+many. Each is measured once.
 
-A search is `search.nearest` for 10 vectors, one after another on one connection, after ANALYZE (before it, the platform
-takes every tenant for small) and with everything in memory. Recall is the share of the 10 nearest by comparison with
-every vector that is found. Of the two tenants, one has 99 % of the vectors; the other is small enough for the platform
-to compare all of its vectors, which misses none. Vectors are made up: 500 groups of 256 dimensions.
+A search is `search.nearest` for 10 vectors, one after another on one connection, with everything in memory. Recall is
+the share of the 10 nearest that is found; the worst of all queries counts as well as their mean, which hides it. Of
+the tenants one has 87 % of the vectors and one 12 %; the third is small enough for the platform to compare all of its
+vectors, which misses none. Every vector compared is `search.nearest_exact`, for a tenth of the queries in the same
+run. Vectors are made up: 500 groups of 256 dimensions.
 
 The peak of memory is this process's and has all made-up vectors and texts in it; PostgreSQL's is not in it.
 
@@ -55,21 +56,21 @@ from cdp_platform.embeddings.worker import Outcome
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-_QUEUE, _LARGE, _SMALL = "queue", "large", "small"
+_QUEUE, _LARGE, _MIDDLE, _SMALL = "queue", "large", "middle", "small"
 _KIND = "profile"
 _CLAIMED, _REQUESTED = 100, 64
-# One in so many vectors is the small tenant's.
-_SMALL_SHARE = 100
+# Of the vectors; the rest are the large tenant's.
+_SMALL_SHARE, _MIDDLE_SHARE = 0.01, 0.12
 # The live index holds one half of the vectors, and gets a tenth.
 _HELD_SHARE, _LIVE_SHARE = 2, 10
-_QUERIES, _NEAREST = 200, 10
+_QUERIES, _NEAREST = 1_000, 10
 _TABLES = [sql.Identifier("embeddings", name) for name in ("embedding_job", "embedding", "passage")]
 
 CLAIM, CLAIM_AND_WRITE = f"claim and ack, {_CLAIMED} a time", "the same, with vectors and passages"
 PROVIDER, WORKER = f"the provider alone, {_REQUESTED} a time", "the worker with it"
 IN_PROVIDER = "of that, in the provider"
 UNCHANGED = "the worker, unchanged texts"
-FIRST, BUILD, LIVE = "first load, index afterwards", "of that, building", "into a live index"
+FIRST, BUILD, LIVE = "first load, indexes afterwards", "of that, building", "into a live index"
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,14 @@ class Searched:
     Attributes:
         p50: milliseconds.
         p95: milliseconds.
-        recall: 0..1.
+        recall: 0..1, mean of the queries; None where every vector was compared.
+        worst: recall of the worst query.
     """
 
     p50: float
     p95: float
-    recall: float
+    recall: float | None = None
+    worst: float | None = None
 
 
 class Bench:
@@ -214,40 +217,38 @@ class Bench:
                 "TRUNCATE customers.cdp_profiles, embeddings.embedding, embeddings.passage, embeddings.embedding_job"
             )
         narrate(f"{count:,} profiles")
-        small = count // _SMALL_SHARE
-        fill(self._connection, _LARGE, range(small, count), numbered=True)
-        fill(self._connection, _SMALL, range(small), numbered=True)
-        indexes.build(self._connection, _KIND, self._model.model_id)
+        small, middle = int(count * _SMALL_SHARE), int(count * _MIDDLE_SHARE)
+        numbers = {
+            _SMALL: range(small),
+            _MIDDLE: range(small, small + middle),
+            _LARGE: range(small + middle, count),
+        }
+        for tenant_id, those in numbers.items():
+            fill(self._connection, tenant_id, those, numbered=True)
         self._database.settle(*_TABLES)
-        self._load(FIRST, count, provider, live=False)
+        self._load(FIRST, count, provider, builds=2)
         self._database.settle(*_TABLES)
-        for tenant_id in (_LARGE, _SMALL):
-            self._search(tenant_id, queries)
+        for tenant_id, those in numbers.items():
+            self._search(tenant_id, vectors[those.start : those.stop], queries)
         narrate(f"a live index over {count // _HELD_SHARE:,}")
         more = count // _LIVE_SHARE
         indexes.drop(self._connection, _KIND, self._model.model_id)
         self._forget_all_but(count // _HELD_SHARE, more)
-        indexes.build(self._connection, _KIND, self._model.model_id)
+        indexes.finish_load(self._connection, _KIND, self._model.model_id)
         self._database.settle(*_TABLES)
-        self._load(LIVE, more, provider, live=True)
+        self._load(LIVE, more, provider, builds=0)
 
-    def _load(self, name: str, count: int, provider: Provider, *, live: bool) -> None:
-        """As the asset embeds: the platform itself has to choose to do it with the index or without."""
-        model_id, tenant_ids = self._model.model_id, [_LARGE, _SMALL]
+    def _load(self, name: str, count: int, provider: Provider, *, builds: int) -> None:
+        """As the asset embeds: the platform itself has to choose which indexes to build."""
         narrate(f"  {name}")
         began = time.perf_counter()
-        backlog = 0
-        for tenant_id in tenant_ids:
-            with tenant_transaction(self._connection, tenant_id):
-                backlog += queue.waiting(self._connection, tenant_id, _KIND)
-        dropped = indexes.prepare_load(self._connection, _KIND, model_id, backlog)
-        outcomes = self._drain(tenant_ids, provider)
+        outcomes = self._drain([_LARGE, _MIDDLE, _SMALL], provider)
         drained = time.perf_counter()
-        built = indexes.finish_load(self._connection, _KIND, model_id)
+        built = indexes.finish_load(self._connection, _KIND, self._model.model_id)
         ended = time.perf_counter()
         loaded = sum(outcome.embedded for outcome in outcomes.values())
-        if loaded != count or live in (dropped, built):
-            raise RuntimeError(f"{name}: {loaded} of {count} loaded, index dropped: {dropped}, built: {built}")
+        if loaded != count or built != builds:
+            raise RuntimeError(f"{name}: {loaded} of {count} loaded, indexes built: {built}")
         self.seconds[name], self.jobs[name] = [ended - began], count
         if built:
             self.seconds[BUILD], self.jobs[BUILD] = [ended - drained], count
@@ -266,7 +267,7 @@ class Bench:
                     sql.SQL("SELECT embeddings.{}(%s, %s, %s)").format(sql.Identifier(function)), [_LARGE, _KIND, ids]
                 )
 
-    def _search(self, tenant_id: str, queries: np.ndarray) -> None:
+    def _search(self, tenant_id: str, vectors: np.ndarray, queries: np.ndarray) -> None:
         def exact(query: np.ndarray) -> list[tuple[str, float]]:
             with tenant_transaction(self._connection, tenant_id):
                 return search.nearest_exact(self._connection, tenant_id, _KIND, self._model, query, k=_NEAREST)
@@ -274,21 +275,23 @@ class Bench:
         def nearest(query: np.ndarray) -> list[tuple[str, float]]:
             return search.nearest(self._connection, tenant_id, _KIND, self._model, query, k=_NEAREST)
 
-        truth: list[set[str]] = []
-        for name, how in ((_exactly(tenant_id), exact), (tenant_id, nearest)):
-            narrate(f"  search, {name}")
-            for query in queries[: len(queries) // 10]:
-                how(query)
-            milliseconds, found = [], []
-            for query in queries:
-                began = time.perf_counter()
-                hits = how(query)
-                milliseconds.append((time.perf_counter() - began) * 1_000)
-                found.append({entity_id for entity_id, _ in hits})
-            truth = truth or found
-            recall = sum(len(ours & theirs) for ours, theirs in zip(found, truth, strict=True))
-            cuts = quantiles(milliseconds, n=20, method="inclusive")
-            self.searches[name] = Searched(cuts[9], cuts[18], recall / (_NEAREST * len(queries)))
+        narrate(f"  search, {tenant_id}")
+        for query in queries[:20]:
+            exact(query), nearest(query)
+        # In turns, so that what else the machine does slows both.
+        milliseconds: dict[str, list[float]] = {"exact": [], "nearest": []}
+        recalls = []
+        for number, query in enumerate(queries):
+            if number % 10 == 0:
+                _timed(milliseconds["exact"], exact, query)
+            found = _timed(milliseconds["nearest"], nearest, query)
+            # Vectors that are as near as the last of the nearest are as good.
+            last = np.partition(vectors @ query, -_NEAREST)[-_NEAREST]
+            recalls.append(sum(bool(similarity >= last - 1e-6) for _, similarity in found) / _NEAREST)
+        self.searches[_exactly(tenant_id)] = Searched(*_percentiles(milliseconds["exact"]))
+        self.searches[tenant_id] = Searched(
+            *_percentiles(milliseconds["nearest"]), recall=sum(recalls) / len(recalls), worst=min(recalls)
+        )
 
     # What was measured.
 
@@ -305,18 +308,20 @@ class Bench:
                 "p50 ms": None,
                 "p95 ms": None,
                 "recall@10": None,
+                "worst": None,
             }
             for name in order
         ] + [
             {
                 "what": f"search, {name}",
-                "jobs": _QUERIES,
+                "jobs": _QUERIES if searched.recall is not None else _QUERIES // 10,
                 "seconds": None,
                 "jobs/s": None,
                 "microseconds a job": None,
                 "p50 ms": round(searched.p50, 2),
                 "p95 ms": round(searched.p95, 2),
-                "recall@10": round(searched.recall, 4),
+                "recall@10": searched.recall and round(searched.recall, 4),
+                "worst": searched.worst,
             }
             for name, searched in self.searches.items()
         ]
@@ -328,13 +333,34 @@ class Bench:
             Bar("the worker beyond the provider's own time, share", self.overhead(), 0.25, at_least=False),
             Bar(f"{UNCHANGED}: jobs per second", self.per_second(UNCHANGED), 25_000),
             Bar(f"{UNCHANGED}: requests to the provider", self.calls_for_unchanged, 0, at_least=False),
-            Bar(f"{FIRST}, to one {LIVE}", self.per_second(FIRST) / self.per_second(LIVE), 3),
-            *(Bar(f"recall@10, {tenant_id}", self.searches[tenant_id].recall, 0.95) for tenant_id in (_LARGE, _SMALL)),
-            *(
-                Bar(f"p95 of a search, {tenant_id}, milliseconds", self.searches[tenant_id].p95, 10, at_least=False)
-                for tenant_id in (_LARGE, _SMALL)
-            ),
+            Bar(f"{LIVE}, to a first load", self.per_second(LIVE) / self.per_second(FIRST), 0.3),
+            *(bar for tenant_id in (_LARGE, _MIDDLE, _SMALL) for bar in self._bars_of_searches(tenant_id)),
         ]
+
+    def _bars_of_searches(self, tenant_id: str) -> list[Bar]:
+        found, exact = self.searches[tenant_id], self.searches[_exactly(tenant_id)]
+        bars = [
+            Bar(f"recall@10, {tenant_id}", found.recall or 0.0, 0.98),
+            Bar(f"recall@10 of the worst query, {tenant_id}", found.worst or 0.0, 0.8),
+            Bar(f"p95 of a search, {tenant_id}, milliseconds", found.p95, 10, at_least=False),
+        ]
+        if tenant_id != _SMALL:
+            bars.append(Bar(f"p95 of a search, {tenant_id}, to exact ones", found.p95 / exact.p95, 0.2, at_least=False))
+        return bars
+
+
+def _timed(
+    milliseconds: list[float], how: Callable[[np.ndarray], list[tuple[str, float]]], query: np.ndarray
+) -> list[tuple[str, float]]:
+    began = time.perf_counter()
+    found = how(query)
+    milliseconds.append((time.perf_counter() - began) * 1_000)
+    return found
+
+
+def _percentiles(milliseconds: Sequence[float]) -> tuple[float, float]:
+    cuts = quantiles(milliseconds, n=20, method="inclusive")
+    return cuts[9], cuts[18]
 
 
 def _exactly(tenant_id: str) -> str:
@@ -349,12 +375,12 @@ def main() -> int:
     """Run the benchmark; returns the exit code."""
     parser = arguments(__doc__)
     parser.add_argument("--texts", type=int, default=20_000, help="for the queue and the worker")
-    parser.add_argument("--vectors", type=int, default=100_000, help="for loads and searches; 50,000 or more")
+    parser.add_argument("--vectors", type=int, default=100_000, help="for loads and searches; 90,000 or more")
     parser.add_argument("--rounds", type=int, default=5, help="how often queue and worker are measured")
     given = parser.parse_args()
     load_before = _load_average()
     with (
-        benchmark_database(dict.fromkeys((_QUEUE, _LARGE, _SMALL), "none")) as database,
+        benchmark_database(dict.fromkeys((_QUEUE, _LARGE, _MIDDLE, _SMALL), "none")) as database,
         connect(database.settings) as connection,
     ):
         settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)

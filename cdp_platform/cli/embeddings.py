@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 import psycopg
-from rich.markup import escape
 
 from cdp_platform import settings
 from cdp_platform.cli.data import materialize, require_active, show_outcome, tenant_option
-from cdp_platform.cli.printing import console, duration, json_option, show, show_json
+from cdp_platform.cli.printing import duration, json_option, say, show, show_json
 from cdp_platform.embeddings.kinds import KINDS, Kind
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse import tenants
@@ -45,15 +44,15 @@ def embeddings_text(tenant_id: str, *, kind: Kind, entity_id: str, as_json: bool
         models.ensure_default(connection, settings.embeddings())
         found = texts.read(connection, tenant_id, kind, entity_id, models.active(connection))
     if found is None:
-        raise ConfigurationError(f"{tenant_id} has no {kind} {entity_id}.")
+        raise ConfigurationError(f"{tenant_id} has no {kind} {entity_id}. Is the id right, and was it synced?")
     if as_json:
         show_json(found)
     elif found.content is None:
-        console.print(f"This {kind} has no text, so it is not embedded: it is closed, or says nothing of itself.")
+        say(f"This {kind} has no text, so it is not embedded: it is closed, or says nothing of itself.")
     else:
-        click.echo(found.content)
+        say(found.content)
         cut = f", cut from {found.characters:,}" if found.characters > len(found.content) else ""
-        console.print(f"[dim]{len(found.content):,} characters{cut}, SHA-256 {found.content_hash}[/]", highlight=False)
+        say(f"{len(found.content):,} characters{cut}, SHA-256 {found.content_hash}", style="dim")
 
 
 @embeddings.command("update")
@@ -65,11 +64,16 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
 
     `cdp up` and a deployed daemon do it by themselves, seconds after a text changed. Exit code 1 if a step fails.
     """
-    from cdp_platform.embeddings import assets
+    from cdp_platform.embeddings import assets, models
+    from cdp_platform.operations import looks
 
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
+        models.ensure_default(connection, settings.embeddings())
+        providers = {model.provider for model in models.live(connection)}
     require_active(known)
+    for provider in providers:
+        looks.embeddings_server(provider)
     ops = {asset.op.name: {"config": {"reconcile": reconcile}} for asset in assets.EMBEDDINGS.values()}
     outcome = materialize([known], "embeddings_update", ops)
     if as_json:
@@ -122,19 +126,14 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
         empty="No texts yet: they come with the rows of `cdp sync`.",
     )
     for model in paused:
-        console.print(
-            f"[yellow]paused:[/] {escape(model.label)} until {model.paused_until:%H:%M:%S} UTC:"
-            f" {escape(model.pause_reason or 'no reason given')}",
-            highlight=False,
-            soft_wrap=True,
+        say(
+            f"{model.label} until {model.paused_until:%H:%M:%S} UTC: {model.pause_reason or 'no reason given'}",
+            label="paused:",
+            style="yellow",
         )
     for each in found:
         for reason, count in each.refusals.items():
-            console.print(
-                f"[red]refused:[/] {count:,} of {each.tenant_id}, {each.kind}: {escape(reason)}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            say(f"{count:,} of {each.tenant_id}, {each.kind}: {reason}", label="refused:", style="red")
     if spent:
         show(
             "Sent today (UTC)",
@@ -153,7 +152,8 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
 @embeddings.command("retry")
 @tenant_option
 @click.option("--kind", type=_KINDS, help="Only texts of this kind; of all kinds if not given.")
-def embeddings_retry(tenant_id: str, *, kind: Kind | None) -> None:
+@json_option
+def embeddings_retry(tenant_id: str, *, kind: Kind | None, as_json: bool) -> None:
     """Put texts that failed or were put off back into the queue.
 
     Dead ones too, and those that wait for tomorrow's budget.
@@ -164,7 +164,10 @@ def embeddings_retry(tenant_id: str, *, kind: Kind | None) -> None:
         tenants.get(connection, tenant_id)
         with tenant_transaction(connection, tenant_id):
             count = sum(queue.retry(connection, tenant_id, each) for each in KINDS if kind in {None, each})
-    console.print(f"{count:,} texts of {tenant_id} are in the queue again." if count else "No text failed.")
+    if as_json:
+        show_json({"tenant": tenant_id, "queued": count})
+    else:
+        say(f"{count:,} texts of {tenant_id} are in the queue again." if count else "No text failed.")
 
 
 @embeddings.group("model")
@@ -188,22 +191,34 @@ def embeddings_model() -> None:
 @click.option(
     "--price", type=click.FloatRange(min=0), help="US dollars per million tokens; its list price if not given."
 )
-def embeddings_model_add(*, provider: str, name: str, dimensions: int | None, price: float | None) -> None:
+@json_option
+def embeddings_model_add(
+    *, provider: str, name: str, dimensions: int | None, price: float | None, as_json: bool
+) -> None:
     """Build the vectors of another model beside the active one."""
     from cdp_platform.embeddings import models
+    from cdp_platform.operations import looks
 
     configured = settings.embeddings()
     exact_price = None if price is None else Decimal(str(price))
-    choice = models.choose(configured, provider, name, dimensions=dimensions, price=exact_price)
+    choice = models.choose(
+        configured,
+        provider,
+        name,
+        dimensions=dimensions,
+        price=exact_price,
+        look=lambda: looks.embeddings_server(provider),
+    )
     with connect(settings.postgres()) as connection:
         models.ensure_default(connection, configured)
         model = models.add(connection, choice)
         count = models.enqueue_missing(connection, _active_tenants(connection))
-    console.print(
-        f"Model {model.model_id}, {escape(model.label)}, is building; {count:,} texts are in the queue for it."
-        " `cdp embeddings model status` shows how far it is.",
-        highlight=False,
-        soft_wrap=True,
+    if as_json:
+        show_json({"model": model, "queued": count})
+        return
+    say(
+        f"Model {model.model_id}, {model.label}, is building; {count:,} texts are in the queue for it."
+        " `cdp embeddings model status` shows how far it is."
     )
 
 
@@ -237,29 +252,35 @@ def embeddings_model_status(*, as_json: bool) -> None:
 
 @embeddings_model.command("activate")
 @click.argument("model_id", type=int, metavar="ID")
-def embeddings_model_activate(model_id: int) -> None:
+@json_option
+def embeddings_model_activate(model_id: int, *, as_json: bool) -> None:
     """Let searches use the model that is building. Refused while texts wait for their vectors."""
     from cdp_platform.embeddings import models
 
     with connect(settings.postgres()) as connection:
         model = models.activate(connection, model_id, _active_tenants(connection))
-    console.print(
-        f"Searches use model {model.model_id}, {escape(model.label)}, from now on. The one before keeps its vectors"
-        " until `cdp embeddings model retire`.",
-        highlight=False,
-        soft_wrap=True,
+    if as_json:
+        show_json({"model": model})
+        return
+    say(
+        f"Searches use model {model.model_id}, {model.label}, from now on. The one before keeps its vectors"
+        " until `cdp embeddings model retire`."
     )
 
 
 @embeddings_model.command("retire")
 @click.argument("model_id", type=int, metavar="ID")
-def embeddings_model_retire(model_id: int) -> None:
+@json_option
+def embeddings_model_retire(model_id: int, *, as_json: bool) -> None:
     """Stop embedding with a model, and delete its vectors and indexes. Refused for the active one."""
     from cdp_platform.embeddings import models
 
     with connect(settings.postgres()) as connection:
         deleted = models.retire(connection, model_id)
-    console.print(f"Retired model {model_id}; {deleted:,} vectors deleted.", highlight=False)
+    if as_json:
+        show_json({"model_id": model_id, "deleted_vectors": deleted})
+    else:
+        say(f"Retired model {model_id}; {deleted:,} vectors deleted.")
 
 
 @click.command()
@@ -273,14 +294,17 @@ def search(words: tuple[str, ...], tenant_id: str, *, kind: Kind, k: int, as_jso
 
     By meaning, and by the words themselves.
     """
-    from cdp_platform.embeddings import models
+    from cdp_platform.embeddings import models, texts
     from cdp_platform.embeddings import search as room
+    from cdp_platform.operations import looks
 
     configured = settings.embeddings()
     with connect(settings.postgres()) as connection:
         tenants.get(connection, tenant_id)
         models.ensure_default(connection, configured)
+        looks.embeddings_server(models.active(connection).provider)
         hits = room.find(connection, configured, tenant_id, kind, " ".join(words), k=k)
+        waiting = hits or texts.any_of(connection, tenant_id, kind)
     if as_json:
         show_json(hits)
         return
@@ -295,7 +319,11 @@ def search(words: tuple[str, ...], tenant_id: str, *, kind: Kind, k: int, as_jso
             )
             for hit in hits
         ],
-        empty=f"No {kind} of {tenant_id} has a vector yet: `cdp embeddings status` says what waits.",
+        empty=(
+            f"No {kind} of {tenant_id} has a vector yet: `cdp embeddings status` says what waits."
+            if waiting
+            else f"Nothing to find: {tenant_id} has no {kind} with a text."
+        ),
     )
 
 

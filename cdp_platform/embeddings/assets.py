@@ -16,6 +16,7 @@ from cdp_platform.embeddings import clusters, indexes, lookalikes, models, queue
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.reconcile import Reconciled, reconcile
 from cdp_platform.orchestration.failures import IO_RETRIES
+from cdp_platform.orchestration.metadata import table
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import Progress, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant, partition_keys
@@ -59,14 +60,9 @@ def _embed(
         models.ensure_default(connection, chosen)
         active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
         served = [tenant_id for tenant_id in partition_keys(context) if tenant_id in active]
-        backlog = 0
-        for tenant_id in served:
-            if config.reconcile:
+        if config.reconcile:
+            for tenant_id in served:
                 reconciled[tenant_id] = reconcile(connection, tenant_id, kind)
-            with tenant_transaction(connection, tenant_id):
-                backlog += queue.waiting(connection, tenant_id, kind)
-        for model in models.live(connection):
-            indexes.prepare_load(connection, kind, model.model_id, backlog)
     watches = {tenant_id: progress(tenant_id, f"{kind} embeddings") for tenant_id in served}
     done = dict.fromkeys(served, 0)
 
@@ -125,7 +121,7 @@ def _embeddings_of(kind: Kind, source: dg.AssetKey | dg.AssetDep | None, descrip
         **_PER_TENANT,
         name=f"{'marketing_event' if kind == 'event' else kind}_embeddings",
         deps=[source] if source else [],
-        metadata={"dagster/table_name": "embeddings.embedding"},
+        metadata=table("embeddings.embedding"),
         description=description,
     )
     def embeddings(
@@ -182,7 +178,7 @@ _OF_PROFILE_VECTORS = [EMBEDDINGS["profile"]]
     **_PER_TENANT,
     deps=_OF_PROFILE_VECTORS,
     retry_policy=IO_RETRIES,
-    metadata={"dagster/table_name": "embeddings.profile_cluster"},
+    metadata=table("embeddings.profile_cluster"),
 )
 def profile_clusters(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """One row per profile that has a vector: the cluster of profiles like it.
@@ -216,7 +212,7 @@ def profile_clusters(context: dg.AssetExecutionContext, warehouse: WarehouseReso
     **_PER_TENANT,
     deps=_OF_PROFILE_VECTORS,
     retry_policy=IO_RETRIES,
-    metadata={"dagster/table_name": "embeddings.lookalike_audience"},
+    metadata=table("embeddings.lookalike_audience"),
 )
 def lookalike_audiences(
     context: dg.AssetExecutionContext, config: AudienceConfig, warehouse: WarehouseResource

@@ -8,6 +8,7 @@ import psycopg
 from cdp_platform.embeddings import queue
 from cdp_platform.embeddings.assets import EMBEDDINGS
 from cdp_platform.embeddings.kinds import Kind
+from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
@@ -20,6 +21,7 @@ LATE = timedelta(hours=1)
 
 def _in_step_with_texts(kind: Kind, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
     @dg.asset_check(
+        op_tags=AFTER_ASSETS,
         asset=asset,
         name="in_step_with_texts",
         partitions_def=tenant_partitions,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 
+from cdp_platform.embeddings import texts
 from cdp_platform.embeddings.models import Model
 from cdp_platform.warehouse import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -151,13 +152,14 @@ def cluster_profiles(connection: psycopg.Connection, tenant_id: str, model: Mode
         written = _write(connection, tenant_id, model, zip(ids, numbers[labels].tolist(), strict=True))
         rows = connection.execute(_TERMS, {"tenant": tenant_id}).fetchall()
     sizes = {cluster: members for cluster, members, _ in rows}
+    waiting = not ids and texts.any_of(connection, tenant_id, "profile")
     return Clustering(
         sizes=sizes,
         terms={cluster: terms for cluster, _, terms in rows},
         silhouettes=partition.silhouettes,
         written=written,
         picture=_picture(vectors[:_LOOKED_AT], partition.centroids[by_size], sizes),
-        note=_note(len(ids), partition),
+        note=_note(len(ids), partition, waiting=waiting),
     )
 
 
@@ -267,10 +269,12 @@ def _write(connection: psycopg.Connection, tenant_id: str, model: Model, rows: I
     return connection.execute(_MERGE, {"tenant": tenant_id, "model": model.model_id}).rowcount
 
 
-def _note(profiles: int, partition: Partition) -> str:
+def _note(profiles: int, partition: Partition, *, waiting: bool) -> str:
     found = len(partition.centroids)
-    if not profiles:
+    if not profiles and waiting:
         return "No profile has a vector of the active model yet."
+    if not profiles:
+        return "No clusters: the profiles say nothing that could be embedded, so they never get vectors."
     if profiles < 2 * FEWEST_MEMBERS:
         return f"One cluster: {profiles} profiles are too few to divide, which takes {2 * FEWEST_MEMBERS}."
     best = max(partition.silhouettes.values(), default=None)

@@ -4,7 +4,7 @@ A model is one row of ``embeddings.embedding_model``, for all tenants. Every liv
 vector of every text, so a change of model has no moment without search: add, wait until it has all, activate.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -131,7 +131,13 @@ def get(connection: psycopg.Connection, model_id: int) -> Model:
 
 
 def choose(
-    settings: EmbeddingSettings, provider: str, name: str, *, dimensions: int | None, price: Decimal | None
+    settings: EmbeddingSettings,
+    provider: str,
+    name: str,
+    *,
+    dimensions: int | None,
+    price: Decimal | None,
+    look: Callable[[], None] = lambda: None,
 ) -> ModelChoice:
     """A model by its name, with what is known of it unless it is given; its provider has been asked and can be used.
 
@@ -141,6 +147,7 @@ def choose(
         name: as the provider calls it.
         dimensions: of its vectors, where the model lets one choose.
         price: US dollars per million tokens.
+        look: called before the provider is asked; raises if it is not there.
 
     Raises:
         ConfigurationError: it has no such dimensions; or a budget is set and its price is not known.
@@ -160,6 +167,7 @@ def choose(
         raise ConfigurationError(
             f"The price of {name} is not known, so EMBED_DAILY_BUDGET cannot be kept: say it with --price."
         )
+    look()
     # Asked for one word now: what cannot be used is better told to a person here than found out by every run.
     opened = open_provider(provider, name, settings, dimensions=choice.dimensions)
     return replace(choice, dimensions=probe(opened))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from cdp_platform.embeddings.kinds import Kind
+from cdp_platform.warehouse import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 
@@ -24,5 +25,6 @@ class Reconciled:
 def reconcile(connection: psycopg.Connection, tenant_id: str, kind: Kind) -> Reconciled:
     """Compare all texts of one kind with their vectors, enqueue what is behind, and remove what belongs to nothing."""
     with tenant_transaction(connection, tenant_id):
+        erasure.while_nobody_is_erased(connection, tenant_id)
         row = connection.execute("SELECT * FROM embeddings.reconcile(%s, %s)", [tenant_id, kind]).fetchone()
     return Reconciled(*row) if row else Reconciled(0, 0)

@@ -1,10 +1,12 @@
 """What makes the room run: a queue that calls, and the clock as the net beneath."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import psycopg
 
+from cdp_platform.customers import sensors as customers
 from cdp_platform.embeddings import assets, models
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
@@ -16,6 +18,8 @@ LISTEN_SECONDS = 20.0
 MAX_RUNS = 4
 # A run that failed is asked for again, but not at once and for ever.
 _REST_AFTER_FAILURE_SECONDS = 60
+# While one run writes the texts of many tenants, their vectors follow in runs that far apart, and not tenant by tenant.
+_BEHIND_A_SYNC_SECONDS = 60
 
 embeddings_job = dg.define_asset_job(
     "embeddings_update",
@@ -76,6 +80,13 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
         return dg.SkipReason(f"Nothing waits that no run is at work on ({len(busy)} tenants in a run).")
     if _has_just_failed(context.instance):
         return dg.SkipReason("The last run failed; the next one waits a minute.")
+    synced = due & partitions.busy(context.instance, {customers.customers_job.name, customers.reconcile_job.name})
+    if len(synced) > 1 and _has_just_begun(context.instance):
+        due -= synced
+        if not due:
+            return dg.SkipReason(
+                f"Runs still write the texts of {len(synced)} tenants; the next run is for all of them."
+            )
     kinds = {kind for tenant_id, kind in waiting if tenant_id in due}
     return dg.SensorResult(
         run_requests=[
@@ -86,6 +97,11 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
             for keys in partitions.ranges(known, due, at_most=MAX_RUNS)
         ]
     )
+
+
+def _has_just_begun(instance: dg.DagsterInstance) -> bool:
+    since = datetime.now(UTC) - timedelta(seconds=_BEHIND_A_SYNC_SECONDS)
+    return bool(instance.get_runs(dg.RunsFilter(job_name=embeddings_job.name, created_after=since), limit=1))
 
 
 def _has_just_failed(instance: dg.DagsterInstance) -> bool:

@@ -26,6 +26,17 @@ class EntityText:
     content_hash: str | None
 
 
+def any_of(connection: psycopg.Connection, tenant_id: str, kind: Kind) -> bool:
+    """Whether the tenant has a text of this kind, embedded or not."""
+    with tenant_transaction(connection, tenant_id):
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM embeddings.entity_text"
+            " WHERE tenant_id = %s AND kind = %s AND content IS NOT NULL)",
+            [tenant_id, kind],
+        ).fetchone()
+    return bool(row and row[0])
+
+
 def read(connection: psycopg.Connection, tenant_id: str, kind: Kind, entity_id: str, model: Model) -> EntityText | None:
     """The text of an entity, as this model gets it; None if there is no such entity."""
     with tenant_transaction(connection, tenant_id):

@@ -20,11 +20,17 @@ def clustered(count: int, dimensions: int, *, seed: int, clusters: int = 60, spr
 
 
 def plant(
-    connection: psycopg.Connection, tenant_id: str, model: Model, vectors: np.ndarray, *, kind: Kind = "profile"
+    connection: psycopg.Connection,
+    tenant_id: str,
+    model: Model,
+    vectors: np.ndarray,
+    *,
+    kind: Kind = "profile",
+    first: int = 0,
 ) -> list[str]:
-    """Entities `<tenant>-00000` and so on with these vectors; returns their ids."""
+    """Entities `<tenant>-00000` and so on, or from another first number, with these vectors; returns their ids."""
     register_vector(connection)
-    ids = [f"{tenant_id}-{number:05}" for number in range(len(vectors))]
+    ids = [f"{tenant_id}-{number:05}" for number in range(first, first + len(vectors))]
     with tenant_transaction(connection, tenant_id):
         connection.execute("CREATE TEMPORARY TABLE planted (entity_id text, vector vector) ON COMMIT DROP")
         with connection.cursor().copy("COPY planted FROM STDIN (FORMAT BINARY)") as copy:

@@ -76,7 +76,12 @@ def test_a_few_outliers_are_no_cluster(people: People):
 def test_nobody_with_a_vector_is_no_cluster(people: People):
     found = cluster_profiles(people.connection, "acme", people.model)
     assert (found.sizes, found.terms, found.written, found.picture) == ({}, {}, 0, None)
-    assert "No profile has a vector" in found.note
+    assert "never get vectors" in found.note
+    people.join("v", [None] * 3, segment="regulars")
+    assert (
+        "No profile has a vector of the active model yet"
+        in cluster_profiles(people.connection, "acme", people.model).note
+    )
 
 
 def test_the_same_vectors_give_the_same_clusters_and_nothing_is_written(people: People):

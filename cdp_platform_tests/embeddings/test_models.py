@@ -198,14 +198,14 @@ def test_a_retired_model_leaves_neither_vectors_nor_an_index(desk: Desk, tenants
     models.enqueue_missing(desk.app, tenants)
     acme, bonsai = (desk.tenant(tenant_id) for tenant_id in tenants)
     desk.drain(Recorder(), acme, bonsai)
-    indexes.build(desk.app, "profile", desk.model.model_id)
+    assert indexes.build(desk.app, "profile", desk.model.model_id) == 2
     with pytest.raises(ConfigurationError, match="serves searches"):
         models.retire(desk.app, desk.model.model_id)
     models.activate(desk.app, added.model_id, tenants)
     assert len(acme.vectors(desk.model)) == 30
     assert models.retire(desk.app, desk.model.model_id) == 50
     assert (acme.vectors(desk.model), bonsai.vectors(desk.model)) == ({}, {})
-    assert not indexes.exists(desk.app, "profile", desk.model.model_id)
+    assert indexes.names(desk.app, "profile", desk.model.model_id) == []
     assert len(acme.vectors(added)) == 30
 
 
@@ -237,7 +237,7 @@ def test_a_retired_model_that_comes_back_uses_the_vectors_that_it_still_has(desk
 def test_a_model_that_cannot_be_is_refused_with_the_reason(provider: str, name: str, options: dict, says: str):
     settings = EmbeddingSettings(embed_daily_budget=Decimal(1), openai_api_key="x")
     with pytest.raises(ConfigurationError, match=says):
-        models.choose(settings, provider, name, **{"dimensions": None, "price": None} | options)
+        models.choose(settings, provider, name, dimensions=options.get("dimensions"), price=options.get("price"))
 
 
 def test_a_model_can_be_chosen_shorter_and_at_a_price_of_ones_own(openai_stub: OpenAIStub):

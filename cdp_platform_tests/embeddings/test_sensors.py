@@ -34,7 +34,8 @@ def look(app: psycopg.Connection, instance: dg.DagsterInstance, monkeypatch: pyt
     def tick() -> dg.SensorResult | dg.SkipReason:
         partitions.keep_in_step(instance, tenants.registered(app))
         warehouse = (build_definitions().resources or {})["warehouse"]
-        result = sensors.embedding_queue(dg.build_sensor_context(instance=instance, resources={"warehouse": warehouse}))
+        with dg.build_sensor_context(instance=instance, resources={"warehouse": warehouse}) as context:
+            result = sensors.embedding_queue(context)
         assert isinstance(result, dg.SensorResult | dg.SkipReason)
         return result
 
@@ -101,6 +102,32 @@ def test_a_tenant_that_a_run_is_at_work_on_is_left_to_it(desk: Desk, look: Look,
     assert isinstance(look(), dg.SkipReason)
     instance.report_run_canceled(run)
     assert asked(look())
+
+
+def test_tenants_of_a_sync_under_way_share_runs_a_minute_apart(desk: Desk, look: Look, instance, monkeypatch):
+    a, b, _ = [desk.tenant(tenant_id) for tenant_id in "abc"]
+    look()
+    sync = instance.create_run_for_job(
+        build_definitions().resolve_job_def("customers_sync"),
+        tags=partitions.range_tags(["a", "b", "c"]),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    a.write({"p": "shoes"})
+    assert asked(look()) == [(partitions.range_tags(["a"]), {"profile_embeddings"})]
+    before = instance.create_run_for_job(
+        build_definitions().resolve_job_def("embeddings_update"), tags=partitions.range_tags(["a"])
+    )
+    instance.report_run_canceled(before)
+    b.write({"p": "hats"})
+    answer = look()
+    assert isinstance(answer, dg.SkipReason)
+    assert "2 tenants; the next run is for all" in (answer.skip_message or "")
+    both = [(partitions.range_tags(["a", "b"]), {"profile_embeddings"})]
+    with monkeypatch.context() as patch:
+        patch.setattr(sensors, "_BEHIND_A_SYNC_SECONDS", 0)
+        assert asked(look()) == both
+    instance.report_run_canceled(sync)
+    assert asked(look()) == both
 
 
 def test_after_a_failed_run_it_rests_for_a_minute(desk: Desk, look: Look, instance, monkeypatch):

@@ -28,7 +28,8 @@ from cdp_platform.embeddings.providers.contract import (
     require_encodable,
 )
 from cdp_platform.embeddings.providers.models import ModelChoice
-from cdp_platform.resources import retry_after
+from cdp_platform.errors import shown_address
+from cdp_platform.resources import network, retry_after
 from cdp_platform.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -75,12 +76,9 @@ class OpenAIProvider:
         self.max_characters = choice.max_characters
         shortened = choice.can_be_shortened and self.dimensions != choice.dimensions
         self._asked_dimensions = self.dimensions if shortened else openai.omit
-        address = urlsplit(settings.openai_base_url)
-        # A name or password in the address is nobody's business.
-        host = address.netloc.rpartition("@")[2]
-        self._where = f"Embeddings at {address.scheme}://{host}{address.path}"
+        self._where = f"Embeddings at {shown_address(settings.openai_base_url)}"
         self._client = openai.OpenAI(
-            api_key=self._key(settings, host),
+            api_key=self._key(settings),
             base_url=settings.openai_base_url,
             max_retries=0,
             timeout=openai.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_TIMEOUT_SECONDS)),
@@ -107,9 +105,8 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             self._explain(error, texts)
         except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
             raise ProviderUnavailableError(
-                f"{self._where}: no answer ({type(cause).__name__}). Is it running, and is OPENAI_BASE_URL right?"
+                f"{self._where}: no answer: {network.reason(error)}. Is it running, and is OPENAI_BASE_URL right?"
             ) from None
         document = _parsed(answer.content)
         if not isinstance(document, dict) or not isinstance(document.get("data"), list):
@@ -120,11 +117,11 @@ class OpenAIProvider:
         self.dimensions = vectors.shape[1]
         return Embedded(vectors, _tokens(document))
 
-    def _key(self, settings: EmbeddingSettings, host: str) -> str:
+    def _key(self, settings: EmbeddingSettings) -> str:
         key = settings.openai_api_key.get_secret_value().strip()
         if not (key.isascii() and key.isprintable()):
             raise ProviderUnusableError("OPENAI_API_KEY has characters that no key has: set it to the key alone.")
-        if not key and host == "api.openai.com":
+        if not key and urlsplit(settings.openai_base_url).hostname == "api.openai.com":
             raise ProviderUnusableError(
                 "EMBEDDING_PROVIDER is openai and OPENAI_API_KEY is empty: set it, or OPENAI_BASE_URL to a server "
                 "that needs none."
