@@ -3,17 +3,20 @@
 Whoever brings documents (`sync`, `sharing`, `reconcile`, `segment`, a replay) lands them here, so that the same rules
 hold for all: another tenant's document is refused, an erased person stays erased, an unchanged document costs nothing,
 and one that cannot be mapped waits with its reason.
+
+A batch is staged first and then written, in one transaction. Staging locks nothing that others wait for: between the
+two, a worker that shares a reading waits for the other worker, which the database cannot see.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any, TypeGuard
 
 import psycopg
 
-from cdp_platform.customers import profiles
+from cdp_platform.customers import profiles, stamps
 from cdp_platform.customers.documents import Document, key
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.warehouse import erasure, load, rejected, watermark
@@ -22,8 +25,8 @@ from cdp_platform.warehouse.rejected import RejectedDocumentError, Rejection
 from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform.warehouse.watermark import Watermark
 
-# Only this form orders as text the way it orders in time.
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+# Stamps ahead of the source's clock by more than this are an error, and not the skew between two clocks.
+_AHEAD = timedelta(minutes=10)
 
 FOREIGN_TENANT = "foreign_tenant"
 
@@ -36,12 +39,16 @@ class SyncResult:
 
     Attributes:
         erased: left out because their person was erased.
+        erased_by_merge: profiles, not documents: of erased persons, learnt by reading that the source merged them.
         rejected_by_code: how many were rejected for which reason.
         remarks: what was noticed that cost no document, and how often.
         source_count: documents in the source as the run began.
+        undated: of the documents in the source, how many have an ``updatedAt`` that is no moment or lies in the future:
+            every run reads these again.
         rows: rows of the tenant in the table as the run ended.
         full: whether the source was read from its beginning.
         watermark: the stamp that the source has been read to.
+        greatest: the greatest stamp that was read, in any layout: the watermark once everything is read.
     """
 
     read: int = 0
@@ -50,12 +57,15 @@ class SyncResult:
     unchanged: int = 0
     rejected: int = 0
     erased: int = 0
+    erased_by_merge: int = 0
     rejected_by_code: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     source_count: int = 0
+    undated: int = 0
     rows: int = 0
     full: bool = False
     watermark: str | None = None
+    greatest: Watermark | None = None
 
     def add(self, batch: "SyncResult") -> None:
         """Count a batch in."""
@@ -65,6 +75,7 @@ class SyncResult:
         self.unchanged += batch.unchanged
         self.rejected += batch.rejected
         self.erased += batch.erased
+        self.erased_by_merge += batch.erased_by_merge
         self.rejected_by_code += batch.rejected_by_code
         self.remarks += batch.remarks
 
@@ -82,13 +93,15 @@ class Reading:
     """What all batches of one reading of a collection have in common.
 
     Attributes:
-        trusted_until: the source's clock as the reading began. A stamp ahead of it is an error of whoever wrote it: its
+        trusted_until: the source's clock as the reading began. A stamp ahead of it is an error of its writer: its
             document lands, but if it became the watermark, everything written until that moment would be missed.
+        ordered: the documents come in the order of their stamps, and everything before the last one was read.
     """
 
     tenant: Tenant
     collection: str
-    trusted_until: str
+    trusted_until: datetime
+    ordered: bool = True
 
 
 def land_in_turn(
@@ -98,40 +111,92 @@ def land_in_turn(
     batch: list[Document],
     turn: Callable[[], SoFar],
 ) -> SoFar:
-    """Land the next batch of an ordered reading, and move the watermark past it in the same transaction.
+    """Land the next batch of a reading; if it is ordered, move the watermark past it in the same transaction.
 
     Args:
         connection: outside any transaction.
         reading: that the batch belongs to.
         mapper: of the collection.
-        batch: documents ordered by (updatedAt, _key).
+        batch: documents, ordered by (updatedAt, _key) if the reading is.
         turn: returns once every batch before this one is committed, with what the run did so far.
 
     Returns:
         The run with this batch, which is committed.
     """
     tenant = reading.tenant
+    turns: list[SoFar] = []
     mapper.prepare(batch)
     with tenant_transaction(connection, tenant.tenant_id):
-        landed = land(connection, tenant, mapper, batch)
-        so_far = turn()
-        position = _later(so_far.position, _position(batch, reading.trusted_until))
+        landed = land(connection, tenant, mapper, batch, lambda: turns.append(turn()))
+        (so_far,) = turns
+        position = _later(so_far.position, _position(batch, reading.trusted_until) if reading.ordered else None)
         if position is not None:
-            watermark.write(connection, tenant.tenant_id, reading.collection, position, database=tenant.arango_database)
+            move(connection, reading, mapper, position)
             so_far.position, so_far.result.watermark = position, position.stamp
+    greatest, undated = _dated(batch, reading.trusted_until)
+    so_far.result.greatest = _later(so_far.result.greatest, _later(position, greatest))
+    so_far.result.undated += undated
     so_far.result.add(landed)
     return so_far
 
 
-def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> SyncResult:
-    """Write one batch inside the caller's transaction: rows that are new or changed, and rejections."""
-    erasure.while_nobody_is_erased(connection, tenant.tenant_id)
-    batch_size = len(batch)
-    batch = _without_erased(connection, tenant, mapper, batch)
+def move(connection: psycopg.Connection, reading: Reading, mapper: Mapper, position: Watermark) -> None:
+    """Make a position the watermark, in the caller's transaction."""
+    tenant = reading.tenant
+    watermark.write(
+        connection,
+        tenant.tenant_id,
+        reading.collection,
+        position,
+        database=tenant.arango_database,
+        mapper_version=mapper.version,
+    )
+
+
+def land(
+    connection: psycopg.Connection,
+    tenant: Tenant,
+    mapper: Mapper,
+    batch: list[Document],
+    turn: Callable[[], object] = lambda: None,
+) -> SyncResult:
+    """Write one batch inside the caller's transaction: rows that are new or changed, and rejections.
+
+    ``turn`` is called when the batch is ready and nothing is locked yet; it may wait for others.
+    """
+    staged = _stage(connection, tenant, mapper, batch)
+    turn()
+    return _write(connection, tenant, mapper, staged)
+
+
+@dataclass
+class _Staged:
+    """A batch on its way.
+
+    Attributes:
+        batch: all its documents.
+        held: keys of the documents that the target has in some version.
+        rows: keys of those that are staged.
+        unchanged: keys of those that the target has as they are.
+        rejections: of those that cannot be taken.
+    """
+
+    batch: list[Document]
+    held: Collection[str]
+    rows: set[str]
+    unchanged: set[str]
+    rejections: list[Rejection]
+
+
+def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> _Staged:
+    """Map a batch and bring its rows close to the table; locks nothing."""
     mapper.remarks.clear()
+    erased = _Erased.of(connection, tenant, mapper, batch)
     rejections: list[Rejection] = []
     prints: dict[str, tuple[Document, bytes, bytes]] = {}
     for document in batch:
+        if key(document) in erased.left_out:
+            continue
         try:
             _belongs(document, tenant)
             prints[key(document)] = (document, *mapper.fingerprint(document))
@@ -141,69 +206,171 @@ def land(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: 
             kept = {"_key": key(document)} if foreign else document
             rejections.append(Rejection.of(key(document), kept, error, [] if foreign else mapper.persons(document)))
     held = load.held_hashes(connection, mapper.target, tenant.tenant_id, prints.keys())
-    rows = []
-    changed = unchanged = 0
+    rows = {}
+    unchanged = set()
     for document_key, (document, content, digest) in prints.items():
         if held.get(document_key) == digest:
-            unchanged += 1
+            unchanged.add(document_key)
             continue
         try:
-            rows.append(mapper.row(document, content, digest))
+            rows[document_key] = mapper.row(document, content, digest)
         except RejectedDocumentError as error:
             rejections.append(Rejection.of(document_key, document, error, mapper.persons(document)))
-        else:
-            changed += document_key in held
     if rows:
-        load.merge(connection, mapper.target, rows, replacing=changed > 0)
+        load.stage(connection, mapper.target, rows.values())
+    return _Staged(batch, held.keys(), set(rows), unchanged, rejections)
+
+
+def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, staged: _Staged) -> SyncResult:
+    """Write a staged batch, less what is about erased persons, in the transaction that staged it."""
+    left_out, by_merge = _erase(connection, tenant, mapper, staged.batch)
+    if left_out:
+        load.delete(connection, mapper.target, tenant.tenant_id, left_out, staged=bool(staged.rows))
+        rejected.delete(connection, tenant.tenant_id, mapper.collection, left_out)
+    rows, unchanged = staged.rows - left_out, staged.unchanged - left_out
+    rejections = [rejection for rejection in staged.rejections if rejection.document_key not in left_out]
+    changed = len(rows.intersection(staged.held))
+    if rows:
+        load.merge(connection, mapper.target, replacing=changed > 0)
     rejected.record(connection, tenant.tenant_id, mapper.collection, rejections)
-    taken = prints.keys() - {rejection.document_key for rejection in rejections}
-    rejected.resolve(connection, tenant.tenant_id, mapper.collection, taken)
+    rejected.resolve(connection, tenant.tenant_id, mapper.collection, rows | unchanged)
     return SyncResult(
-        read=batch_size,
+        read=len(staged.batch),
         new=len(rows) - changed,
         changed=changed,
-        unchanged=unchanged,
+        unchanged=len(unchanged),
         rejected=len(rejections),
-        erased=batch_size - len(batch),
+        erased=sum(key(document) in left_out for document in staged.batch),
+        erased_by_merge=by_merge,
         rejected_by_code=Counter(rejection.code for rejection in rejections),
         remarks=mapper.remarks.copy(),
     )
 
 
-def _without_erased(
+@dataclass(frozen=True)
+class _Erased:
+    """The documents of a batch that are about erased persons.
+
+    Attributes:
+        left_out: keys of all of them.
+        unread: profiles of which this version was not left out before. It may say that the person was merged, or have a
+            new e-mail address.
+    """
+
+    left_out: set[str]
+    unread: list[Document]
+
+    @classmethod
+    def of(cls, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> "_Erased":
+        """Look for tombstones of the documents, and of the persons that they are about."""
+        if not erasure.anybody_erased(connection, tenant.tenant_id):
+            return cls(set(), [])
+        keys = [key(document) for document in batch]
+        known = erasure.erased(connection, tenant.tenant_id, mapper.collection, keys)
+        persons = [_persons(document, tenant, mapper) for document in batch]
+        mentioned = {person for each in persons for person in each}
+        gone = erasure.erased(connection, tenant.tenant_id, profiles.COLLECTION, mentioned).keys()
+        found = cls({each for each in keys if each in known}, [])
+        for document, each in zip(batch, persons, strict=True):
+            if gone.isdisjoint(each):
+                continue
+            found.left_out.add(key(document))
+            is_read = known.get(key(document)) == _revision(document) and gone >= set(each)
+            if mapper.collection == profiles.COLLECTION and not is_read:
+                found.unread.append(document)
+        return found
+
+
+def _erase(
     connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]
-) -> list[Document]:
-    """The documents that are about nobody who was erased; tombstones for the others."""
-    if not erasure.anybody_erased(connection, tenant.tenant_id):
-        return batch
-    persons = [mapper.persons(document) for document in batch]
-    erased = erasure.erased(
-        connection, tenant.tenant_id, profiles.COLLECTION, {person for each in persons for person in each}
-    )
-    if not erased:
-        return batch
-    dropped = [key(document) for document, each in zip(batch, persons, strict=True) if not erased.isdisjoint(each)]
-    # A profile that was merged with an erased one is the same person: whatever is about it stays out too.
-    erasure.bury(connection, tenant.tenant_id, mapper.collection, dropped)
-    return [document for document, each in zip(batch, persons, strict=True) if erased.isdisjoint(each)]
+) -> tuple[set[str], int]:
+    """Keep erasures waiting, and erase whoever the batch says is one person with somebody who was erased.
+
+    Returns:
+        Keys of the documents that stay out, and how many profiles were erased by that.
+    """
+    with connection.transaction() as shared:
+        erasure.while_nobody_is_erased(connection, tenant.tenant_id)
+        erased = _Erased.of(connection, tenant, mapper, batch)
+        if erased.unread:
+            # Gives the lock back: two who hold it both would wait for each other to have it alone.
+            raise psycopg.Rollback(shared)
+    by_merge: set[str] = set()
+    if erased.unread:
+        erasure.alone(connection, tenant.tenant_id)
+        erased = _Erased.of(connection, tenant, mapper, batch)
+    read: set[int] = set()
+    while unread := [document for document in erased.unread if id(document) not in read]:
+        read.update(map(id, unread))
+        for document in unread:
+            family, before, _ = erasure.erase_person(
+                connection, tenant.tenant_id, _persons(document, tenant, mapper), mapper.addresses(document)
+            )
+            by_merge |= set(family) - set(before)
+        _leave_out(connection, tenant, mapper, batch, erased.left_out)
+        # Somebody who was erased now may be in this batch again.
+        erased = _Erased.of(connection, tenant, mapper, batch)
+    _leave_out(connection, tenant, mapper, batch, erased.left_out)
+    return erased.left_out, len(by_merge)
 
 
-def _position(batch: list[Document], trusted_until: str) -> Watermark | None:
-    """The last document of a sorted batch whose stamp may become the watermark."""
+def _leave_out(
+    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document], keys: set[str]
+) -> None:
+    if keys:
+        documents = [
+            erasure.LeftOut(key(document), _revision(document), _persons(document, tenant, mapper))
+            for document in batch
+            if key(document) in keys
+        ]
+        erasure.leave_out(connection, tenant.tenant_id, mapper.collection, documents)
+
+
+def _persons(document: Document, tenant: Tenant, mapper: Mapper) -> list[str]:
+    """Whom a document is about; another tenant's has no say about ours."""
+    return mapper.persons(document) if _owner(document) in (None, tenant.tenant_id) else []
+
+
+def _revision(document: Document) -> str:
+    return str(document.get("_rev", ""))
+
+
+def _position(batch: list[Document], trusted_until: datetime) -> Watermark | None:
+    """The last document of a sorted batch whose stamp may become the watermark while more documents are to come.
+
+    Only the layout of LEO CDP may: in the order of AQL, its later moments come later, and everything after a text of it
+    is found by asking for what is not before that text.
+    """
     for document in reversed(batch):
         value = document.get("updatedAt")
-        if isinstance(value, str) and _STAMP.fullmatch(value) and value <= trusted_until and _is_a_moment(value):
-            return Watermark(value, key(document))
+        if _is_in_order(value) and (moment := stamps.usable(value)) and moment <= trusted_until:
+            return Watermark(stamps.stamp(moment), key(document))
     return None
 
 
-def _is_a_moment(value: str) -> bool:
-    """Whether a text in the right form is a day of the calendar, which the 30th of February is not."""
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
+def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | None, int]:
+    """The greatest stamp of a batch among the layouts that are not in order, and the number of undated documents."""
+    greatest: tuple[datetime, Document] | None = None
+    undated = 0
+    ahead = trusted_until + _AHEAD
+    latest_text = stamps.stamp(ahead)
+    for document in batch:
+        value = document.get("updatedAt")
+        if _is_in_order(value):
+            # Most documents: no need to parse the text.
+            undated += not "1971" <= value <= latest_text
+            continue
+        moment = stamps.usable(value)
+        if moment is None or moment > ahead:
+            undated += 1
+        elif moment <= trusted_until and (greatest is None or moment > greatest[0]):
+            greatest = moment, document
+    return Watermark(stamps.stamp(greatest[0]), key(greatest[1])) if greatest else None, undated
+
+
+def _is_in_order(value: Any) -> TypeGuard[str]:
+    """Whether a stamp is in the layout of LEO CDP: its texts have the order of time."""
+    return isinstance(value, str) and value[10:11] == "T" and value[-1:] == "Z" and value[4:5] == "-"
 
 
 def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
@@ -213,7 +380,10 @@ def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
     return one if datetime.fromisoformat(one.stamp) > datetime.fromisoformat(other.stamp) else other
 
 
+def _owner(document: Document) -> Any:
+    return document.get("tenant_id")
+
+
 def _belongs(document: Document, tenant: Tenant) -> None:
-    owner = document.get("tenant_id")
-    if owner is not None and owner != tenant.tenant_id:
+    if _owner(document) not in (None, tenant.tenant_id):
         raise RejectedDocumentError(FOREIGN_TENANT, "$.tenant_id", "the document says that it is another tenant's")

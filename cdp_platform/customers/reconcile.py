@@ -99,6 +99,7 @@ def reconcile(
                 found.landed.add(land(connection, tenant, mapper, documents))
                 compare.note_revisions(keys)
         with tenant_transaction(connection, tenant.tenant_id):
+            compare.leave_erased_out()
             held, found.gone = compare.count_gone()
             everything = found.gone == held
             if approve or (found.gone <= max(_FEW, MAX_GONE_SHARE * held) and not everything):
@@ -152,16 +153,15 @@ class _Comparison:
     def find_unread(self) -> tuple[int, int]:
         """How many documents of the source are missing here, and how many are here in another version."""
         with tenant_transaction(self._connection, self._tenant.tenant_id):
-            # An erased person's documents are on neither side.
-            self._execute(
-                "DELETE FROM source_key AS s USING ops.erased_document AS e"
-                " WHERE e.tenant_id = %(tenant)s AND e.source = %(source)s AND e.document_key = s.key"
-            )
             self._execute("ANALYZE source_key")
+            # An erased person's documents are neither missing nor changed. New versions are read all the same: they may
+            # say that the person was merged.
             self._execute(
-                "INSERT INTO unread_key SELECT s.key, h.key IS NULL FROM source_key AS s"
-                " LEFT JOIN ({held}) AS h ON h.key = s.key"
-                " WHERE h.key IS NULL OR h.revision IS DISTINCT FROM s.revision"
+                "INSERT INTO unread_key SELECT s.key, CASE WHEN e.document_key IS NULL THEN h.key IS NULL END"
+                " FROM source_key AS s LEFT JOIN ({held}) AS h ON h.key = s.key LEFT JOIN ops.erased_document AS e"
+                " ON e.tenant_id = %(tenant)s AND e.source = %(source)s AND e.document_key = s.key"
+                " WHERE coalesce(e.document_key, h.key) IS NULL"
+                " OR coalesce(e.revision, h.revision) IS DISTINCT FROM s.revision"
             )
             return self._counted(
                 "SELECT count(*) FILTER (WHERE missing), count(*) FILTER (WHERE NOT missing) FROM unread_key"
@@ -183,6 +183,18 @@ class _Comparison:
             # Rows that were written in this transaction have the revision that they were read with.
             " AND t.revision IS DISTINCT FROM s.revision AND t.synced_at < now()",
             keys=keys,
+        )
+
+    def leave_erased_out(self) -> None:
+        """An erased person's documents are on neither side; of those that the source has no more, note that."""
+        self._execute(
+            "UPDATE ops.erased_document AS e SET revision = NULL"
+            " WHERE e.tenant_id = %(tenant)s AND e.source = %(source)s AND e.revision IS NOT NULL"
+            " AND NOT EXISTS (SELECT FROM source_key AS s WHERE s.key = e.document_key)"
+        )
+        self._execute(
+            "DELETE FROM source_key AS s USING ops.erased_document AS e"
+            " WHERE e.tenant_id = %(tenant)s AND e.source = %(source)s AND e.document_key = s.key"
         )
 
     def count_gone(self) -> tuple[int, int]:

@@ -3,8 +3,9 @@
 A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
 transaction, so a run that dies anywhere is repeated from the last whole batch. What can be missed by a watermark alone
 is read again: the last minutes (`OVERLAP`, for writers that commit late), documents without a stamp, and everything
-where the source has more documents than have come here. Documents that are unchanged are told by their hash and neither
-mapped nor written.
+where the source has more documents than have come here, or where the mapping changed. Documents that are unchanged are
+told by their hash and neither mapped nor written. `stamps` says how changes are found whose stamps have another layout
+than LEO CDP's.
 
 What no incremental run sees: a document that is deleted, and one that is changed without a newer stamp. `reconcile`
 finds both.
@@ -12,6 +13,7 @@ finds both.
 
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -19,15 +21,13 @@ import psycopg
 from psycopg import sql
 
 from cdp_platform.customers import sharing
-from cdp_platform.customers.documents import Document
-from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_in_turn
+from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_in_turn, move
 from cdp_platform.customers.mappers import Mapper
-from cdp_platform.customers.source import TenantSource, stamp
+from cdp_platform.customers.source import TenantSource
 from cdp_platform.errors import BusyError
 from cdp_platform.warehouse import load, rejected, watermark
 from cdp_platform.warehouse.connection import single_flight, tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
-from cdp_platform.warehouse.watermark import Watermark
 
 # A stamp is set before its commit. ArangoDB ends stream transactions after two minutes at most, and large AQL writes
 # commit in pieces; ten minutes cover the slowest writer with room for the skew between two application servers.
@@ -73,22 +73,31 @@ def sync(
     collection, database = mapper.collection, tenant.arango_database
     with exclusively(connection, tenant, collection), load.collector_at_rest():
         with tenant_transaction(connection, tenant.tenant_id):
-            known = watermark.read(connection, tenant.tenant_id, collection, database=database)
+            known = watermark.read(
+                connection, tenant.tenant_id, collection, database=database, mapper_version=mapper.version
+            )
         began = _now(connection)
-        reading = Reading(tenant, collection, stamp(source.now()))
+        reading = Reading(tenant, collection, source.now())
         result = SyncResult(source_count=source.count(collection), watermark=known.stamp if known else None)
         if known is not None and not full:
             progress(0, None)
             so_far = SoFar(result, known)
-            with closing(_changes(source, collection, known)) as batches:
-                for batch in batches:
-                    land_in_turn(connection, reading, mapper, batch, lambda: so_far)
-                    progress(result.read, None)
+            since = datetime.fromisoformat(known.stamp) - OVERLAP
+            # What is in no order comes first: when the watermark moves on with the others, it has been read.
+            for part, batches in (
+                (replace(reading, ordered=False), source.scattered(collection, since, reading.trusted_until)),
+                (reading, source.changed_since(collection, since)),
+            ):
+                with closing(batches):
+                    for batch in batches:
+                        land_in_turn(connection, part, mapper, batch, lambda: so_far)
+                        progress(result.read, None)
             # Documents that came with older stamps, as an import or a restore brings them: no watermark sees those.
             result.full = result.source_count > _held(connection, tenant, mapper)
         else:
             result.full = True
         if result.full:
+            result.greatest, result.undated = None, 0
             total = result.read + result.source_count
             progress(result.read, total)
             as_process = second_process and total >= _WORTH_A_PROCESS
@@ -109,7 +118,17 @@ def sync(
         with tenant_transaction(connection, tenant.tenant_id):
             if result.full:
                 rejected.resolve_unseen(connection, tenant.tenant_id, collection, began)
-            watermark.succeeded(connection, tenant.tenant_id, collection, result.source_count)
+            if result.greatest is not None and result.greatest.stamp != result.watermark:
+                move(connection, reading, mapper, result.greatest)
+                result.watermark = result.greatest.stamp
+            watermark.succeeded(
+                connection,
+                tenant.tenant_id,
+                collection,
+                result.source_count,
+                undated_count=result.undated,
+                mapper_version=mapper.version,
+            )
             result.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
         return result
 
@@ -147,11 +166,6 @@ def exclusively(connection: psycopg.Connection, tenant: Tenant, collection: str)
         yield
 
 
-def _changes(source: TenantSource, collection: str, known: Watermark) -> Generator[list[Document]]:
-    yield from source.unstamped(collection)
-    yield from source.changed_since(collection, stamp(datetime.fromisoformat(known.stamp) - OVERLAP))
-
-
 def _now(connection: psycopg.Connection) -> datetime:
     row = connection.execute("SELECT now()").fetchone()
     assert row is not None  # noqa: S101 (one row always)
@@ -161,8 +175,8 @@ def _now(connection: psycopg.Connection) -> datetime:
 def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int:
     """How many of the source's documents were dealt with: as rows, rejected without an older row, or erased.
 
-    Erased documents that the source has deleted too make it too many. As many that come with old stamps then go
-    unnoticed until the next comparison of keys.
+    Erased documents that the source has deleted since the last comparison of keys make it too many. As many documents
+    that come with old stamps go unnoticed until the next comparison.
     """
     query = sql.SQL(
         "SELECT (SELECT count(*) FROM {table}"
@@ -170,7 +184,8 @@ def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int
         " + (SELECT count(*) FROM ops.rejected_record AS r WHERE r.tenant_id = %(tenant)s AND r.source = %(source)s"
         " AND r.resolved_at IS NULL AND NOT EXISTS"
         " (SELECT FROM {table} AS t WHERE t.tenant_id = r.tenant_id AND t.{key} = r.document_key))"
-        " + (SELECT count(*) FROM ops.erased_document WHERE tenant_id = %(tenant)s AND source = %(source)s)"
+        " + (SELECT count(*) FROM ops.erased_document"
+        " WHERE tenant_id = %(tenant)s AND source = %(source)s AND revision IS NOT NULL)"
     ).format(table=mapper.target.identifier, key=sql.Identifier(mapper.target.key))
     with tenant_transaction(connection, tenant.tenant_id):
         row = connection.execute(query, {"tenant": tenant.tenant_id, "source": mapper.collection}).fetchone()

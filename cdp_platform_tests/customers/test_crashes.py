@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import metrics, profiles, transactions
+from cdp_platform.customers import metrics, profiles, transactions, value
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.replay import replay
 from cdp_platform.customers.source import TenantSource, stamp
@@ -77,6 +77,7 @@ def _run(leo: Leo) -> None:
     leo.sync("profiles")
     leo.sync("transactions")
     metrics.refresh(leo.connection, leo.tenant.tenant_id)
+    value.refresh(leo.connection, leo.tenant)
 
 
 def _replay(leo: Leo) -> None:
@@ -132,6 +133,8 @@ def _state(leo: Leo) -> dict[str, Any]:
     left_out = "{" + ",".join(_CIRCUMSTANCES) + "}"
     queries = {table: f"SELECT to_jsonb(t) FROM {table} AS t" for table in _TABLES.values()}
     queries["metrics"] = "SELECT to_jsonb(t) - 'updated_at' FROM customers.customer_metrics AS t"
+    queries["value"] = "SELECT to_jsonb(t) - 'updated_at' FROM customers.customer_value AS t"
+    queries["models"] = "SELECT to_jsonb(t) - 'computed_at' FROM customers.value_model AS t"
     queries["rejected"] = "SELECT to_jsonb(t) FROM ops.rejected_record AS t WHERE resolved_at IS NULL"
     queries["watermark"] = "SELECT jsonb_build_array(source, stamp, source_count) FROM ops.sync_watermark"
     return {

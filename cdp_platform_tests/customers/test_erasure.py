@@ -6,11 +6,10 @@ import psycopg
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import metrics
+from cdp_platform.customers import metrics, value
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.worker import drain
-from cdp_platform.operations.erasure import STORES
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.erasure import while_nobody_is_erased
 from cdp_platform_tests.conftest import Warehouse
@@ -32,10 +31,12 @@ IMPERSONAL = {
     "catalog.product_group",
     "customers.metrics_refresh",
     "customers.tenant_metrics_config",
+    "customers.value_model",
     "embeddings.embedding_model",
     "embeddings.usage",
     "ops.erased_document",
     "ops.reconciliation",
+    "ops.run_lease",
     "ops.sync_watermark",
     "ops.tenant",
     "ops.turn",
@@ -75,10 +76,16 @@ def tables(connection: psycopg.Connection) -> list[tuple[str]]:
     ).fetchall()
 
 
+def stores(leo: Leo) -> set[str]:
+    """The tables that an erasure looks into."""
+    return set(leo.erase("nobody-in-particular").rows)
+
+
 def everything(leo: Leo) -> None:
     for kind in ("profiles", "transactions"):
         leo.sync(kind, full=True)
     metrics.refresh(leo.connection, leo.tenant.tenant_id)
+    value.refresh(leo.connection, leo.tenant)
     embed(leo)
 
 
@@ -134,7 +141,7 @@ def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, wa
     nam.purchase("e-late", "nam1")
     nam.sync("transactions", full=True)
     words = ("nam1", "NamSecret", "Nam@example.com")
-    assert {store.name for store in STORES} == mentions(warehouse, *words) - KEYS_ONLY
+    assert stores(nam) == mentions(warehouse, *words) - KEYS_ONLY
     receipt = nam.erase("nam1")
     assert receipt.profile_ids == ["nam1"]
     rows = {name: count for name, count in receipt.rows.items() if name != "customers.touched_customer"}
@@ -143,6 +150,7 @@ def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, wa
         "customers.transactions": 2,
         "ops.rejected_record": 2,
         "customers.customer_metrics": 1,
+        "customers.customer_value": 1,
         "embeddings.embedding_job": 3,
         "embeddings.embedding": 2,
         "embeddings.passage": 2,
@@ -156,9 +164,23 @@ def test_every_store_loses_the_person_and_the_receipt_says_how_much(nam: Leo, wa
     assert nam.keys() == {"mai1"}
 
 
-def test_every_table_is_a_store_or_holds_nothing_of_a_person(warehouse: Warehouse):
+def test_every_table_is_a_store_or_holds_nothing_of_a_person(leo: Leo, warehouse: Warehouse):
     with warehouse.superuser() as connection:
-        assert {table for (table,) in tables(connection)} == {store.name for store in STORES} | IMPERSONAL
+        assert {table for (table,) in tables(connection)} == stores(leo) | IMPERSONAL
+
+
+def test_every_table_of_profiles_keeps_erased_ones_out_by_itself(warehouse: Warehouse):
+    with warehouse.superuser() as connection:
+        unguarded = connection.execute(
+            """
+            SELECT c.oid::regclass::text FROM pg_class AS c
+            WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+              AND 2 = (SELECT count(*) FROM pg_attribute AS a
+                       WHERE a.attrelid = c.oid AND a.attname IN ('tenant_id', 'profile_id'))
+              AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgname = 'keep_erased_out')
+            """
+        ).fetchall()
+    assert unguarded == []
 
 
 def test_no_sync_brings_an_erased_person_back(nam: Leo, warehouse: Warehouse):
@@ -203,6 +225,7 @@ def test_no_restore_brings_an_erased_person_back(nam: Leo, warehouse: Warehouse)
         "customers.cdp_profiles",
         "customers.transactions",
         "customers.customer_metrics",
+        "customers.customer_value",
         "ops.rejected_record",
         "embeddings.embedding",
         "embeddings.passage",
@@ -246,6 +269,113 @@ def test_a_profile_that_is_merged_with_an_erased_one_later_stays_out_with_its_pu
     leo.purchase("e1", "alias", 5)
     assert leo.sync().erased == 1
     assert leo.sync("transactions").erased == 1
+
+
+def test_a_merge_after_the_erasure_takes_the_other_profile_too(nam: Leo, warehouse: Warehouse):
+    """The other profile has rows in every store when it turns out whose it is."""
+    nam.erase("old")
+    nam.profile("nam1", 20, firstName="NamSecret", rootProfileId="old")
+    result = nam.sync()
+    assert (result.erased, result.erased_by_merge) == (1, 1)
+    assert mentions(warehouse, "NamSecret", "nam@example.com") == set()
+    assert mentions(warehouse, "nam1") <= KEYS_ONLY
+    again = nam.erase("nam1")
+    assert (again.profile_ids, again.erased_before) == (["nam1", "old"], ["nam1", "old"])
+    assert set(again.rows.values()) == {0}
+
+
+def test_an_erased_profile_that_is_merged_into_another_takes_it_along(nam: Leo, warehouse: Warehouse):
+    nam.profile("old", 2, firstName="OldSecret")
+    nam.profile("late", 9)
+    nam.sync(full=True)
+    nam.erase("old")
+    # Without a newer stamp: only the comparison of keys and revisions finds it.
+    nam.profile("old", 2, firstName="OldSecret", rootProfileId="nam1")
+    nam.sync()
+    assert nam.keys() == {"nam1", "mai1", "late"}
+    assert nam.reconcile().landed.erased_by_merge == 1
+    assert mentions(warehouse, "NamSecret", "OldSecret", "nam@example.com") == set()
+    assert mentions(warehouse, "nam1") <= KEYS_ONLY
+    assert nam.reconcile().landed.read == 0
+
+
+def test_a_merge_is_followed_through_others_and_within_one_batch(leo: Leo):
+    leo.profile("a")
+    leo.profile("b", rootProfileId="c")
+    leo.profile("cousin", rootProfileId="b")
+    leo.profile("other")
+    leo.sync()
+    leo.erase("a")
+    # In this order a single look at the batch would see the first as nobody's.
+    leo.profile("d", 5, rootProfileId="cousin")
+    leo.profile("c", 6, rootProfileId="a")
+    assert leo.sync().erased_by_merge == 4
+    assert leo.keys() == {"other"}
+
+
+def test_numbers_name_a_merged_profile_too(leo: Leo):
+    leo.profile("17")
+    leo.sync()
+    leo.erase("17")
+    leo.profile("alias", 5, rootProfileId=17, inSegments={"id": "broken"})
+    assert leo.sync().erased == 2
+    assert leo.waiting() == []
+
+
+def test_a_row_that_comes_past_the_platform_erases_whoever_it_is_merged_with(nam: Leo, warehouse: Warehouse):
+    nam.erase("old")
+    with warehouse.superuser() as connection:
+        connection.execute("UPDATE customers.cdp_profiles SET root_profile_id = 'old' WHERE profile_id = 'nam1'")
+    assert mentions(warehouse, "NamSecret", "nam@example.com") == set()
+    assert mentions(warehouse, "nam1") <= KEYS_ONLY
+
+
+def test_an_address_that_only_a_document_that_stayed_out_had_is_erased_too(nam: Leo, warehouse: Warehouse):
+    nam.erase("nam1")
+    nam.rows(
+        "INSERT INTO referrals.signup_event (tenant_id, signup_event_id, referral_link_id, occurred_at, email)"
+        " VALUES ('acme', 's3', 'l1', now(), 'new@example.com'), ('acme', 's4', 'l1', now(), 'half@example.com')"
+        " RETURNING 1"
+    )
+    nam.profile("alias", 20, rootProfileId="nam1", secondaryEmails=["New@example.com", "\x00"], lastName="a\x00b")
+    nam.profile("half", 20, primaryEmail="half@example.com", lastName="NUL \x00")
+    nam.sync()
+    # The second waits rejected, with an escape that jsonb does not take.
+    nam.erase("half")
+    assert mentions(warehouse, "new@example.com", "half@example.com") == set()
+
+
+def test_a_purchase_of_an_erased_person_stays_out_when_it_is_given_to_another(nam: Leo, warehouse: Warehouse):
+    nam.erase("nam1")
+    nam.purchase("e-nam", "mai1", 20, eventMetricId="NamSecret")
+    assert nam.sync("transactions").erased >= 1
+    assert mentions(warehouse, "NamSecret") == set()
+    # And one that turns out to be theirs leaves the other.
+    nam.purchase("e-mai", "nam1", 21)
+    nam.sync("transactions")
+    assert nam.keys("transactions") == set()
+
+
+def test_another_tenants_document_says_nothing_of_who_is_one_person(new_leo):
+    one = new_leo("one", shared_database=False)
+    one.profile("a")
+    one.profile("b")
+    one.sync()
+    one.erase("a")
+    one.profile("b", 5, tenant_id="two", rootProfileId="a")
+    assert one.sync().erased_by_merge == 0
+    assert one.keys() == {"b"}
+
+
+def test_a_replay_of_an_erased_person_leaves_no_rejected_document(nam: Leo, warehouse: Warehouse):
+    nam.erase("nam1")
+    nam.rows(
+        "INSERT INTO ops.rejected_record (tenant_id, source, document_key, code, path, message, document)"
+        """ VALUES ('acme', 'cdp_profile', 'nam1', 'x', '$', 'x', '{"_key": "nam1"}') RETURNING 1"""
+    )
+    with nam.reading() as (source, _):
+        replay(nam.connection, source, nam.tenant)
+    assert mentions(warehouse, "nam1") <= KEYS_ONLY
 
 
 def test_the_same_key_of_another_tenant_is_another_person(new_leo):
