@@ -16,3 +16,7 @@ def follow_upstream() -> dg.AutomationCondition:
     over a range of tenants leaves none per tenant that it would believe: it would wait for ever.
     """
     return dg.AutomationCondition.eager().with_label("follow_upstream")
+
+
+# Op tags of a check that blocks nothing. A run makes one step after the other, and assets that are ready come first.
+AFTER_ASSETS = {"dagster/priority": "-1"}

@@ -5,6 +5,7 @@ Three things can retry in Dagster, and they do not know of each other: the step 
 errors are worth the first.
 """
 
+import sys
 import traceback
 from pathlib import Path
 
@@ -13,8 +14,24 @@ import psycopg
 
 from cdp_platform.errors import BusyError, PlatformError, SourceError, UnavailableError, WorkerLostError
 
+
+class _RetriesOfFailures(dg.RetryPolicy):
+    """A retry policy under which an interruption ends the run.
+
+    Dagster asks the policy also after Ctrl-C, the end of a pod or a termination in the UI. It would go on with the next
+    step, and then try the interrupted one again.
+    """
+
+    def calculate_delay(self, attempt_num: int) -> float:
+        """Seconds until the next attempt; raises the interruption again if that is what is handled now."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        return float(super().calculate_delay(attempt_num))
+
+
 # Full jitter, so that a hundred steps that failed together do not come back together.
-IO_RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
+IO_RETRIES = _RetriesOfFailures(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
 
 
 def is_transient(error: Exception) -> bool:

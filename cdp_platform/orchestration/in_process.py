@@ -1,13 +1,19 @@
 """Running a job in this process, for the command line: same assets, same checks, same events as a deployed run."""
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
+from cdp_platform import settings
 from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.pools import waiting_for_pools
+from cdp_platform.warehouse import run_leases
+from cdp_platform.warehouse.connection import application, connect
 
+_INTERRUPTED = "the run was interrupted before its end; run the command again"
 # What the job says goes to the event log; the terminal belongs to the progress bars and the table.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -40,7 +46,7 @@ class RunOutcome:
         run_id: as the Dagster UI knows it.
         outcomes: one per asset and tenant that were materialized.
         checks: one per check and tenant.
-        errors: one line per step that failed.
+        errors: one line per reason for which steps failed, with their names.
     """
 
     run_id: str
@@ -65,6 +71,8 @@ def run_job(
 ) -> RunOutcome:
     """Run a job for these tenants, which have to follow each other among the instance's partitions.
 
+    The run belongs to this process: it holds a lease while the process lives, and is ended by others after that.
+
     Args:
         definitions: where the job is.
         job_name: of any room.
@@ -72,22 +80,47 @@ def run_job(
         tenant_ids: or other partition keys of the job.
         config: run configuration by op.
         assets: of the job, only these.
+
+    Raises:
+        BusyError: another run held a pool that this one needs for too long.
     """
     job = definitions.resolve_job_def(job_name)
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=tenant_ids[0] if len(tenant_ids) == 1 else None,
-        tags=partitions.range_tags(tenant_ids) if len(tenant_ids) > 1 else None,
-        run_config={**_own_config(job, tenant_ids[0]), **_QUIET, **({"ops": config} if config else {})},
-        asset_selection=assets,
-        raise_on_error=False,
-    )
-    return RunOutcome(
+    run_id = str(uuid.uuid4())
+    with (
+        run_leases.held(lambda: connect(settings.postgres()), run_id, application()),
+        waiting_for_pools(instance, job, run_id),
+    ):
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            partition_key=tenant_ids[0] if len(tenant_ids) == 1 else None,
+            tags={**_process_tags(), **(partitions.range_tags(tenant_ids) if len(tenant_ids) > 1 else {})},
+            run_config={**_own_config(job, tenant_ids[0]), **_QUIET, **({"ops": config} if config else {})},
+            asset_selection=assets,
+            raise_on_error=False,
+        )
+    outcome = RunOutcome(
         result.run_id,
         list(_outcomes(result.all_events)),
         list(_checks(result.all_events)),
-        [_error(event) for event in result.all_events if event.is_step_failure],
+        _errors(result.all_events),
     )
+    if outcome.success and not result.success:
+        # Interrupted between two steps: none of them failed, and not all were done.
+        outcome.errors.append(_INTERRUPTED)
+    return outcome
+
+
+def _process_tags() -> dict[str, str]:
+    process = run_leases.this_process()
+    return {
+        "cdp/command": application(),
+        "cdp/host": process.host,
+        "cdp/pid": str(process.pid),
+        "cdp/process_started_at": process.started_at.isoformat(),
+        # Whoever typed the command repeats it; the daemon must not.
+        "dagster/max_retries": "0",
+    }
 
 
 def _own_config(job: dg.JobDefinition, tenant_id: str) -> Mapping[str, Any]:
@@ -101,7 +134,7 @@ def together(runs: Sequence[RunOutcome]) -> RunOutcome:
         ", ".join(run.run_id for run in runs),
         [outcome for run in runs for outcome in run.outcomes],
         [check for run in runs for check in run.checks],
-        [error for run in runs for error in run.errors],
+        list(dict.fromkeys(error for run in runs for error in run.errors)),
     )
 
 
@@ -129,11 +162,24 @@ def _checks(events: Sequence[dg.DagsterEvent]) -> Iterator[CheckOutcome]:
             )
 
 
-def _error(event: dg.DagsterEvent) -> str:
+def _errors(events: Sequence[dg.DagsterEvent]) -> list[str]:
+    steps: dict[str, list[str]] = {}
+    for event in events:
+        if event.is_step_failure:
+            # Without the room in front of it, as the table names it.
+            steps.setdefault(_reason(event), []).append((event.step_key or "").rpartition("__")[2])
+    return [f"{', '.join(names)}: {reason}" for reason, names in steps.items()]
+
+
+def _reason(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
+    if failure.error and failure.error.cls_name in {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}:
+        return _INTERRUPTED
     words = failure.user_failure_data.description if failure.user_failure_data else None
     if not words and failure.error:
         cause = failure.error.cause or failure.error
         words = cause.message.strip().splitlines()[0]
-    # Without the room in front of it, as the table names it.
-    return f"{(event.step_key or '').rpartition('__')[2]}: {words or 'failed'}"
+        kind, _, rest = words.partition(": ")
+        # Errors of the platform speak for themselves; of others the class says something too.
+        words = rest if kind.startswith("cdp_platform.") and rest else words
+    return words or "failed"

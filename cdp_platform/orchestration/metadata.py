@@ -5,13 +5,25 @@ from typing import Any
 
 import dagster as dg
 
-from cdp_platform.warehouse.load import Target
+from cdp_platform.warehouse.columns import columns_of
 
 
-def table(target: Target) -> dict[str, Any]:
-    """Definition metadata of an asset that is a table: its name and columns."""
-    columns = [dg.TableColumn(name, kind) for name, kind in target.columns]
-    return {"dagster/table_name": target.name, "dagster/column_schema": dg.TableSchema(columns=columns)}
+def table(name: str) -> dict[str, Any]:
+    """Definition metadata of an asset that is a table: its name, and what each column holds.
+
+    Args:
+        name: with its schema, such as ``customers.cdp_profiles``.
+    """
+    columns = [
+        dg.TableColumn(
+            column.name,
+            column.type,
+            description=column.description,
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+        )
+        for column in columns_of(name)
+    ]
+    return {"dagster/table_name": name, "dagster/column_schema": dg.TableSchema(columns=columns)}
 
 
 def counts(caption: str, figures: Mapping[str, int]) -> dg.MetadataValue:

@@ -4,8 +4,8 @@ Nothing is configured here, so a run's configuration, the snapshot of the reposi
 definitions load with an empty environment.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import dagster as dg
@@ -14,12 +14,26 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database
 from cdp_platform.resources.sheets import Spreadsheet, open_spreadsheet
-from cdp_platform.warehouse.connection import connect
+from cdp_platform.warehouse import run_leases
+from cdp_platform.warehouse.connection import UNNAMED, act_as, application, connect
 from cdp_platform.warehouse.pacing import Pacer
 
 
 class WarehouseResource(dg.ConfigurableResource):
-    """PostgreSQL, from the PGSQL_ variables."""
+    """PostgreSQL, from the PGSQL_ variables. Every run uses it, so it also says that the run's process is alive."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["WarehouseResource"]:
+        """Hold the lease of the run; sensors and schedules have none."""
+        run = context.run
+        if run is None:
+            yield self
+            return
+        if application() == UNNAMED:
+            # A process that Dagster started for this run; a command has its own name.
+            act_as(f"run {run.run_id[:8]} {run.job_name}")
+        with run_leases.held(self.connect, run.run_id, application()):
+            yield self
 
     def connect(self) -> AbstractContextManager[psycopg.Connection]:
         """A connection as the platform's role; see `cdp_platform.warehouse.connection.connect`."""

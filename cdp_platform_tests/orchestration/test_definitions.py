@@ -7,7 +7,7 @@ import pytest
 
 from cdp_platform.build import build_definitions
 
-ROOMS = {"catalog", "customers", "embeddings", "referrals"}
+ROOMS = {"catalog", "customers", "embeddings", "ops", "referrals"}
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
 # Made of several tables, of which this one has the rows that are counted.
@@ -60,6 +60,42 @@ def test_an_asset_that_is_a_table_has_its_name_under_its_room(definitions: dg.De
             assert table in {".".join(asset.path), ".".join(asset.path).removesuffix("s")}
 
 
+def test_an_asset_that_is_a_table_says_what_each_column_holds(definitions: dg.Definitions):
+    tables = [spec for spec in definitions.resolve_all_asset_specs() if "dagster/table_name" in spec.metadata]
+    assert len(tables) > 10
+    for spec in tables:
+        columns = spec.metadata["dagster/column_schema"].columns
+        assert {"tenant_id"} < {column.name for column in columns}, spec.key
+        assert all(column.description for column in columns), spec.key
+
+
+def test_every_job_schedule_and_sensor_says_what_it_does(definitions: dg.Definitions):
+    repository = definitions.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for each in (
+        *jobs,
+        *repository.schedule_defs,
+        *repository.sensor_defs,
+        *repository.asset_checks_defs_by_key.values(),
+    ):
+        description = (
+            next(iter(each.check_specs)).description if isinstance(each, dg.AssetChecksDefinition) else each.description
+        )
+        assert description, each
+
+
+def test_what_lies_outside_is_in_the_graph(definitions: dg.Definitions):
+    graph = definitions.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.external_asset_keys} == {
+        "arangodb/cdp_profile",
+        "arangodb/cdp_profile2conversion",
+        "dagster/runs",
+        "google_sheets/spreadsheet",
+        "publishers/feeds",
+        "tracker/events",
+    }
+
+
 def test_the_graph_is_as_drawn(definitions: dg.Definitions):
     """Keys, dependencies, partitions and conditions: a change here is a change for everybody's deployment."""
     found = {
@@ -74,8 +110,9 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
         "arangodb/cdp_profile": ([], "tenant", None),
         "arangodb/cdp_profile2conversion": ([], "tenant", None),
         # Asked for by the sensor that looks at the sources, and by a schedule of each ingestor.
-        "catalog/brand_registry": ([], "ingestor", None),
-        "catalog/product_feed": (["catalog/brand_registry"], "ingestor", None),
+        "catalog/brand_registry": (["publishers/feeds"], "ingestor", None),
+        "catalog/product_feed": (["catalog/brand_registry", "publishers/feeds"], "ingestor", None),
+        "publishers/feeds": ([], "ingestor", None),
         "customers/cdp_profiles": (["arangodb/cdp_profile"], "tenant", None),
         "customers/transactions": (["arangodb/cdp_profile2conversion"], "tenant", None),
         "customers/customer_metrics": (
@@ -83,6 +120,13 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
             "tenant",
             "follow_upstream",
         ),
+        "customers/customer_value": (
+            ["customers/cdp_profiles", "customers/transactions"],
+            "tenant",
+            "follow_upstream",
+        ),
+        # Told of by the sensor that ends lost runs.
+        "dagster/runs": ([], None, None),
         # Asked for by the queue, which knows what waits.
         "embeddings/profile_embeddings": (["customers/cdp_profiles"], "tenant", None),
         "embeddings/transaction_embeddings": (["customers/transactions"], "tenant", None),
@@ -91,12 +135,23 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
         "embeddings/profile_clusters": (["embeddings/profile_embeddings"], "tenant", None),
         "embeddings/lookalike_audiences": (["embeddings/profile_embeddings"], "tenant", None),
         # Asked for by the sensor that looks at events, and by each tenant's own morning.
-        "referrals/tracker_events": ([], "tenant", None),
+        "tracker/events": ([], "tenant", None),
+        "referrals/tracker_events": (["tracker/events"], "tenant", None),
         "referrals/daily_metrics": (["referrals/tracker_events"], "month and tenant", None),
         "referrals/tracker_raw_data": (["referrals/tracker_events"], "tenant", None),
         "referrals/officer_summary": (["referrals/daily_metrics"], "tenant", None),
         "referrals/campaign_summary": (["referrals/daily_metrics"], "tenant", None),
         "referrals/time_series_data": (["referrals/daily_metrics"], "tenant", None),
+        "google_sheets/spreadsheet": (
+            [
+                "referrals/campaign_summary",
+                "referrals/officer_summary",
+                "referrals/time_series_data",
+                "referrals/tracker_raw_data",
+            ],
+            "tenant",
+            None,
+        ),
     }
 
 
@@ -111,11 +166,14 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
     assert {f"{key.asset_key.path[-1]}: {key.name}" for key in keys} == {
         "brand_registry: rejected_share",
         "brand_registry: whole",
+        "cdp_profiles: documents_dated",
         "cdp_profiles: in_step_with_source",
         "cdp_profiles: keys_unique",
         "cdp_profiles: rejected_share",
         "cdp_profiles: staleness",
+        "customer_metrics: amounts_configured",
         "customer_metrics: as_computed",
+        "customer_value: adds_up",
         "daily_metrics: counts_every_event",
         "marketing_event_embeddings: in_step_with_texts",
         "product_embeddings: in_step_with_texts",
@@ -123,15 +181,28 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
         "product_feed: staleness",
         "product_feed: whole",
         "profile_embeddings: in_step_with_texts",
+        "runs: moving",
         "tracker_raw_data: delivered",
         "transaction_embeddings: in_step_with_texts",
         "transactions: amounts_without_currency",
+        "transactions: documents_dated",
         "transactions: in_step_with_source",
         "transactions: keys_unique",
         "transactions: rejected_share",
         "transactions: staleness",
         "transactions: transactions_without_profile",
     }
+
+
+def test_only_checks_that_block_stand_before_what_follows(definitions: dg.Definitions):
+    """In a run with one step after the other, a check that blocks nothing would still be waited for."""
+    graph = definitions.resolve_asset_graph()
+    blocking = {key for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert blocking
+    for checks in definitions.asset_checks or []:
+        priority = int(checks.op.tags.get("dagster/priority", 0))
+        for key in checks.check_keys:
+            assert priority == (0 if key in blocking else -1), key
 
 
 def test_schedules_and_sensors_run_from_the_start(definitions: dg.Definitions):

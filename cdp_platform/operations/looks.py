@@ -1,0 +1,182 @@
+"""One quick look at an outside system before long work, and for `cdp health`.
+
+A run waits and tries again, for it may have been started at night. A person wants to know now: a look answers within
+`LOOK_SECONDS`, whatever hangs on the way (a name, a connection, TLS, an answer), and says what to do.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import httpx
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from cdp_platform import settings
+from cdp_platform.catalog.changes import impatient
+from cdp_platform.catalog.config import Ingestor
+from cdp_platform.catalog.sources import open_source
+from cdp_platform.deadline import within
+from cdp_platform.errors import SourceError, UnavailableError
+from cdp_platform.referrals.spreadsheets import spreadsheet_of
+from cdp_platform.referrals.tracker_database import VARIABLE, address, open_tracker
+from cdp_platform.resources import network
+from cdp_platform.resources.arango import ArangoDatabase, open_database
+from cdp_platform.resources.sheets import Patience, open_spreadsheet
+from cdp_platform.warehouse.connection import NETWORK_LIMITS, connect, refusal
+from cdp_platform.warehouse.pacing import Pacer
+from cdp_platform.warehouse.tenants import Tenant
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 10.0
+# Of each step of a look.
+_STEP_SECONDS = 8.0
+_GOOGLE = Patience(answer=_STEP_SECONDS, attempts=1)
+# Turns are this far away only where others use Google's whole quota, which says that it is there.
+_TURN_SECONDS = 3.0
+
+
+class _TurnsTakenError(Exception):
+    """Others have all turns of the next seconds."""
+
+
+def arango(database: str, ask: Callable[[ArangoDatabase], T]) -> T:
+    """What a small question to a database of ArangoDB gives.
+
+    Raises:
+        SourceError: no answer, or a refusal.
+    """
+    configured = settings.arango()
+
+    def look() -> T:
+        with open_database(configured, database, timeout_seconds=_STEP_SECONDS) as opened:
+            return ask(opened)
+
+    return _answered(f"ArangoDB at {configured.host}, database {database}", "ARANGO_HOST", look)
+
+
+def google(tenant: Tenant, registered: Sequence[Tenant]) -> None:
+    """Read the list of worksheets of the tenant's spreadsheet.
+
+    Raises:
+        ConfigurationError: the account may not, or there is no such spreadsheet.
+        SourceError: no answer.
+    """
+    configured = settings.google()
+    spreadsheet_id = spreadsheet_of(tenant, registered, configured.google_sheet_id) or ""
+
+    def wait(seconds: float) -> None:
+        if seconds > _TURN_SECONDS:
+            raise _TurnsTakenError
+        time.sleep(seconds)
+
+    def look() -> None:
+        with (
+            connect(settings.postgres()) as connection,
+            open_spreadsheet(configured, spreadsheet_id, pace=Pacer(connection, wait), patience=_GOOGLE) as spreadsheet,
+        ):
+            spreadsheet.sheets()
+
+    with suppress(_TurnsTakenError):
+        _answered(f"Google Sheets at {configured.google_sheets_url}", "GOOGLE_SHEETS_URL", look)
+
+
+def tracker() -> None:
+    """Connect to the tracker's database, where it has one of its own, and see that its relations are there.
+
+    Raises:
+        ConfigurationError: its address is not usable.
+        SourceError: no connection, or something is missing there.
+    """
+    url = settings.referrals().referral_database_url.get_secret_value()
+    if not url:
+        return
+
+    def look() -> None:
+        with open_tracker(url) as opened:
+            opened.check()
+
+    _answered(f"The tracker's database {address(url).where}", VARIABLE, look)
+
+
+def embeddings_server(provider: str) -> None:
+    """Ask the server of an embedding provider for anything; whatever it answers, it is there. Costs nothing.
+
+    Args:
+        provider: one on this machine has no server.
+
+    Raises:
+        SourceError: no answer.
+    """
+    if provider != "openai":
+        return
+    url = httpx.URL(settings.embeddings().openai_base_url)
+    shown = f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
+
+    def look() -> None:
+        try:
+            with httpx.stream("GET", url, timeout=httpx.Timeout(_STEP_SECONDS, connect=5.0)):
+                pass
+        except httpx.HTTPError as error:
+            raise SourceError(
+                f"Embeddings at {shown}: no answer: {network.reason(error)}. Is it running, and is OPENAI_BASE_URL "
+                "right?",
+                transient=True,
+            ) from None
+
+    _answered(f"Embeddings at {shown}", "OPENAI_BASE_URL", look)
+
+
+def registry(ingestor: Ingestor) -> None:
+    """Look whether the registry of an ingestor can be read.
+
+    Raises:
+        SourceError: it cannot; says what to do.
+    """
+    hurried = impatient(ingestor)
+
+    def look() -> None:
+        with open_source(hurried) as source:
+            source.read(source.resolve("", ingestor.registry), max_bytes=ingestor.limits.max_shard_bytes)
+
+    _answered(f"The registry of {ingestor.name}", "the address in the file that INGESTION_CONFIG_PATH names", look)
+
+
+def dagster_storage(conninfo: str) -> str:
+    """Connect to Dagster's own database; returns the server's version.
+
+    Args:
+        conninfo: as the dagster.yaml in use has it, see `dagster_home`.
+
+    Raises:
+        SourceError: no answer in time.
+        UnavailableError: no connection.
+    """
+    known = conninfo_to_dict(conninfo)
+    server = f"Dagster's own PostgreSQL at {known.get('host')}:{known.get('port', 5432)}"
+
+    def look() -> str:
+        try:
+            with psycopg.connect(conninfo, **NETWORK_LIMITS) as connection:
+                row = connection.execute("SHOW server_version").fetchone()
+                return row[0] if row else ""
+        except psycopg.OperationalError as error:
+            raise UnavailableError(
+                f"{server}/{known.get('dbname')} is not reachable: {refusal(error)}. Is the server up (`cdp sandbox "
+                "status` for the embedded one), and are the DAGSTER_PG_ variables and dagster.yaml right?"
+            ) from None
+
+    return _answered(server, "DAGSTER_PG_HOST", look)
+
+
+def _answered(where: str, variable: str, look: Callable[[], T]) -> T:
+    def late() -> Exception:
+        return SourceError(
+            f"{where}: no answer within {LOOK_SECONDS:.0f} s. Is it running, does its name resolve, is the way to it "
+            f"open, and is {variable} right?",
+            transient=True,
+        )
+
+    return within(LOOK_SECONDS, look, late=late)

@@ -1,0 +1,104 @@
+"""Dagster's own PostgreSQL, as dagster.yaml names it under `storage: custom`.
+
+It is the storage of `storage: postgres`, with the same configuration, and differs in three things. A variable that is
+not set is one line that says what to do, where Dagster prints a stack trace of 120 lines. An error of the database
+never shows the values of its statement: they are events of runs, and hold what assets say of tenants' data. And a
+process keeps its connections: Dagster opens one per event, which takes most of the time of a run over many tenants.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import dagster as dg
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import create_pg_engine
+
+from cdp_platform.settings import require_host
+
+
+class PostgresStorage(DagsterPostgresStorage):
+    """What makes Dagster's storage of the configuration in dagster.yaml."""
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """The configuration as it stands: Dagster itself would resolve variables, and raise at the first."""
+        return {"postgres_db": dg.Permissive()}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> DagsterPostgresStorage:
+        """Connect.
+
+        Raises:
+            click.ClickException: a variable is not set, or there is no connection. All programs of Dagster print it as
+                one line.
+        """
+        hide_statement_values()
+        database = _with_variables(config_value["postgres_db"])
+        configuration: Any = {"postgres_db": database}
+        try:
+            storage = super().from_config_value(inst_data, configuration)
+            _keep_connections(storage)
+            return storage
+        # Dagster raises an error of its own, and the driver another.
+        except Exception as error:
+            raise click.ClickException(
+                f"Dagster's database {database.get('hostname')}:{database.get('port', 5432)}/{database.get('db_name')} "
+                f"cannot be used: {first_reason(error)}. Is the server up (`cdp sandbox status` for the embedded one), "
+                "and are the DAGSTER_PG_ variables right?"
+            ) from error
+
+
+def hide_statement_values() -> None:
+    """Let no error of SQLAlchemy show the values of a statement, in this process."""
+    from sqlalchemy import event  # noqa: PLC0415 (definitions load without it)
+    from sqlalchemy.engine import Engine  # noqa: PLC0415
+
+    if not event.contains(Engine, "handle_error", _hide):
+        event.listen(Engine, "handle_error", _hide)
+
+
+def _keep_connections(storage: DagsterPostgresStorage) -> None:
+    """One connection stays open for each of the three parts; threads that want one at the same time open more."""
+    for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
+        # Dagster has no public way but `optimize_for_webserver`, whose connections break when the server restarts.
+        engine = create_pg_engine(
+            storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
+        )
+        part._engine = engine  # ty: ignore[invalid-assignment]
+
+
+def first_reason(error: BaseException) -> str:
+    """The first line of what began it all."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _hide(context: Any) -> None:
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.hide_parameters = True
+
+
+def _with_variables(database: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the values of the variables that it names as `{env: NAME}`."""
+    named = {key: value["env"] for key, value in database.items() if isinstance(value, Mapping) and "env" in value}
+    # Without a password there may be a login by other means, and the port has a default.
+    missing = [name for key, name in named.items() if not os.environ.get(name) and key not in {"password", "port"}]
+    if missing:
+        raise click.ClickException(
+            f"dagster.yaml takes Dagster's database from variables, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not set. Set them in the environment or in .env of this folder "
+            "(.env.example says what each means); `cdp sandbox start` writes a .env for embedded services."
+        )
+    values = {key: os.environ.get(name, "") for key, name in named.items()}
+    for key in {"hostname", "db_name"} & values.keys():
+        try:
+            require_host(values[key])
+        except ValueError as error:
+            raise click.ClickException(f"{named[key]} is wrong: {error}.") from None
+    port = {"port": int(values["port"])} if values.get("port", "").isdigit() else {}
+    plain = {key: value for key, value in database.items() if key not in named}
+    return {**plain, **{key: value for key, value in values.items() if key != "port"}, **port}

@@ -1,0 +1,185 @@
+"""Leases of runs: which process executes a run, and whether it is still alive.
+
+Grain of ``ops.run_lease``: one row per run that a process executes now. The process renews it every few seconds and
+deletes it at the end. What is to be done about a run whose process is gone is decided in
+`cdp_platform.orchestration.lost_runs`.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import class_row
+
+from cdp_platform.errors import PlatformError
+from cdp_platform.warehouse.statements import statement
+
+Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
+"""Opens a connection as the platform's role."""
+
+RENEW_SECONDS = 5.0
+# Leaves room for several renewals that fail.
+SILENCE_SECONDS = 25.0
+# A clock that is set while a process runs moves the start that the system tells of it.
+_SAME_START_SECONDS = 60.0
+
+_held: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, as others can find it again.
+
+    Attributes:
+        host: name of the machine or container, for people.
+        space: where process numbers mean the same: one boot of a machine, and one container on it.
+        pid: number in that space.
+        started_at: when it started.
+    """
+
+    host: str
+    space: str
+    pid: int
+    started_at: datetime
+
+    def is_running(self) -> bool | None:
+        """Whether it is there and not stopped; None if that cannot be seen from here."""
+        import psutil  # noqa: PLC0415 (only processes with runs pay for importing it)
+
+        if self.space != this_process().space:
+            return None
+        try:
+            there = psutil.Process(self.pid)
+            moved = abs(there.create_time() - self.started_at.timestamp())
+            status = there.status()
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.Error:
+            return None
+        if status == psutil.STATUS_ZOMBIE or moved > _SAME_START_SECONDS:
+            return False
+        # A stopped process (Ctrl-Z) holds up others like a dead one, once its lease has ended.
+        return None if status == psutil.STATUS_STOPPED else True
+
+
+@lru_cache(maxsize=1)
+def _process_of(pid: int) -> Process:
+    import psutil  # noqa: PLC0415
+
+    started = datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
+    return Process(socket.gethostname(), _space(), pid, started)
+
+
+def this_process() -> Process:
+    """The process that asks."""
+    return _process_of(os.getpid())
+
+
+def _space() -> str:
+    parts = [socket.gethostname()]
+    # Two containers of the same image may have the same name; Linux tells them apart.
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A run, and the process that executes it.
+
+    Attributes:
+        run_id: as Dagster names it.
+        command: what executes it, such as ``cdp sync``.
+        host: see `Process`.
+        space: see `Process`.
+        pid: see `Process`.
+        process_started_at: see `Process`.
+        silent_seconds: since the process last said that it is alive.
+    """
+
+    run_id: str
+    command: str
+    host: str
+    space: str
+    pid: int
+    process_started_at: datetime
+    silent_seconds: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process is gone: seen from the same machine at once, from elsewhere by its silence."""
+        running = Process(self.host, self.space, self.pid, self.process_started_at).is_running()
+        return self.silent_seconds > SILENCE_SECONDS if running is None else not running
+
+    def __str__(self) -> str:
+        """Who it is, in the words of a message."""
+        return f"{self.command} (process {self.pid} on {self.host})"
+
+
+def find(connection: psycopg.Connection) -> dict[str, Lease]:
+    """All leases by run."""
+    with connection.cursor(row_factory=class_row(Lease)) as cursor:
+        return {lease.run_id: lease for lease in cursor.execute(statement("warehouse", "run_leases")).fetchall()}
+
+
+@contextmanager
+def ending(connection: psycopg.Connection, lease: Lease) -> Generator[bool]:
+    """End a lost lease with whatever is done inside; yields False where another process is doing it."""
+    with connection.transaction():
+        mine = connection.execute(
+            "SELECT FROM ops.run_lease WHERE run_id = %s AND pid = %s AND space = %s FOR UPDATE SKIP LOCKED",
+            [lease.run_id, lease.pid, lease.space],
+        ).fetchone()
+        yield mine is not None
+        if mine is not None:
+            connection.execute("DELETE FROM ops.run_lease WHERE run_id = %s", [lease.run_id])
+
+
+@contextmanager
+def held(connect: Connect, run_id: str, command: str) -> Generator[None]:
+    """Hold the lease of a run while this process executes it; nothing where this process holds it already.
+
+    A lease that cannot be written is no reason to fail: the run itself will say what is wrong with the warehouse.
+    """
+    if run_id in _held:
+        yield
+        return
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(RENEW_SECONDS):
+            _renew(connect, run_id, command)
+
+    thread = threading.Thread(target=beat, name=f"lease of run {run_id}", daemon=True)
+    _held.add(run_id)
+    _renew(connect, run_id, command)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(RENEW_SECONDS)
+        _held.discard(run_id)
+        with _tolerantly(), connect() as connection:
+            connection.execute("DELETE FROM ops.run_lease WHERE run_id = %s", [run_id])
+
+
+def _renew(connect: Connect, run_id: str, command: str) -> None:
+    process = this_process()
+    with _tolerantly(), connect() as connection:
+        connection.execute(
+            statement("warehouse", "renew_run_lease"),
+            [run_id, command, process.host, process.space, process.pid, process.started_at],
+        )
+
+
+def _tolerantly() -> AbstractContextManager[None]:
+    return suppress(psycopg.Error, PlatformError)

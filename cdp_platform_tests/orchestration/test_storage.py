@@ -1,0 +1,172 @@
+"""Dagster's storage as dagster.yaml configures it."""
+
+import os
+import re
+import shutil
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import click
+import dagster as dg
+import pytest
+import yaml
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+import cdp_platform
+from cdp_platform.orchestration import storage
+from cdp_platform_tests.conftest import PASSWORD, Server
+
+DAGSTER_YAML = Path(cdp_platform.__file__).parents[1] / "dagster.yaml"
+PLANTED = "planted-value-of-an-event"
+
+
+@pytest.fixture(autouse=True)
+def _errors_as_sqlalchemy_makes_them() -> None:
+    """Nothing of another test hides values already."""
+    if event.contains(Engine, "handle_error", storage._hide):
+        event.remove(Engine, "handle_error", storage._hide)
+
+
+@pytest.fixture
+def home(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of Dagster with the configuration of the checkout, and a database of its own."""
+    shutil.copyfile(DAGSTER_YAML, tmp_path / "dagster.yaml")
+    environment = {
+        "DAGSTER_HOME": str(tmp_path),
+        "DAGSTER_PG_HOST": "127.0.0.1",
+        "DAGSTER_PG_PORT": str(server.port),
+        "DAGSTER_PG_DB": server.new_database("test_owner"),
+        "DAGSTER_PG_USERNAME": "test_owner",
+        "DAGSTER_PG_PASSWORD": PASSWORD,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def as_dagster_has_it(home: Path) -> None:
+    """The same configuration for Dagster's own storage."""
+    file = home / "dagster.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["storage"] = {"postgres": content["storage"]["custom"]["config"]}
+    file.write_text(yaml.safe_dump(content))
+
+
+def lose_the_backend(server: Server, database: str, lost: list[int], began: threading.Event) -> None:
+    """End the server's process that waits to write an event, as a restart of the server does."""
+    with server.superuser(database) as locking, locking.transaction(), server.superuser(database) as ending:
+        locking.execute("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE")
+        began.set()
+        deadline = time.monotonic() + 30
+        while not lost and time.monotonic() < deadline:
+            rows = ending.execute(
+                "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                " AND query LIKE 'INSERT INTO event_logs%'"
+            ).fetchall()
+            lost += [pid for pid, _ in rows]
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["ours", "dagsters"])
+def test_a_lost_database_shows_no_value_of_an_event(
+    home: Path, server: Server, capfd: pytest.CaptureFixture[str], *, own: bool
+):
+    if not own:
+        as_dagster_has_it(home)
+    lost: list[int] = []
+    began = threading.Event()
+    thread = threading.Thread(target=lose_the_backend, args=(server, os.environ["DAGSTER_PG_DB"], lost, began))
+
+    @dg.asset
+    def people() -> dg.MaterializeResult:
+        thread.start()
+        assert began.wait(10)
+        return dg.MaterializeResult(metadata={"sample": PLANTED})
+
+    said = ""
+    with dg.DagsterInstance.get() as instance:
+        try:
+            dg.materialize([people], instance=instance, raise_on_error=False)
+        except Exception:
+            said = traceback.format_exc()
+    thread.join()
+    captured = capfd.readouterr()
+    said += captured.out + captured.err
+    # The backend was lost while it wrote an event, and somebody was told.
+    assert lost
+    assert re.search(r"psycopg2\.(OperationalError|errors\.AdminShutdown)", said)
+    # Values follow this word, long ones cut in the middle.
+    assert ("[parameters:" in said) is (not own)
+    assert not (own and PLANTED in said)
+
+
+@pytest.mark.parametrize("name", ["DAGSTER_PG_HOST", "DAGSTER_PG_DB", "DAGSTER_PG_USERNAME"])
+def test_a_variable_that_is_not_set_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.delenv(name)
+    with pytest.raises(click.ClickException, match=rf"{name} is not set\. Set them in .*\.env") as caught:
+        dg.DagsterInstance.get()
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv(name, "")
+    with pytest.raises(click.ClickException, match=f"{name} is not set"):
+        dg.DagsterInstance.get()
+
+
+@pytest.mark.parametrize("name", ["DAGSTER_PG_HOST", "DAGSTER_PG_DB"])
+def test_a_whole_address_where_a_name_belongs_is_refused_and_not_repeated(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv(name, "postgresql://dagster:hush@db.internal/dagster")
+    with pytest.raises(click.ClickException, match=f"{name} is wrong: it is a whole address") as caught:
+        dg.DagsterInstance.get()
+    assert "hush" not in str(caught.value)
+
+
+def test_port_and_password_may_be_left_out(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+    assert storage._with_variables({"scheme": "x", "port": {"env": "DAGSTER_PG_PORT"}}) == {
+        "scheme": "x",
+        "port": server.port,
+    }
+    monkeypatch.delenv("DAGSTER_PG_PORT")
+    monkeypatch.delenv("DAGSTER_PG_PASSWORD")
+    given = {"port": {"env": "DAGSTER_PG_PORT"}, "password": {"env": "DAGSTER_PG_PASSWORD"}, "db_name": "d"}
+    assert storage._with_variables(given) == {"db_name": "d", "password": ""}
+
+
+def test_a_database_that_is_away_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DAGSTER_PG_PORT", "1")
+    with pytest.raises(click.ClickException, match=r"127.0.0.1:1/.* Connection refused\. Is the server up") as caught:
+        dg.DagsterInstance.get()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_storage_is_dagsters_own(home: Path):
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("tenant", ["harbour"])
+    with dg.DagsterInstance.get() as again:
+        assert again.get_dynamic_partitions("tenant") == ["harbour"]
+
+
+def test_events_share_connections_until_they_are_lost(home: Path, server: Server):
+    def backends() -> set[int]:
+        with server.superuser(os.environ["DAGSTER_PG_DB"]) as connection:
+            rows = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return {pid for (pid,) in rows}
+
+    with dg.DagsterInstance.get() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("first"))
+        kept = backends()
+        assert kept
+        instance.report_runless_asset_event(dg.AssetMaterialization("second"))
+        assert backends() == kept
+        with server.superuser(os.environ["DAGSTER_PG_DB"]) as connection:
+            for pid in kept:
+                connection.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        assert not backends()
+        instance.report_runless_asset_event(dg.AssetMaterialization("third"))
+        assert {key.path[0] for key in instance.all_asset_keys()} == {"first", "second", "third"}
