@@ -4,12 +4,44 @@ Every message says what happened and what to do next, in one line and without da
 prints it as it stands, and Dagster keeps it in its event log for ever.
 """
 
+import re
 from functools import partial
 from typing import Any
+
+# Where the first sentence of a message ends, and where in a single sentence the part begins that says what to do.
+_NEXT_SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z`])")
+_IMPERATIVE = re.compile(
+    r"[:;]\s+(?=(?:`|(?:activate|call|choose|create|give|leave|move|name|run|say|see|set|take|try|use)\b))"
+)
+
+
+def shown_address(address: str) -> str:
+    """An address fit for messages and logs: without what can be a secret, a user, a password, a query.
+
+    Takes what is no address as well. After a password that was not escaped the rest cannot be told apart, so everything
+    up to the last ``@`` is left out.
+    """
+    if "password" in address.lower() and "=" in address:
+        return "a connection string"
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, rest = "", address
+    for end in "?#":
+        rest = rest.rpartition("@")[2].partition(end)[0]
+    return f"{scheme}{separator}{rest}"
 
 
 class PlatformError(Exception):
     """Base of every error that the platform raises on purpose."""
+
+    @property
+    def advice(self) -> str:
+        """The part of the message that says what to do, or '' if it has none."""
+        for boundary in (_NEXT_SENTENCE, _IMPERATIVE):
+            _, *rest = boundary.split(str(self), maxsplit=1)
+            if rest:
+                return rest[0]
+        return ""
 
 
 class ConfigurationError(PlatformError):
@@ -34,6 +66,10 @@ class MissingCollectionError(SourceError):
 
 class UnavailableError(PlatformError):
     """The warehouse could not be reached. It may be back soon."""
+
+
+class NotMigratedError(PlatformError):
+    """The warehouse does not have the schema of this version."""
 
 
 class UnknownTenantError(PlatformError):

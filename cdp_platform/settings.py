@@ -8,36 +8,79 @@ Nothing is read at import: definitions load with an empty environment, and the f
 says which one it is.
 """
 
+import os
+import re
+from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cdp_platform.errors import ConfigurationError
 
 _FROM_ENVIRONMENT = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
+_SERVICE = re.compile(r"https?://(\[[0-9a-fA-F:.%]+\]|[\w.-]+)(:\d{1,5})?(/[^\s?#@\\]*)?")
+
+_COLLECTION = r"^[A-Za-z_][A-Za-z0-9_-]{0,255}$"
+
 S = TypeVar("S", bound=BaseSettings)
+
+
+def require_host(value: str) -> str:
+    """A host, the folder of a socket, or the name of a database, and nothing else: these are shown, passwords never.
+
+    Raises:
+        PydanticCustomError: it is more than that. Does not repeat it.
+    """
+    if "://" in value or "=" in value or ("@" in value and value[0] not in "@/") or value != value.strip():
+        raise PydanticCustomError(
+            "host", "it is a whole address. Host, port, database, user and password have a variable each"
+        )
+    return value
+
+
+def _service(login: str) -> Callable[[str], str]:
+    """A check of a service's address: it must hold no secret, and is never repeated; ``login`` says what to do."""
+
+    def check(value: str) -> str:
+        if "@" in value:
+            raise PydanticCustomError("address", "it holds a user or a password. {login}", {"login": login})
+        for address in value.split(","):
+            if not _SERVICE.fullmatch(address.strip()):
+                raise PydanticCustomError(
+                    "address", "it is not an address. Write it as https://HOST:PORT, without a query"
+                )
+        return value
+
+    return check
+
+
+Host = Annotated[str, AfterValidator(require_host)]
 
 
 class PostgresSettings(BaseSettings):
     """Where the warehouse is, and the two roles that use it.
 
     The platform connects as ``PGSQL_DB_USER``, which owns nothing. Only ``cdp migrate`` uses the owner.
+    ``PGSQL_STATEMENT_TIMEOUT`` is seconds.
     """
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="PGSQL_")
 
-    db_host: str
+    db_host: Host
     db_port: int = Field(default=5432, ge=1, le=65535)
-    db_name: str
+    db_name: Host
     db_user: str
     db_password: SecretStr = SecretStr("")
     owner_user: str = ""
     owner_password: SecretStr = SecretStr("")
+    statement_timeout: int = Field(default=1800, ge=1, le=604_800)
 
 
 class ArangoSettings(BaseSettings):
@@ -45,22 +88,24 @@ class ArangoSettings(BaseSettings):
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="ARANGO_")
 
-    host: str
+    host: Annotated[str, AfterValidator(_service("Give them in ARANGO_USER and ARANGO_PASSWORD"))]
     db: str = ""
     user: str = "root"
     password: SecretStr = SecretStr("")
 
 
-class DagsterStorageSettings(BaseSettings):
-    """Where Dagster keeps its runs and events. dagster.yaml reads the same variables; here they are only looked at."""
+class CollectionSettings(BaseSettings):
+    """What ArangoDB's collections of profiles and conversions are called, if not as LEO CDP itself calls them."""
 
-    model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="DAGSTER_PG_")
+    model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="ARANGO_")
 
-    host: str
-    port: int = Field(default=5432, ge=1, le=65535)
-    db: str
-    username: str
-    password: SecretStr = SecretStr("")
+    profile_collection: str = Field(default="cdp_profile", pattern=_COLLECTION)
+    conversion_collection: str = Field(default="cdp_profile2conversion", pattern=_COLLECTION)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The name on the server of each of LEO CDP's names, which all tables and messages keep."""
+        return {"cdp_profile": self.profile_collection, "cdp_profile2conversion": self.conversion_collection}
 
 
 class EmbeddingSettings(BaseSettings):
@@ -72,12 +117,17 @@ class EmbeddingSettings(BaseSettings):
     embed_model_id: str = ""
     embed_batch_size: int = Field(default=64, ge=1, le=2048)
     embed_daily_budget: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
-    openai_base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://[^\s/]")
+    openai_base_url: Annotated[str, AfterValidator(_service("Give the key in OPENAI_API_KEY"))] = (
+        "https://api.openai.com/v1"
+    )
     openai_api_key: SecretStr = SecretStr("")
 
 
 class CatalogSettings(BaseSettings):
-    """Which registries and feeds are taken over, and how often is looked after them. Intervals are seconds."""
+    """Which registries and feeds are taken over, how often they are looked at, and how long what is gone is kept.
+
+    Intervals are seconds.
+    """
 
     model_config = _FROM_ENVIRONMENT
 
@@ -85,6 +135,8 @@ class CatalogSettings(BaseSettings):
     trigger_ingestion_on_startup: bool = False
     feed_check_interval: int = Field(default=300, ge=30)
     cleanup_interval: int = Field(default=86_400, ge=60)
+    product_retention_days: int = Field(default=30, ge=0)
+    round_retention_days: int = Field(default=7, ge=0)
 
 
 class ReferralSettings(BaseSettings):
@@ -102,7 +154,9 @@ class GoogleSettings(BaseSettings):
 
     google_service_account_json: SecretStr = SecretStr("")
     google_sheet_id: str = ""
-    google_sheets_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://[^\s/]")
+    google_sheets_url: Annotated[str, AfterValidator(_service("GOOGLE_SERVICE_ACCOUNT_JSON is the login"))] = (
+        "https://sheets.googleapis.com"
+    )
 
 
 class PlatformSettings(BaseSettings):
@@ -114,20 +168,31 @@ class PlatformSettings(BaseSettings):
     dagster_webserver_port: int = Field(default=3000, ge=1, le=65535)
 
 
+def environment(env_file: Path = Path(".env")) -> dict[str, str]:
+    """The variables of the environment, and those of ``.env`` that it does not have. An empty one counts as not set."""
+    both = (dotenv_values(env_file), os.environ)
+    return {name: value for source in both for name, value in source.items() if value}
+
+
 def _load(kind: type[S]) -> S:
     try:
         return kind()
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
-        problems = "; ".join(
-            f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}" for e in error.errors()
-        )
+        problems = {f"{prefix}{e['loc'][0]}".upper(): e for e in error.errors()}
+        missing = [name for name, problem in problems.items() if problem["type"] == "missing"]
+        names = " and ".join(filter(None, (", ".join(missing[:-1]), *missing[-1:])))
+        are = "are" if len(missing) > 1 else "is"
+        sentences = [f"The environment is not complete: {names} {are} missing."] if missing else []
+        sentences += [f"{name} is wrong: {problems[name]['msg']}." for name in problems if name not in missing]
+        advice = "Correct that in the environment or in .env."
+        if missing:
+            advice = (
+                "`cdp init` writes a .env to fill in, `cdp sandbox start` one that points at embedded services; "
+                "variables of the environment win over both."
+            )
         # Not `from error`: pydantic's own text repeats the values, and one of them may be a secret.
-        raise ConfigurationError(
-            f"The environment is not complete: {problems}. "
-            "Set it in the environment or in .env (.env.example says what each variable means); "
-            "`cdp sandbox start` writes a .env that points at embedded services."
-        ) from None
+        raise ConfigurationError(f"{' '.join(sentences)} {advice}") from None
 
 
 @lru_cache
@@ -143,9 +208,9 @@ def arango() -> ArangoSettings:
 
 
 @lru_cache
-def dagster_storage() -> DagsterStorageSettings:
-    """Settings of Dagster's own database; raises ConfigurationError naming each variable that is missing or wrong."""
-    return _load(DagsterStorageSettings)
+def collections() -> CollectionSettings:
+    """Names of ArangoDB's collections; raises ConfigurationError naming each variable that is wrong."""
+    return _load(CollectionSettings)
 
 
 @lru_cache
@@ -180,5 +245,5 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use (after `.env` was written, or a test changed it)."""
-    for cached in (postgres, arango, dagster_storage, embeddings, catalog, referrals, google, platform):
+    for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, platform):
         cached.cache_clear()

@@ -1,9 +1,10 @@
 """Is every outside system there, which version is it, how fast does it answer, and what is to be done if not."""
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -11,22 +12,22 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX
-from cdp_platform.errors import PlatformError
-from cdp_platform.referrals import tracker
-from cdp_platform.referrals.spreadsheets import asked_for, spreadsheet_of
-from cdp_platform.resources.arango import open_database
-from cdp_platform.resources.sheets import Patience, open_spreadsheet
+from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
+from cdp_platform.operations import dagster_home, looks
+from cdp_platform.referrals.spreadsheets import asked_for
+from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.connection import connect, refusal
+from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import current, head
-from cdp_platform.warehouse.pacing import Pacer
 from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.warehouse.versions import unmet
 
 T = TypeVar("T")
 
-# Whoever asks wants to know now, also that something hangs.
-_PATIENCE = 10.0
-_ONE_LOOK = Patience(answer=_PATIENCE, attempts=1)
+# Systems that are looked at at the same time: all of them together take little longer than one that hangs.
+_AT_ONCE = 16
+# A user may not be let into all of them.
+_DATABASES_TO_TRY = 3
 
 
 @dataclass
@@ -53,26 +54,41 @@ class Finding:
         self.advice = f"{self.advice} {advice}".strip()
 
 
+Look = Callable[[Finding], object]
+
+
 def examine() -> list[Finding]:
-    """Look at the warehouse, Dagster's database, ArangoDB, and each active tenant's database and spreadsheet."""
-    findings: list[Finding] = []
+    """Look at the warehouse, Dagster's database, ArangoDB and each active tenant's database and spreadsheet.
+
+    Also at the tracker's database and the server of embeddings, where there are such.
+    """
+    warehouse = Finding("PostgreSQL (warehouse)")
     registered: list[Tenant] = []
-    with _looking_at("PostgreSQL (warehouse)", findings) as finding, connect(settings.postgres()) as connection:
-        registered = _warehouse(connection, finding)
-    with (
-        _looking_at("ArangoDB", findings) as finding,
-        open_database(settings.arango(), settings.arango().db or "_system", timeout_seconds=_PATIENCE) as database,
-    ):
-        finding.version = _timed(finding, database.version)
-    if findings[-1].state == "ok":
-        findings += _tenant_databases(registered)
-    with _looking_at("PostgreSQL (Dagster)", findings) as finding:
-        _dagster_storage(finding)
-    return findings + _tracker() + _spreadsheets(registered)
+    _take(warehouse, lambda finding: registered.extend(_warehouse(finding)))
+    looking: list[tuple[Finding, Look]] = [
+        (Finding("ArangoDB"), partial(_arango_server, registered)),
+        *_configured("ArangoDB (ARANGO_DB)", partial(_default_database, registered)),
+        *_tenant_databases(registered),
+        (Finding("PostgreSQL (Dagster)"), _dagster_storage),
+        *_configured("PostgreSQL (referral tracker)", _tracker),
+        *_configured("Embeddings", _embeddings),
+        *_configured("Google Sheets", partial(_spreadsheets, registered)),
+    ]
+    with ThreadPoolExecutor(_AT_ONCE, "look") as pool:
+        list(pool.map(lambda each: _take(*each), looking))
+    return [warehouse, *(finding for finding, _ in looking)]
 
 
-def _warehouse(connection: psycopg.Connection, finding: Finding) -> list[Tenant]:
+def _warehouse(finding: Finding) -> list[Tenant]:
+    with connect(settings.postgres()) as connection:
+        return _tenants(connection, finding)
+
+
+def _tenants(connection: psycopg.Connection, finding: Finding) -> list[Tenant]:
     finding.version = _timed(finding, lambda: connection.execute("SHOW server_version").fetchone() or [""])[0]
+    if lacking := unmet(connection):
+        finding.worsen("error", lacking)
+        return []
     revision = current(connection)
     if revision != head():
         finding.worsen("error", f"The schema is at {revision or 'no revision yet'}, not {head()}: run `cdp migrate`.")
@@ -84,64 +100,107 @@ def _warehouse(connection: psycopg.Connection, finding: Finding) -> list[Tenant]
 
 
 def _dagster_storage(finding: Finding) -> None:
-    storage = settings.dagster_storage()
-    try:
-        with psycopg.connect(
-            host=storage.host,
-            port=storage.port,
-            dbname=storage.db,
-            user=storage.username,
-            password=storage.password.get_secret_value(),
-            connect_timeout=10,
-        ) as connection:
-            finding.version = _timed(finding, lambda: connection.execute("SHOW server_version").fetchone() or [""])[0]
-    except psycopg.OperationalError as error:
-        finding.worsen("error", f"Not reachable: {refusal(error)}. Check the DAGSTER_PG_ variables.")
+    home = dagster_home.read()
+    if home is None:
+        finding.worsen(
+            "warn",
+            "DAGSTER_HOME is not set, so Dagster keeps no record of what commands do. `cdp init` writes what a folder "
+            "needs.",
+        )
+        return
+    if home.telemetry:
+        finding.worsen("warn", "Telemetry is on: set `telemetry: {enabled: false}` in dagster.yaml.")
+    if home.conninfo is None:
+        finding.worsen(
+            "warn",
+            "dagster.yaml names no PostgreSQL, so Dagster keeps its runs in SQLite files, which are slow and for one "
+            "machine only: `cdp init` in an empty folder writes one that does.",
+        )
+        return
+    finding.version = _timed(finding, partial(looks.dagster_storage, home.conninfo))
 
 
-def _tenant_databases(registered: list[Tenant]) -> list[Finding]:
-    findings: list[Finding] = []
-    for tenant in registered:
-        if not tenant.active:
-            continue
-        with (
-            _looking_at(f"ArangoDB {tenant.arango_database} ({tenant.tenant_id})", findings) as finding,
-            open_database(settings.arango(), tenant.arango_database, timeout_seconds=_PATIENCE) as database,
-        ):
-            for collection in (profiles.COLLECTION, transactions.COLLECTION):
-                fields = _timed(finding, lambda name=collection: database.indexed_fields(name))
-                if WANTED_INDEX not in fields:
-                    finding.worsen(
-                        "warn",
-                        f"{collection} has no persistent index on {list(WANTED_INDEX)}, so each sync sorts all of it: "
-                        f"db.{collection}.ensureIndex({{type: 'persistent', fields: {list(WANTED_INDEX)}}}).",
-                    )
-    return findings
+def _arango_server(registered: list[Tenant], finding: Finding) -> None:
+    """Whether the server is there and lets the user in; which databases there are is another matter."""
+    databases = [settings.arango().db, *(tenant.arango_database for tenant in registered if tenant.active)]
+    for name in filter(None, dict.fromkeys(["_system", *databases[:_DATABASES_TO_TRY]])):
+        try:
+            finding.version = _timed(finding, partial(looks.arango, name, ArangoDatabase.version))
+        except SourceError as error:
+            if error.transient:
+                raise
+            refused = error
+        else:
+            return
+    raise refused
 
 
-def _tracker() -> list[Finding]:
-    findings: list[Finding] = []
-    if url := settings.referrals().referral_database_url.get_secret_value():
-        with _looking_at("PostgreSQL (referral tracker)", findings) as finding:
-            _timed(finding, lambda: tracker.changed(url))
-    return findings
+def _default_database(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+    name = settings.arango().db
+    if not name or name in {tenant.arango_database for tenant in registered if tenant.active}:
+        return []
+    ask = partial(looks.arango, name, ArangoDatabase.version)
+    return [(Finding(f"ArangoDB {name} (ARANGO_DB)"), lambda finding: _timed(finding, ask))]
 
 
-def _spreadsheets(registered: list[Tenant]) -> list[Finding]:
+def _tenant_databases(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+    return [
+        (Finding(f"ArangoDB {tenant.arango_database} ({tenant.tenant_id})"), partial(_indexes, tenant.arango_database))
+        for tenant in registered
+        if tenant.active
+    ]
+
+
+def _indexes(name: str, finding: Finding) -> None:
+    def fields(database: ArangoDatabase) -> dict[str, list[tuple[str, ...]]]:
+        collections = (profiles.COLLECTION, transactions.COLLECTION)
+        return {each: _timed(finding, partial(database.indexed_fields, each)) for each in collections}
+
+    for of_cdp, indexed in looks.arango(name, fields).items():
+        collection = settings.collections().names[of_cdp]
+        if WANTED_INDEX not in indexed:
+            finding.worsen(
+                "warn",
+                f"{collection} has no persistent index on {list(WANTED_INDEX)}, so each sync sorts all of it: "
+                f"db.{collection}.ensureIndex({{type: 'persistent', fields: {list(WANTED_INDEX)}}}).",
+            )
+
+
+def _tracker() -> list[tuple[Finding, Look]]:
+    if not settings.referrals().referral_database_url.get_secret_value():
+        return []
+    return [(Finding("PostgreSQL (referral tracker)"), lambda finding: _timed(finding, looks.tracker))]
+
+
+def _embeddings() -> list[tuple[Finding, Look]]:
+    provider = settings.embeddings().embedding_provider
+    if provider != "openai":
+        return []
+    ask = partial(looks.embeddings_server, provider)
+    return [(Finding("Embeddings (openai)"), lambda finding: _timed(finding, ask))]
+
+
+def _spreadsheets(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
     """Each spreadsheet that worksheets go to: is it there, and shared with the service account."""
-    findings: list[Finding] = []
-    google = settings.google()
-    for tenant in registered:
-        if not tenant.active or not asked_for(tenant, google.google_sheet_id):
-            continue
-        with _looking_at(f"Google Sheets ({tenant.tenant_id})", findings) as finding:
-            spreadsheet_id = spreadsheet_of(tenant, registered, google.google_sheet_id) or ""
-            with (
-                connect(settings.postgres()) as connection,
-                open_spreadsheet(google, spreadsheet_id, pace=Pacer(connection), patience=_ONE_LOOK) as spreadsheet,
-            ):
-                _timed(finding, spreadsheet.sheets)
-    return findings
+
+    def ask(tenant: Tenant, finding: Finding) -> None:
+        _timed(finding, lambda: looks.google(tenant, registered))
+
+    default = settings.google().google_sheet_id
+    return [
+        (Finding(f"Google Sheets ({tenant.tenant_id})"), partial(ask, tenant))
+        for tenant in registered
+        if tenant.active and asked_for(tenant, default)
+    ]
+
+
+def _configured(system: str, looks_at: Callable[[], list[tuple[Finding, Look]]]) -> list[tuple[Finding, Look]]:
+    """The looks at a kind of system; where its settings are wrong, one that says so."""
+    try:
+        return looks_at()
+    except ConfigurationError as error:
+        message = str(error)
+        return [(Finding(system), lambda finding: finding.worsen("error", message))]
 
 
 def _timed(finding: Finding, ask: Callable[[], T]) -> T:
@@ -151,11 +210,9 @@ def _timed(finding: Finding, ask: Callable[[], T]) -> T:
     return answer
 
 
-@contextmanager
-def _looking_at(system: str, findings: list[Finding]) -> Generator[Finding]:
-    finding = Finding(system)
-    findings.append(finding)
+def _take(finding: Finding, look: Look) -> None:
+    """Have a look, and note what is wrong. A fault of one system hides no other."""
     try:
-        yield finding
+        look(finding)
     except PlatformError as error:
         finding.worsen("error", str(error))

@@ -1,7 +1,7 @@
 """How far each tenant's data has come: last success, lag behind the source, rejected documents."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,11 +10,12 @@ from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import SourceState, TenantSource
 from cdp_platform.errors import SourceError
-from cdp_platform.resources.arango import open_database
+from cdp_platform.operations import looks
 from cdp_platform.warehouse import rejected, tenants, watermark
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
 
+_AT_ONCE = 16
 _SOURCES = (profiles.COLLECTION, transactions.COLLECTION)
 
 
@@ -26,10 +27,12 @@ class TenantStatus:
         tenant_id: whose.
         source: the collection.
         last_success_at: when it was last read to its end; None if never.
-        read_until: the watermark, in the source's own words.
+        read_until: the watermark, as ISO 8601 in UTC.
         lag: greatest stamp in the source now, less the watermark; None if unknown.
         source_count: documents in the source now, None if it could not be asked.
         rejected: documents that wait.
+        undated: documents whose ``updatedAt`` was no moment or lay in the future when they were last read; every sync
+            reads these again.
         problem: why the source could not be asked, or ''.
     """
 
@@ -40,25 +43,30 @@ class TenantStatus:
     lag: timedelta | None
     source_count: int | None
     rejected: int
+    undated: int | None = None
     problem: str = ""
 
 
 def read() -> list[TenantStatus]:
     """The status of every active tenant's sources, each asked now."""
     with connect(settings.postgres()) as connection:
+        active = [tenant for tenant in tenants.registered(connection) if tenant.active]
+        # All at the same time: a server that hangs costs one wait, and not one for each tenant.
+        with ThreadPoolExecutor(_AT_ONCE, "source") as pool:
+            asked = list(pool.map(_ask, active))
         return [
             status
-            for tenant in tenants.registered(connection)
-            if tenant.active
-            for status in _of_tenant(connection, tenant)
+            for tenant, answer in zip(active, asked, strict=True)
+            for status in _of_tenant(connection, tenant, *answer)
         ]
 
 
-def _of_tenant(connection: Any, tenant: Tenant) -> Iterator[TenantStatus]:
+def _of_tenant(
+    connection: Any, tenant: Tenant, current: dict[str, SourceState], problem: str
+) -> Iterator[TenantStatus]:
     with tenant_transaction(connection, tenant.tenant_id):
         states = {state.source: state for state in watermark.states(connection, tenant.tenant_id)}
         waiting = {source: rejected.count_waiting(connection, tenant.tenant_id, source) for source in _SOURCES}
-    current, problem = _ask(tenant)
     for source, count in waiting.items():
         now = current.get(source)
         state = states.get(source)
@@ -71,19 +79,19 @@ def _of_tenant(connection: Any, tenant: Tenant) -> Iterator[TenantStatus]:
             lag=_difference(now.greatest, stamp) if now else None,
             source_count=now.count if now else None,
             rejected=count,
+            undated=state.undated_count if state else None,
             problem=problem,
         )
 
 
 def _ask(tenant: Tenant) -> tuple[dict[str, SourceState], str]:
     try:
-        with open_database(settings.arango(), tenant.arango_database, timeout_seconds=10) as database:
-            return TenantSource(database, tenant).states(), ""
+        return looks.arango(tenant.arango_database, lambda database: TenantSource(database, tenant).states()), ""
     except SourceError as error:
         return {}, str(error)
 
 
-def _difference(greatest: Any, stamp: str | None) -> timedelta | None:
-    with suppress(ValueError, TypeError):
-        return datetime.fromisoformat(greatest) - datetime.fromisoformat(stamp or "")
-    return None
+def _difference(greatest: str | None, stamp: str | None) -> timedelta | None:
+    if greatest is None or stamp is None:
+        return None
+    return datetime.fromisoformat(greatest) - datetime.fromisoformat(stamp)

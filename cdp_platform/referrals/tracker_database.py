@@ -16,21 +16,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.referrals.tracker_relations import RELATIONS, Relation
-from cdp_platform.warehouse.connection import refusal
+from cdp_platform.warehouse import waits
+from cdp_platform.warehouse.connection import NETWORK_LIMITS, application, refusal
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 VARIABLE = "REFERRAL_DATABASE_URL"
 
-# Whatever the URL itself does not say. A server that has vanished is noticed within a minute.
-_PARAMETERS: Mapping[str, Any] = {
-    "application_name": "cdp_platform",
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "tcp_user_timeout": 60_000,
-}
 # Somebody alters a table: better to come again than to wait in the way of all who read it.
 _LOCK_SECONDS = 30
+# Reading all events of a tenant for the first time; a reader that has stopped must not keep rows from being cleaned up.
+_STATEMENT_SECONDS = 3600
+_IDLE_SECONDS = 900
 _HOW = (
     f"{VARIABLE} has to be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / % # ? in the password written as"
     " %40 %3A %2F %25 %23 %3F."
@@ -81,8 +78,9 @@ class TrackerDatabase:
             # Of the transaction and not of the session: poolers hand sessions on, and refuse start-up options.
             row = connection.execute(
                 "SELECT now(), set_config('timezone', 'UTC', true), set_config('client_encoding', 'UTF8', true),"
-                " set_config('lock_timeout', %s, true)",
-                [f"{_LOCK_SECONDS}s"],
+                " set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true),"
+                " set_config('idle_in_transaction_session_timeout', %s, true)",
+                [f"{_LOCK_SECONDS}s", f"{_STATEMENT_SECONDS}s", f"{_IDLE_SECONDS}s"],
             ).fetchone()
         assert row is not None  # noqa: S101 (one row always)
         self.now: datetime = row[0]
@@ -184,8 +182,14 @@ def open_tracker(tracker_url: str) -> Generator[TrackerDatabase]:
         SourceError: no connection.
     """
     found = address(tracker_url)
+
+    def connect_once() -> psycopg.Connection:
+        # Whatever the URL itself does not say.
+        ours = {"application_name": application(), **NETWORK_LIMITS}
+        return psycopg.connect(make_conninfo("", **{**ours, **found.conninfo}))
+
     try:
-        connection = psycopg.connect(make_conninfo("", **{**_PARAMETERS, **found.conninfo}))
+        connection = connect_once()
     except psycopg.Error as error:
         said = refusal(error) if isinstance(error, psycopg.OperationalError) else type(error).__name__
         raise SourceError(
@@ -193,6 +197,7 @@ def open_tracker(tracker_url: str) -> Generator[TrackerDatabase]:
             f" {VARIABLE} right?",
             transient=True,
         ) from None
+    waits.watch(connection, connect_once)
     with connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True

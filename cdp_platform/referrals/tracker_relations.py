@@ -84,13 +84,13 @@ def _known(code: str, table: LiteralString, column: LiteralString) -> Rule:
     )
 
 
-UNKNOWN_LINK = "unknown_link"
+def _finite(*columns: LiteralString) -> Rule:
+    return Rule(
+        "not_a_moment", "it is not a moment but infinity", {column: f"NOT isfinite(s.{column})" for column in columns}
+    )
 
-_FINITE = Rule(
-    "not_a_moment",
-    "it is not a moment but infinity",
-    {"occurred_at": "NOT isfinite(s.occurred_at)", "ingested_at": "NOT isfinite(s.ingested_at)"},
-)
+
+UNKNOWN_LINK = "unknown_link"
 
 # In the order in which one leads to the other. What may still come, such as the link of a click, is asked for last:
 # then it is the only thing that is wrong with the row.
@@ -99,7 +99,11 @@ RELATIONS = (
         "officer",
         "officer_id",
         {"officer_id": "text", "full_name": "text", "is_active": "boolean", "ingested_at": "timestamptz"},
-        (_required("officer_id", "full_name", "is_active", "ingested_at"), _short("officer_id")),
+        (
+            _required("officer_id", "full_name", "is_active", "ingested_at"),
+            _short("officer_id"),
+            _finite("ingested_at"),
+        ),
     ),
     Relation(
         "campaign",
@@ -116,6 +120,7 @@ RELATIONS = (
         (
             _required("campaign_id", "name", "starts_at", "is_active", "ingested_at"),
             _short("campaign_id"),
+            _finite("starts_at", "ends_at", "ingested_at"),
             Rule("ends_before_start", "it ends before it starts", {"ends_at": "s.ends_at < s.starts_at"}),
         ),
     ),
@@ -137,6 +142,7 @@ RELATIONS = (
                 *("referral_link_id", "officer_id", "campaign_id", "full_link", "ref_code", "is_active", "ingested_at")
             ),
             _short("referral_link_id", "ref_code"),
+            _finite("ingested_at"),
             _known("unknown_officer", "officer", "officer_id"),
             _known("unknown_campaign", "campaign", "campaign_id"),
             Rule(
@@ -168,7 +174,7 @@ RELATIONS = (
         (
             _required("click_event_id", "referral_link_id", "occurred_at", "ingested_at"),
             _short("click_event_id"),
-            _FINITE,
+            _finite("occurred_at", "ingested_at"),
             _known(UNKNOWN_LINK, "referral_link", "referral_link_id"),
         ),
         personal=("ip", "user_agent", "geo_country", "geo_city", "geo_region"),
@@ -190,7 +196,7 @@ RELATIONS = (
         (
             _required("signup_event_id", "referral_link_id", "occurred_at", "ingested_at"),
             _short("signup_event_id", "click_event_id", "email"),
-            _FINITE,
+            _finite("occurred_at", "ingested_at"),
             Rule(
                 "not_a_duration",
                 "minutes are counted from 0 to 2147483647",

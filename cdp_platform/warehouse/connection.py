@@ -2,29 +2,120 @@
 
 Every statement on a tenant's data runs inside `tenant_transaction`: row-level security then shows and accepts that
 tenant's rows only. Outside of it the policies show nothing, so a forgotten context loses no data to a stranger.
+
+Nothing on a connection waits without a limit: connecting, statements, locks, idle transactions, and a server or client
+that has vanished. Waits of more than a few seconds say for whom they are (`waits`).
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import orjson
 import psycopg
 from psycopg import sql
 from psycopg.types.json import set_json_dumps
 
-from cdp_platform.errors import ConfigurationError, UnavailableError
+from cdp_platform.deadline import within
+from cdp_platform.errors import BusyError, ConfigurationError, UnavailableError
 from cdp_platform.settings import PostgresSettings
+from cdp_platform.warehouse import waits
+from cdp_platform.warehouse.statements import statement
 
-# One round trip tells everything that decides whether this role may run the platform: row-level security binds neither
-# a superuser nor BYPASSRLS, an owner could switch it off, and a member may become any of them by SET ROLE.
-_TOO_MIGHTY = """
-SELECT rolname, CASE WHEN rolsuper THEN 'a superuser' WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'owner of tables' END
-FROM pg_roles AS role
-WHERE pg_has_role(current_user, role.oid, 'MEMBER')
-  AND (rolsuper OR rolbypassrls
-       OR EXISTS (SELECT FROM pg_class WHERE relowner = role.oid AND relpersistence <> 't'))
-ORDER BY rolname = current_user DESC, rolsuper DESC LIMIT 1
+# For any PostgreSQL. A server that is there answers a new connection soon; one that vanishes is noticed in a minute.
+NETWORK_LIMITS: Mapping[str, Any] = {
+    "connect_timeout": 8,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+# For all addresses of a host, and for the resolution of its name, which has no limit of its own.
+_CONNECT_SECONDS = 12.0
+# As long as the build of a large index, for which those who write vectors wait.
+LOCK_SECONDS = 900
+# A transaction may wait for an outside system with all its attempts.
+_IDLE_SECONDS = 900
+# The same on the server's side: what a killed process or lost machine held is free within a minute.
+_SERVER_LIMITS = {
+    "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS}s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "10s",
+}
+
+UNNAMED = "cdp_platform"
+_application = UNNAMED
+
+
+def act_as(application: str) -> None:
+    """Say what this process does; connections from now on carry it, so that whoever waits for them can name it."""
+    global _application  # noqa: PLW0603 (a property of the process)
+    _application = application
+
+
+def application() -> str:
+    """What this process does, such as ``cdp sync``."""
+    return _application
+
+
+def limits(
+    settings: PostgresSettings,
+    *,
+    statement_seconds: int | None = None,
+    lock_seconds: int | None = None,
+    search_path: str | None = None,
+) -> dict[str, Any]:
+    """Connection parameters that bound every wait.
+
+    Args:
+        settings: have the limit of a statement.
+        statement_seconds: another limit of a statement.
+        lock_seconds: another limit of the wait for a lock.
+        search_path: where names without a schema are looked up.
+    """
+    server = {
+        "timezone": "UTC",
+        "statement_timeout": f"{statement_seconds or settings.statement_timeout}s",
+        "lock_timeout": f"{lock_seconds or LOCK_SECONDS}s",
+        **_SERVER_LIMITS,
+        **({"search_path": search_path} if search_path else {}),
+    }
+    # PostgreSQL cuts longer names, in the middle of a character if need be.
+    name = _application.encode("ascii", "replace")[:63].decode()
+    options = " ".join(f"-c {setting}={value}" for setting, value in server.items())
+    return {**NETWORK_LIMITS, "application_name": name, "options": options}
+
+
+_SEARCH_PATH = """
+SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(',', 'pg_catalog', (
+    SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector'), 'pg_temp'), false)
 """
+# So many of a role's flaws are in the message; there can be one for every table.
+_MOST_SHOWN = 5
+
+
+class _Connection(psycopg.Connection):
+    """Is closed when a statement is interrupted by something else than Ctrl-C, as Dagster does it to a run.
+
+    psycopg cancels a statement for KeyboardInterrupt only. Otherwise the connection would still be busy: what cleans up
+    behind the interruption would fail on it, and that failure would take the place of the interruption.
+    """
+
+    def wait(self, *args: Any, **kwargs: Any) -> Any:
+        """As psycopg's."""
+        try:
+            return super().wait(*args, **kwargs)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException:
+            if self.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                with suppress(psycopg.Error):
+                    self.cancel_safe(timeout=5.0)
+                self.close()
+            raise
 
 
 def open_connection(settings: PostgresSettings, *, user: str, password: str) -> psycopg.Connection:
@@ -33,33 +124,52 @@ def open_connection(settings: PostgresSettings, *, user: str, password: str) -> 
     Raises:
         UnavailableError: the server cannot be reached or refuses the role; says which variables to look at.
     """
-    try:
-        connection = psycopg.connect(
+
+    def connect_once() -> psycopg.Connection:
+        return _Connection.connect(
             host=settings.db_host,
             port=settings.db_port,
             dbname=settings.db_name,
             user=user,
             password=password,
             autocommit=True,
-            connect_timeout=10,
-            application_name="cdp_platform",
-            options="-c timezone=UTC",
+            **limits(settings),
         )
+
+    try:
+        connection = within(_CONNECT_SECONDS, connect_once, late=lambda: psycopg.OperationalError("no answer in time"))
         # Takes JSON values and, as orjson.Fragment, documents that are encoded already.
         set_json_dumps(orjson.dumps, connection)
+        resolve_names_safely(connection)
     except psycopg.OperationalError as error:
         raise UnavailableError(
             f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_name} does not let {user} in: "
             f"{refusal(error)}. Is the server up (`cdp sandbox status` for the embedded one), was `cdp migrate` run, "
             "and are the PGSQL_ variables right?"
         ) from error
+    waits.watch(connection, connect_once)
     return connection
+
+
+def resolve_names_safely(connection: psycopg.Connection) -> str:
+    """Look names up in PostgreSQL's own schema, then in the one that has pgvector, then among temporary tables.
+
+    With the usual search path, whoever may create in `public` could put a function or operator there that fits better
+    than the one that is meant, and it would run with the rights of this connection.
+
+    Returns:
+        The search path.
+    """
+    row = connection.execute(_SEARCH_PATH).fetchone()
+    assert row is not None  # noqa: S101 (one row always)
+    return row[0]
 
 
 def refusal(error: psycopg.OperationalError) -> str:
     """Why there is no connection, in one line."""
     # The last of several attempts; indented lines below it are libpq's guesses.
-    return [line for line in str(error).strip().splitlines() if not line[:1].isspace()][-1].rstrip(".")
+    lines = [line for line in str(error).strip().splitlines() if not line[:1].isspace()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
 
 
 @contextmanager
@@ -68,20 +178,71 @@ def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
 
     Raises:
         UnavailableError: no connection.
-        ConfigurationError: a role that row-level security would not bind.
+        ConfigurationError: a role with rights that it must not have; says which, and the SQL that takes them away.
+        BusyError: a lock was not free in time; says who holds it.
     """
-    with open_connection(
-        settings, user=settings.db_user, password=settings.db_password.get_secret_value()
-    ) as connection:
-        found = connection.execute(_TOO_MIGHTY).fetchone()
-        if found is not None:
-            role, power = found
-            how = "is" if role == settings.db_user else f"may become {role},"
-            raise ConfigurationError(
-                f"PGSQL_DB_USER={settings.db_user} {how} {power}, so row-level security would not separate tenants. "
-                "Use a role that owns nothing: `cdp migrate` makes one when PGSQL_OWNER_USER may create roles."
-            )
+    with (
+        open_connection(
+            settings, user=settings.db_user, password=settings.db_password.get_secret_value()
+        ) as connection,
+        limits_explained(connection, settings),
+    ):
+        _refuse_excess_rights(connection, settings)
         yield connection
+
+
+def _refuse_excess_rights(connection: psycopg.Connection, settings: PostgresSettings) -> None:
+    excess = connection.execute(statement("warehouse", "excess_rights")).fetchall()
+    if not excess:
+        return
+    owner = settings.owner_user if settings.owner_user not in {"", settings.db_user} else "ANOTHER_ROLE"
+    shown = "; ".join(f"{what} ({mend.replace('{owner}', owner)})" for what, mend in excess[:_MOST_SHOWN])
+    more = f"; and {len(excess) - _MOST_SHOWN} more" if len(excess) > _MOST_SHOWN else ""
+    raise ConfigurationError(
+        f"PGSQL_DB_USER={settings.db_user} has rights with which row-level security would not separate tenants: "
+        f"{shown}{more}. Take them away, or use a role that has none of them: `cdp migrate` makes one when "
+        "PGSQL_OWNER_USER may create roles."
+    )
+
+
+@contextmanager
+def limits_explained(connection: psycopg.Connection, settings: PostgresSettings) -> Generator[None]:
+    """Say of a wait that met its limit for whom it was, and what to do.
+
+    Raises:
+        BusyError: a lock was not free in time, or a statement took too long.
+        UnavailableError: a transaction was idle for too long.
+    """
+    try:
+        yield
+    except BusyError as error:
+        whom = waits.last_blocker(connection)
+        if whom is None or whom in str(error):
+            raise
+        raise BusyError(f"{error} It is held by {whom}.") from error
+    except psycopg.errors.LockNotAvailable as error:
+        whom = waits.last_blocker(connection) or "another transaction, which has just ended"
+        raise BusyError(f"A lock was not free in time. It is held by {whom}. Try again when that has ended.") from error
+    except psycopg.errors.QueryCanceled as error:
+        whom = waits.last_blocker(connection)
+        waited = f" It waited for {whom}." if whom else ""
+        raise BusyError(
+            f"A statement took longer than {settings.statement_timeout} s and was stopped; its transaction is undone."
+            f"{waited} If that much work is expected, set PGSQL_STATEMENT_TIMEOUT to more seconds."
+        ) from error
+    except psycopg.errors.IdleInTransactionSessionTimeout as error:
+        raise UnavailableError(
+            f"A transaction was idle for more than {_IDLE_SECONDS} s, and PostgreSQL ended it so that it holds up no"
+            " other. Was this process stopped, or did an outside system take that long? Try again."
+        ) from error
+
+
+@contextmanager
+def long_statements(connection: psycopg.Connection, *, seconds: float) -> Generator[None]:
+    """One transaction whose statements may each take so long, such as the build of an index."""
+    with connection.transaction():
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
+        yield
 
 
 @contextmanager

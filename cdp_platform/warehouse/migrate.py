@@ -18,10 +18,22 @@ from psycopg import sql
 
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import PostgresSettings
-from cdp_platform.warehouse.connection import open_connection, single_flight
+from cdp_platform.warehouse import waits
+from cdp_platform.warehouse.connection import (
+    limits,
+    limits_explained,
+    open_connection,
+    resolve_names_safely,
+    single_flight,
+)
+from cdp_platform.warehouse.versions import unmet
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _WAIT_SECONDS = 120
+# What changes every row of a large table takes its time.
+_STATEMENT_SECONDS = 6 * 3600
+# All readers of a table wait behind a migration that waits for it.
+_LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,18 @@ def current(connection: psycopg.Connection) -> str | None:
     return row[0] if row else None
 
 
-def migrate(settings: PostgresSettings) -> Migrated:
+def migrate(settings: PostgresSettings, *, revision: str | None = None) -> Migrated:
     """Upgrade the warehouse to this version's schema; does nothing where it is there already.
 
     Two migrations at once wait for each other. Also makes the platform's login role if the owner may create roles.
 
+    Args:
+        settings: of the warehouse and its owner.
+        revision: stop there, as an older version of the platform would; the newest if not given.
+
     Raises:
-        ConfigurationError: no owner is configured, the database is newer than this version, or a role is missing
-            and cannot be made.
+        ConfigurationError: no owner is configured, PostgreSQL or pgvector is too old or absent, the database is newer
+            than this version, or a role is missing and cannot be made.
     """
     if not settings.owner_user:
         raise ConfigurationError(
@@ -71,13 +87,16 @@ def migrate(settings: PostgresSettings) -> Migrated:
             raise ConfigurationError(
                 f"Another migration has been running for {_WAIT_SECONDS} s; try again when it ends."
             )
+        if lacking := unmet(connection):
+            raise ConfigurationError(f"{lacking} Nothing was changed.")
         before = current(connection)
         _refuse_a_newer_database(before)
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
         connection.execute("CREATE SCHEMA IF NOT EXISTS ops")
-        with _alembic(settings) as config:
-            command.upgrade(config, "head")
+        with _alembic(settings, search_path=resolve_names_safely(connection)) as config:
+            command.upgrade(config, revision or "head")
         _ensure_login_role(connection, settings)
-        return Migrated(before, head())
+        return Migrated(before, revision or head())
 
 
 def run_sql_beside(revision_file: str) -> None:
@@ -102,8 +121,9 @@ def _refuse_a_newer_database(revision: str | None) -> None:
 
 
 @contextmanager
-def _alembic(settings: PostgresSettings) -> Generator[Config]:
+def _alembic(settings: PostgresSettings, *, search_path: str) -> Generator[Config]:
     from sqlalchemy import URL, create_engine  # noqa: PLC0415 (only a migration pays for importing it)
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     engine = create_engine(
         URL.create(
@@ -113,7 +133,10 @@ def _alembic(settings: PostgresSettings) -> Generator[Config]:
             host=settings.db_host,
             port=settings.db_port,
             database=settings.db_name,
-        )
+        ),
+        connect_args=limits(
+            settings, statement_seconds=_STATEMENT_SECONDS, lock_seconds=_LOCK_SECONDS, search_path=search_path
+        ),
     )
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -121,7 +144,16 @@ def _alembic(settings: PostgresSettings) -> Generator[Config]:
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            yield config
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101 (of psycopg)
+            password = settings.owner_password.get_secret_value()
+            waits.watch(driver, lambda: open_connection(settings, user=settings.owner_user, password=password))
+            with limits_explained(driver, settings):
+                try:
+                    yield config
+                except DBAPIError as error:
+                    # Of alembic's own statements. What went wrong is PostgreSQL's error, as of the others.
+                    raise error.orig or error from None
     finally:
         engine.dispose()
 

@@ -1,0 +1,96 @@
+"""Where Dagster keeps its runs and events, as the `dagster.yaml` of `DAGSTER_HOME` says.
+
+Dagster itself is not asked: it would create what is missing before it answers.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from psycopg.conninfo import make_conninfo
+
+from cdp_platform.errors import ConfigurationError
+
+_NAMES = {"hostname": "host", "port": "port", "db_name": "dbname", "username": "user", "password": "password"}
+# Without a password there may be a login by other means, and the port has a default.
+_OPTIONAL = {"password", "port"}
+
+
+@dataclass(frozen=True)
+class DagsterHome:
+    """What is configured.
+
+    Attributes:
+        conninfo: how to connect to its PostgreSQL; None if it uses another storage, by default SQLite files.
+        telemetry: whether usage is reported to the makers of Dagster.
+    """
+
+    conninfo: str | None
+    telemetry: bool
+
+
+def read() -> DagsterHome | None:
+    """Read the file; None if this environment names no home of Dagster.
+
+    Raises:
+        ConfigurationError: there is no such file, it cannot be read, or a variable that it refers to is not set.
+    """
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        return None
+    file = require_file(home)
+    try:
+        found = yaml.safe_load(file.read_text()) or {}
+        named = found.get("storage") or {}
+        storage = named.get("postgres") or _of_class(named.get("custom")) or _of_class(found.get("run_storage"))
+        telemetry = (found.get("telemetry") or {}).get("enabled", True)
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{file} cannot be read ({type(error).__name__}). Correct it.") from error
+    return DagsterHome(_conninfo(storage, file) if storage else None, bool(telemetry))
+
+
+def require_file(home: str) -> Path:
+    """The `dagster.yaml` of this home.
+
+    Raises:
+        ConfigurationError: it has none, and so Dagster would keep its runs in SQLite files there.
+    """
+    file = Path(home) / "dagster.yaml"
+    if not file.is_file():
+        raise ConfigurationError(
+            f"DAGSTER_HOME is {home}, which has no dagster.yaml, so Dagster would keep its runs in SQLite files there. "
+            "`cdp init` in an empty folder writes the file, and a .env that names that folder."
+        )
+    return file
+
+
+def _of_class(storage: Any) -> Any:
+    """The configuration of a storage that is named by its class, if it is one of PostgreSQL."""
+    is_postgres = storage and storage.get("module", "").startswith(("dagster_postgres", "cdp_platform."))
+    return storage["config"] if is_postgres else None
+
+
+def _conninfo(storage: dict[str, Any], file: Path) -> str:
+    if "postgres_url" in storage:
+        return str(_value(storage["postgres_url"], file)).replace("postgresql+psycopg2://", "postgresql://", 1)
+    database = storage.get("postgres_db") or {}
+    parameters = {
+        ours: _value(database[name], file, optional=ours in _OPTIONAL)
+        for name, ours in _NAMES.items()
+        if name in database
+    }
+    return make_conninfo(**parameters)
+
+
+def _value(configured: Any, file: Path, *, optional: bool = False) -> Any:
+    if not isinstance(configured, dict):
+        return configured
+    name = str(configured.get("env"))
+    value = os.environ.get(name) or None
+    if value is None and not optional:
+        raise ConfigurationError(
+            f"{file} refers to the variable {name}, which is not set. Set it, or write it in .env."
+        )
+    return value

@@ -1,0 +1,53 @@
+"""Which PostgreSQL and which pgvector the warehouse needs, and what to install where they are older or absent."""
+
+import psycopg
+
+POSTGRES = 17
+"""Major version. Index builds under a safe search path and the collation `pg_c_utf8` come with it."""
+
+PGVECTOR = (0, 8)
+"""Filtered searches go on where an index gives too few rows (`hnsw.iterative_scan`) since this version."""
+
+
+def unmet(connection: psycopg.Connection) -> str | None:
+    """What the database lacks and what to install, in one line; None if it has all. Needs no schema of ours."""
+    row = connection.execute(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
+        " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),"
+        " (SELECT extversion FROM pg_extension WHERE extname = 'vector')"
+    ).fetchone()
+    assert row is not None  # noqa: S101 (one row always)
+    number, name, available, installed = row
+    # Distributions add their own to it.
+    return _compared(number, name.split()[0], available, installed)
+
+
+def _compared(number: int, name: str, available: str | None, installed: str | None) -> str | None:
+    major = number // 10_000
+    needed = _text(PGVECTOR)
+    if major < POSTGRES:
+        return (
+            f"PostgreSQL is {name}, and the warehouse needs {POSTGRES} or later. Install one with pgvector {needed} or "
+            f"later (Debian and Ubuntu, from apt.postgresql.org: postgresql-{POSTGRES} and "
+            f"postgresql-{POSTGRES}-pgvector), move the database there with pg_upgrade or pg_dump, and let "
+            "PGSQL_DB_HOST and PGSQL_DB_PORT name it."
+        )
+    if installed is not None and _parsed(installed) >= PGVECTOR:
+        return None
+    update = "run ALTER EXTENSION vector UPDATE in the database"
+    if available is not None and _parsed(available) >= PGVECTOR:
+        return f"pgvector is {installed}, and the warehouse needs {needed} or later: {update}." if installed else None
+    has = installed or available
+    lacks = f"pgvector is {has}" if has else f"PostgreSQL {name} has no pgvector"
+    return (
+        f"{lacks}, and the warehouse needs {needed} or later. Install it on the server (Debian and Ubuntu, from "
+        f"apt.postgresql.org: postgresql-{major}-pgvector){f', then {update}' if installed else ''}."
+    )
+
+
+def _parsed(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
