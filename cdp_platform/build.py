@@ -8,6 +8,7 @@ import dagster as dg
 from cdp_platform.catalog.definitions import definitions as catalog
 from cdp_platform.customers.definitions import definitions as customers
 from cdp_platform.embeddings.definitions import definitions as embeddings
+from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource, silent
 from cdp_platform.referrals.definitions import definitions as referrals
@@ -23,7 +24,9 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         ConfigurationError: the file that INGESTION_CONFIG_PATH names is wrong.
     """
     shared = dg.Definitions(
-        sensors=[tenant_registry],
+        assets=[runs],
+        asset_checks=[moving],
+        sensors=[tenant_registry, lost_runs],
         resources={
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),

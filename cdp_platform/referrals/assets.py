@@ -14,7 +14,7 @@ import psycopg
 
 from cdp_platform import settings
 from cdp_platform.orchestration.failures import IO_RETRIES
-from cdp_platform.orchestration.metadata import counts
+from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
 from cdp_platform.orchestration.resources import Progress, SpreadsheetResource, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition, for_each_tenant
@@ -39,6 +39,17 @@ tenant_months = dg.MultiPartitionsDefinition({TENANTS: tenant_partitions, MONTH:
 _ROOM: dict[str, Any] = {"key_prefix": GROUP, "group_name": GROUP, "owners": OWNERS, "retry_policy": IO_RETRIES}
 
 
+tracker_database = dg.AssetSpec(
+    ["tracker", "events"],
+    description="Officers, campaigns, links, clicks and signups as the tracker application keeps them: in the database "
+    "that REFERRAL_DATABASE_URL names, or written by the tracker into the warehouse itself. Not ours.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    partitions_def=tenant_partitions,
+)
+
+
 class TrackerConfig(dg.Config):
     """What to bring; without any of it, what came since the last time."""
 
@@ -50,8 +61,9 @@ class TrackerConfig(dg.Config):
     **_ROOM,
     kinds={"postgres"},
     partitions_def=tenant_partitions,
+    deps=[tracker_database],
     backfill_policy=dg.BackfillPolicy.single_run(),
-    metadata={"dagster/table_name": "referrals.click_event"},
+    metadata=table("referrals.click_event"),
 )
 def tracker_events(
     context: dg.AssetExecutionContext,
@@ -98,7 +110,7 @@ def tracker_events(
     backfill_policy=dg.BackfillPolicy.single_run(),
     # Dagster maps a tenant to all its months by itself, as of the worksheets to a tenant.
     deps=[tracker_events],
-    metadata={"dagster/table_name": "referrals.daily_metrics"},
+    metadata=table("referrals.daily_metrics"),
 )
 def daily_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """One row per link and day with an event: clicks and signups, those flagged as fraud beside them, and the rate.
@@ -159,6 +171,18 @@ WORKSHEETS = {
         TIME_SERIES, "One row per day, from 90 days ago to today, by the tenant's time zone; days without events too."
     ),
 }
+
+
+tenant_spreadsheet = dg.AssetSpec(
+    ["google_sheets", "spreadsheet"],
+    description="A tenant's spreadsheet at Google, as people open it: the platform's worksheets, and tabs of their own "
+    "that the platform never touches. Not ours.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"googlesheets"},
+    partitions_def=tenant_partitions,
+    deps=list(WORKSHEETS.values()),
+)
 
 
 @dg.multi_asset(

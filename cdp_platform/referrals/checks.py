@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import psycopg
 
+from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_partition, check_each_tenant
@@ -18,6 +19,7 @@ from cdp_platform.warehouse.tenants import Tenant
 
 
 @dg.asset_check(
+    op_tags=AFTER_ASSETS,
     asset=daily_metrics,
     partitions_def=tenant_months,
     description="Every event of the month is in the figures once: as a click or signup, or as a flagged one.",
@@ -43,6 +45,7 @@ def counts_every_event(context: dg.AssetCheckExecutionContext, warehouse: Wareho
 
 
 @dg.asset_check(
+    op_tags=AFTER_ASSETS,
     asset=WORKSHEETS[RAW_DATA].key,
     partitions_def=tenant_partitions,
     description="The last export of the tenant arrived.",

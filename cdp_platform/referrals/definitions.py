@@ -8,7 +8,13 @@ from cdp_platform.referrals import assets, checks, sensors
 def definitions() -> dg.Definitions:
     """The room; its tables and worksheets are found in the environment when they are used."""
     return dg.Definitions(
-        assets=[assets.tracker_events, assets.daily_metrics, assets.worksheets],
+        assets=[
+            assets.tracker_database,
+            assets.tracker_events,
+            assets.daily_metrics,
+            assets.worksheets,
+            assets.tenant_spreadsheet,
+        ],
         asset_checks=checks.CHECKS,
         jobs=[sensors.metrics_job, sensors.raw_job, sensors.worksheets_job],
         schedules=[sensors.referrals_every_morning],

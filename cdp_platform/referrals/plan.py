@@ -18,6 +18,7 @@ from cdp_platform.referrals.layout import Shown, Staging, TabChange, new_sheet_i
 from cdp_platform.referrals.ledger import Book
 from cdp_platform.referrals.picture import Live, RawData, Read, Worksheet
 from cdp_platform.referrals.worksheets import RAW_DATA, SUMMARIES, Cells, Row
+from cdp_platform.warehouse import erasure
 from cdp_platform.warehouse.connection import single_flight, tenant_transaction
 from cdp_platform.warehouse.tenants import Tenant
 
@@ -227,7 +228,7 @@ class Planner:
         tenant_id, wait = self.tenant.tenant_id, self.limits.wait
         with (
             single_flight(self.connection, f"referral days {tenant_id}", wait_seconds=wait) as nobody_counts,
-            single_flight(self.connection, f"erase {tenant_id}", wait_seconds=wait) as nobody_is_erased,
+            single_flight(self.connection, erasure.lock_name(tenant_id), wait_seconds=wait) as nobody_is_erased,
         ):
             if not (nobody_counts and nobody_is_erased):
                 raise BusyError(

@@ -51,6 +51,7 @@ def referral_events(
     url = settings.referrals().referral_database_url.get_secret_value()
     seen: dict[str, str] = json.loads(context.cursor or "{}")
     there = tracker.changed(url) if url else {}
+    moved = {tenant_id for tenant_id, stamp in there.items() if seen.get(tenant_id) != stamp}
     with warehouse.connect() as connection:
         active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
         rows = connection.execute("SELECT tenant_id, touched, new_events FROM referrals.waiting()").fetchall()
@@ -64,7 +65,7 @@ def referral_events(
     exported = with_spreadsheet(active.values())
     raw = {tenant_id for tenant_id, _, new in rows if new and tenant_id in exported}
     # What is to be brought first is brought by the same run, also for those who have no spreadsheet.
-    raw |= {tenant_id for tenant_id, stamp in there.items() if seen.get(tenant_id) != stamp and tenant_id in active}
+    raw |= moved & active.keys()
     requests = [
         *(
             dg.RunRequest(job_name=raw_job.name, tags=partitions.range_tags(keys))
@@ -78,6 +79,12 @@ def referral_events(
     cursor = {tenant_id: stamp for tenant_id, stamp in there.items() if tenant_id not in busy}
     return dg.SensorResult(
         run_requests=requests,
+        # A tenant that is in a run is looked at again after it.
+        asset_events=[
+            dg.AssetMaterialization(assets.tracker_database.key, partition=tenant_id)
+            for tenant_id in known
+            if tenant_id in moved & active.keys() - busy
+        ],
         cursor=json.dumps(seen | cursor),
         skip_reason=None if requests else f"No new event of {len(active)} tenants.",
     )

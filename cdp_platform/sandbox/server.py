@@ -63,6 +63,7 @@ class StandIn:
         path: Where it is mounted, without the slash at the end. Empty for the one that takes what no other takes.
         app: What answers.
         counts: What it holds: number of records, by place and kind.
+        words: What a place, a kind and its records are called there; None if it keeps nothing.
         close: Called once when the process ends.
         distortions: The ways in which it can spoil its own answers.
         logs_requests: Whether what arrives for it is kept, for tests to read.
@@ -73,6 +74,7 @@ class StandIn:
     path: str
     app: ASGIApp
     counts: Callable[[], dict[str, dict[str, int]]]
+    words: tuple[str, str, str] | None
     close: Callable[[], None] = lambda: None
     distortions: frozenset[str] = frozenset()
     logs_requests: bool = False
@@ -91,10 +93,34 @@ def stand_ins(state_dir: Path, base_url: str) -> list[StandIn]:
     shops = FeedServer(state_dir / "feeds.generation")
     sheets = SheetsServer(state_dir / "sheets.sqlite", state_dir / KEY_FILE, base_url)
     return [
-        StandIn("OpenAI's embeddings", OPENAI_PATH, openai, openai.counts, distortions=DISTORTIONS, logs_requests=True),
-        StandIn("Shops' product feeds", FEEDS_PATH, shops, shops.counts, distortions=FEED_DISTORTIONS),
-        StandIn("Google Sheets", SHEETS_PATH, sheets, sheets.counts, sheets.close, logs_requests=True, page="/"),
-        StandIn("ArangoDB 3.11", "", arango, arango.counts, arango.close),
+        StandIn(
+            "OpenAI's embeddings",
+            OPENAI_PATH,
+            openai,
+            openai.counts,
+            None,
+            distortions=DISTORTIONS,
+            logs_requests=True,
+        ),
+        StandIn(
+            "Shops' product feeds",
+            FEEDS_PATH,
+            shops,
+            shops.counts,
+            ("Organization", "What", "Number"),
+            distortions=FEED_DISTORTIONS,
+        ),
+        StandIn(
+            "Google Sheets",
+            SHEETS_PATH,
+            sheets,
+            sheets.counts,
+            ("Spreadsheet", "Worksheet", "Rows"),
+            sheets.close,
+            logs_requests=True,
+            page="/",
+        ),
+        StandIn("ArangoDB 3.11", "", arango, arango.counts, ("Database", "Collection", "Documents"), arango.close),
     ]
 
 
@@ -161,8 +187,10 @@ def _section(service: StandIn, base: str) -> str:
         for kind, count in kinds.items()
     )
     head = f"<h2>{escape(service.name)}</h2><p>Base address: <code>{escape(base + service.path)}</code></p>"
-    table = f"<table><tr><th>Database</th><th>Collection</th><th class=n>Documents</th></tr>{rows}</table>"
-    held = f"<div class=box tabindex=0>{table}</div>" if rows else "<p class=muted>It holds nothing yet.</p>"
+    place, kind, records = service.words or ("", "", "")
+    table = f"<table><tr><th>{place}</th><th>{kind}</th><th class=n>{records}</th></tr>{rows}</table>"
+    nothing = "It holds nothing yet." if service.words else "It keeps nothing."
+    held = f"<div class=box tabindex=0>{table}</div>" if rows else f"<p class=muted>{nothing}</p>"
     link = f'<p><a class=button href="{escape(service.path + service.page)}">Open</a></p>' if service.page else ""
     return f"<section>{head}{held}{link}</section>"
 

@@ -68,3 +68,29 @@ def test_a_tenant_that_does_not_exist_is_no_partition(checkout: Checkout):
     done = checkout.run("dagster", *arguments, "--partition", "nobody")
     assert done.code == 1
     assert "nobody" in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dagster dev -p 1",
+        "dagster asset materialize -m cdp_platform.definitions --select customers/cdp_profiles --partition harbour",
+        "dagster definitions validate -m cdp_platform.definitions",
+        "dagster-webserver -w workspace.yaml -p 1",
+    ],
+)
+def test_without_env_a_program_of_dagster_says_one_line(tmp_path: Path, command: str):
+    done = new_checkout(tmp_path).run(*command.split())
+    assert done.code == 1
+    assert "Traceback" not in done.out + done.err
+    (line,) = (line for line in done.err.splitlines() if line.startswith("Error: "))
+    assert "DAGSTER_PG_HOST" in line
+    assert "`cdp sandbox start` writes a .env" in line
+
+
+def test_with_a_home_of_dagster_and_no_env_the_daemon_says_one_line(tmp_path: Path):
+    checkout = new_checkout(tmp_path)
+    done = checkout.run("dagster-daemon", "run", "-w", "workspace.yaml", DAGSTER_HOME=str(checkout.root))
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("Error: dagster.yaml takes Dagster's database from variables")

@@ -165,7 +165,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing_anywhere(google: Expo
     shown = cli("--tenant", "acme", "--dry-run")
     assert shown.exit_code == 0
     assert "Tracker_Raw_Data" in shown.output
-    assert "+ officer-1 | Lan Nguyen | 1 | 0 | 0" in shown.output
+    assert "+ acme Officer_Summary: officer-1 | Lan Nguyen | 1 | 0 | 0" in shown.output
     assert not [call for call in google.arrived() if not call.startswith("GET")]
     assert google.ledger() == []
     assert google.tracker.rows("SELECT count(*) FROM referrals.daily_metrics") == [(0,)]

@@ -47,6 +47,25 @@ def test_a_day_counts_its_events_and_keeps_the_flagged_ones_beside_them(tracker:
     assert figures(tracker) == {("link-1", date(2026, 3, 5)): (3, 1, 2, 1, 33.33)}
 
 
+def test_a_score_that_is_no_number_flags_nothing(tracker: Tracker):
+    moment = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    for score in ("NaN", "-Infinity", "-0", "Infinity", "1e308"):
+        tracker.click(at=moment, fraud_score=float(score))
+        tracker.signup(at=moment, fraud_score=float(score))
+    count_touched(tracker)
+    # Infinity is above 7.
+    assert figures(tracker) == {("link-1", date(2026, 3, 5)): (3, 3, 2, 2, 100.0)}
+
+
+def test_a_score_that_becomes_no_number_unflags_its_event(tracker: Tracker):
+    tracker.click(at=datetime(2026, 3, 5, 12, tzinfo=UTC), event_id="one", fraud_score=9.0)
+    count_touched(tracker)
+    assert figures(tracker)["link-1", date(2026, 3, 5)] == (0, 0, 1, 0, 0.0)
+    tracker.execute("UPDATE referrals.click_event SET fraud_score = 'NaN'")
+    count_touched(tracker)
+    assert figures(tracker)["link-1", date(2026, 3, 5)] == (1, 0, 0, 0, 0.0)
+
+
 def test_a_signup_counts_for_its_own_day_and_a_day_without_clicks_has_the_rate_0(tracker: Tracker):
     clicked = datetime(2026, 3, 5, 23, 50, tzinfo=UTC)
     click = tracker.click(at=clicked)

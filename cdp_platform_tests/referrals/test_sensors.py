@@ -53,8 +53,9 @@ def tick(app: psycopg.Connection, instance: dg.DagsterInstance) -> Callable[[], 
     def go() -> Asked:
         partitions.keep_in_step(instance, tenants.registered(app))
         warehouse = (build_definitions().resources or {})["warehouse"]
-        context = dg.build_sensor_context(instance=instance, cursor=cursor[0], resources={"warehouse": warehouse})
-        result = sensors.referral_events(context)
+        used = {"warehouse": warehouse}
+        with dg.build_sensor_context(instance=instance, cursor=cursor[0], resources=used) as context:
+            result = sensors.referral_events(context)
         assert isinstance(result, dg.SensorResult)
         cursor[0] = result.cursor
         return [(run.job_name, *ends(run)) for run in result.run_requests or []]

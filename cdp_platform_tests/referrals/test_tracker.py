@@ -413,6 +413,9 @@ def test_what_cannot_be_taken_waits_and_the_rest_lands(room: Room):
     app = room.application
     app.write("officer", officer_id="nameless", full_name=None)
     app.write("campaign", campaign_id="backwards", ends_at=NOW - timedelta(days=60))
+    app.write("campaign", campaign_id="eternal", starts_at="-infinity")
+    app.write("campaign", campaign_id="endless", ends_at="infinity")
+    app.write("officer", officer_id="timeless", ingested_at="infinity")
     app.link("no-officer", officer_id="nobody")
     app.link("no-campaign", campaign_id="backwards")
     app.link("same-code", ref_code="code-l1", ingested_at=NOW)
@@ -430,6 +433,9 @@ def test_what_cannot_be_taken_waits_and_the_rest_lands(room: Room):
     assert room.waiting() == {
         ("officer", "nameless"): ("value_missing", "$.full_name"),
         ("campaign", "backwards"): ("ends_before_start", "$.ends_at"),
+        ("campaign", "eternal"): ("not_a_moment", "$.starts_at"),
+        ("campaign", "endless"): ("not_a_moment", "$.ends_at"),
+        ("officer", "timeless"): ("not_a_moment", "$.ingested_at"),
         ("referral_link", "no-officer"): ("unknown_officer", "$.officer_id"),
         ("referral_link", "no-campaign"): ("unknown_campaign", "$.campaign_id"),
         ("referral_link", "same-code"): ("duplicate_ref_code", "$.ref_code"),
@@ -633,6 +639,16 @@ def test_a_missing_right_is_named(room: Room, right: str):
     assert "GRANT" in found
 
 
+def test_a_score_that_is_no_number_lands_and_flags_nothing(room: Room):
+    room.application.usual()
+    room.application.click("nan", "l1", fraud_score="NaN")
+    room.application.click("bot", "l1", fraud_score="Infinity")
+    assert room.bring().rejected == 0
+    flagged = room.rows("click_event", "click_event_id, referrals.is_flagged(fraud_score)")
+    assert {key for key, is_flagged in flagged if is_flagged} == {"bot"}
+    assert "nan" in room.keys("click_event")
+
+
 def test_a_value_that_cannot_be_read_is_not_repeated(room: Room):
     room.application.connection.execute("ALTER TABLE referrals.click_event ALTER fraud_score TYPE text")
     room.application.usual()
@@ -687,7 +703,7 @@ def test_an_erasure_waits_for_the_run_that_is_writing(room: Room):
 
     def erase_somebody() -> None:
         with connect(room.warehouse.settings) as connection:
-            erase(connection, "t1", ["p1"], [])
+            erase(connection, "t1", ["p1"])
             done.set()
 
     thread = threading.Thread(target=erase_somebody)
