@@ -7,20 +7,17 @@ BIN := $(VENV)/bin
 DAEMONS := cdp_platform_tests/processes
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test bench up down lock check reset
+.PHONY: help install demo test bench up down lock columns check reset
 
 help: ## Show what there is to type
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make the virtual environment (demo, test and up do it by themselves)
 
-# The lock names every package with its hash, so nothing is left to resolve (--no-deps) and nothing unknown gets in.
 $(INSTALLED): requirements.lock pyproject.toml
-	@echo "Installing into $(VENV) (about a minute the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python .ci/install.py
 	@touch $@
 
 demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=small|default|large|full)
@@ -35,8 +32,8 @@ else
 	@$(BIN)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
 endif
 
-bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync metrics startup embeddings catalog sheets", the default, takes 30 minutes)
-	@for each in $(or $(BENCH),sync metrics startup embeddings catalog sheets); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}
+bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync metrics value startup embeddings catalog sheets", the default, takes 30 minutes)
+	@for each in $(or $(BENCH),sync metrics value startup embeddings catalog sheets); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}
 
 up: $(INSTALLED) ## Serve the Dagster UI with schedules and sensors on, until Ctrl-C
 	@exec $(BIN)/cdp up $(if $(SCALE),--scale $(SCALE))
@@ -52,6 +49,9 @@ check: $(INSTALLED) ## Formatting, lint, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ty check
 	@$(BIN)/lint-imports
+
+columns: $(INSTALLED) ## Write the descriptions of tables that the UI shows, after a migration changed them
+	@$(BIN)/python -m cdp_platform_tests.columns
 
 lock: $(INSTALLED) ## Resolve the newest packages that pyproject.toml allows into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

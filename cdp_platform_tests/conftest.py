@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -20,8 +21,17 @@ from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
 
 PASSWORD = "test-only"
-_OURS = ("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_")
+_OURS = (
+    *("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_"),
+    *("PRODUCT_RETENTION", "ROUND_RETENTION", "DATA_DIR", "INGESTION_CONFIG_PATH"),
+)
 _numbers = itertools.count()
+
+# pytest-xdist sets it, and tables would fold as in a terminal.
+os.environ.pop("COLUMNS", None)
+
+# `pytest --hypothesis-profile=deep`: for somebody who looks for what the usual run is too short to find.
+hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,26 +1,31 @@
 """`cdp`: what operators and newcomers type.
 
 A command prints a table (or with --json the same as JSON) and exits 0 only if all of it worked. An error is one line
-that says what to do; --debug adds the stack trace. What a command does lives in the rooms and in `operations`.
+that says what to do, with --json an object on stdout; --debug adds the stack trace. What a command does lives in the
+rooms and in `operations`.
 """
 
+import logging
 import os
+import signal
 import sys
+from types import FrameType
 
 import click
 import psycopg
-from dotenv import load_dotenv
-from rich.console import Console
-from rich.markup import escape
 
+from cdp_platform import settings
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.data import reconcile, sync, tenant
 from cdp_platform.cli.embeddings import embeddings, search
-from cdp_platform.cli.operate import health, migrate, status
+from cdp_platform.cli.operate import health, init, migrate, status
+from cdp_platform.cli.printing import Notes, error_console, say, show_json
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
 from cdp_platform.cli.sandbox import demo, down, sandbox, up
-from cdp_platform.errors import PlatformError
+from cdp_platform.cli.value import value
+from cdp_platform.errors import NotMigratedError, PlatformError
+from cdp_platform.warehouse.connection import act_as
 
 _NOT_MIGRATED = (
     psycopg.errors.InvalidSchemaName,
@@ -31,31 +36,62 @@ _NOT_MIGRATED = (
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="cdp-platform", message="cdp_platform %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the stack trace of an error.")
-def cdp() -> None:
+@click.pass_context
+def cdp(context: click.Context) -> None:
     """A customer data platform on Dagster."""
+    act_as(f"cdp {context.invoked_subcommand}")
     # Dagster's own configuration (dagster.yaml) reads the process environment and knows no .env.
-    load_dotenv(".env")
+    os.environ.update(settings.environment())
 
 
 for command in (
     *(demo, up, down, sandbox),
-    *(migrate, tenant, sync, reconcile, erase, rejected, catalog, export_data, embeddings, search, status, health),
+    *(
+        init,
+        migrate,
+        tenant,
+        sync,
+        reconcile,
+        erase,
+        rejected,
+        catalog,
+        export_data,
+        embeddings,
+        search,
+        value,
+        status,
+        health,
+    ),
 ):
     cdp.add_command(command)
 
 
 def main() -> None:
     """Entry point: runs the command and turns errors into one line and an exit code."""
+    logging.getLogger("cdp_platform").addHandler(Notes(logging.WARNING))
+    # As Ctrl-C: a run ends as canceled, and nothing has to find out later that its process is gone.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     # Wherever it stands: people add it to the end of the line that has just failed.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    # Looked for here, because an error may come up before click has read the option.
+    as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     try:
-        code = cdp(arguments, standalone_mode=False)
+        code = cdp(arguments, prog_name="cdp", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if as_json:
+            usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "cdp"
+            _show_error(error.format_message(), "UsageError", f"`{usage} --help` shows how it is used.")
+        else:
+            error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        if as_json:
+            _show_error("Interrupted.", "Interrupted", "")
         code = 130
     except BrokenPipeError:
         # Whoever reads (`| head`) has seen enough; the flush at exit must not complain about it either.
@@ -64,17 +100,33 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        Console(stderr=True).print(f"[red]error:[/] {escape(_one_line(error))}", highlight=False, soft_wrap=True)
+        known = _known(error)
+        line = str(known).strip().splitlines()[0]
+        if as_json:
+            _show_error(line, type(error if type(known) is PlatformError else known).__name__, known.advice)
+        else:
+            say(line, label="error:", style="red", to=error_console)
         code = 1
     sys.exit(code or 0)
 
 
-def _one_line(error: Exception) -> str:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _show_error(message: str, kind: str, advice: str) -> None:
+    show_json({"error": message, "kind": kind, "advice": advice})
+
+
+def _known(error: Exception) -> PlatformError:
+    """The error as one that says what to do in its first line."""
     lines = str(error).strip().splitlines()
     first = lines[0] if lines else ""
     if isinstance(error, PlatformError) and first:
-        return first
+        return error
     if isinstance(error, _NOT_MIGRATED):
-        return f"The warehouse is not at this version's schema ({first}): run `cdp migrate`."
-    # Nobody foresaw this one, so its own words may not be enough.
-    return f"{type(error).__name__}: {first} (the same with --debug shows where)"
+        return NotMigratedError(f"The warehouse is not at this version's schema ({first}): run `cdp migrate`.")
+    # An error that was not foreseen: its own words may not be enough.
+    return PlatformError(
+        f"{type(error).__name__}: {first.rstrip('.')}. The same command with --debug shows where it happened."
+    )

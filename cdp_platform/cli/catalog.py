@@ -1,15 +1,15 @@
 """Commands on product catalogues: `catalog`."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 
 from cdp_platform import settings
 from cdp_platform.cli.data import dagster_instance, require_active, show_outcome
-from cdp_platform.cli.printing import console, json_option, show, show_json
+from cdp_platform.cli.printing import json_option, say, show, show_json
 from cdp_platform.errors import BlockedError, ConfigurationError
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
@@ -70,7 +70,7 @@ def catalog_report(name: str, *, as_json: bool) -> None:
         if each.reason:
             of = names.get(each.organization_id, each.organization_id) or "registry"
             approved = f" Approved at {each.approved_at:%Y-%m-%d %H:%M} UTC." if each.approved_at else ""
-            _say(f"[red]{each.outcome}:[/] {escape(of)}: {escape(each.reason)}{approved}")
+            say(f"{of}: {each.reason}{approved}", label=f"{each.outcome}:", style="red")
     codes = [
         (names.get(each.organization_id, each.organization_id) or "registry", code, count)
         for each in last
@@ -78,12 +78,20 @@ def catalog_report(name: str, *, as_json: bool) -> None:
     ]
     if codes:
         show("Rejected", ["of", "code", "items"], codes, empty="")
-        _say(f"`cdp rejected list --tenant {ingestor.tenant}` shows each with its path.")
+        say(f"`cdp rejected list --tenant {ingestor.tenant}` shows each with its path.")
+    remarks = [
+        (names.get(each.organization_id, each.organization_id) or "registry", remark, count)
+        for each in last
+        for remark, count in each.remarks.items()
+    ]
+    if remarks:
+        show("Noticed in items that were taken", ["of", "remark", "items"], remarks, empty="")
 
 
 @catalog.command("approve")
 @ingestor_option
-def catalog_approve(name: str) -> None:
+@json_option
+def catalog_approve(name: str, *, as_json: bool) -> None:
     """Let the next round remove as much as the one that was stopped would have.
 
     For a feed that is smaller on purpose. The sensor asks for that round; `cdp catalog ingest` does it at once.
@@ -93,9 +101,12 @@ def catalog_approve(name: str) -> None:
     ingestor = _ingestor(name)
     with connect(settings.postgres()) as connection:
         approved = rounds.approve(connection, ingestor.tenant, ingestor.name)
+    if as_json:
+        show_json({"ingestor": ingestor.name, "tenant": ingestor.tenant, "approved": approved})
+        return
     for each in approved:
-        _say(f"{escape(each.organization_id)}: the next round may remove what vanished from the feed.")
-    _say(f"`cdp catalog ingest --ingestor {ingestor.name}` makes that round now.")
+        say(f"{each.organization_id}: the next round may remove what vanished from the feed.")
+    say(f"`cdp catalog ingest --ingestor {ingestor.name}` makes that round now.")
 
 
 @catalog.command("ingest")
@@ -106,9 +117,12 @@ def catalog_ingest(name: str, *, as_json: bool) -> None:
 
     Exit code 1 if a step or a check fails.
     """
+    from cdp_platform.operations import looks
+
     ingestor = _ingestor(name)
     with connect(settings.postgres()) as connection:
         require_active(tenants.get(connection, ingestor.tenant))
+    looks.registry(ingestor)
     outcome = ingest([ingestor.name])
     if as_json:
         show_json(outcome)
@@ -127,19 +141,27 @@ def ingest(names: list[str]) -> Any:
         return run_job(build_definitions(), "catalog_ingest", instance, names)
 
 
+def _a_number(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """NaN is between no two numbers, and no share would be greater than it."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number from 0 to 1.")
+    return value
+
+
 @catalog.command("cleanup")
 @click.option("--dry-run", is_flag=True, help="Count what would be deleted, and delete nothing.")
 @click.option(
     "--max-share",
     type=click.FloatRange(0, 1),
+    callback=_a_number,
     help="Share of a table that may go at once; 1 after a look at --dry-run. A half if not given.",
 )
 @json_option
 def catalog_cleanup(*, dry_run: bool, max_share: float | None, as_json: bool) -> None:
     """Delete what is past its retention, of all active tenants; runs daily by itself.
 
-    Products that were tombstoned for 30 days, categories that nothing has, rounds older than 7 days. Exit code 1 if
-    more would go of a tenant than may at once.
+    Products that were tombstoned for PRODUCT_RETENTION_DAYS, categories that nothing has, rounds older than
+    ROUND_RETENTION_DAYS. Exit code 1 if more would go of a tenant than may at once.
     """
     from cdp_platform.catalog import cleanup
 
@@ -175,7 +197,7 @@ def catalog_cleanup(*, dry_run: bool, max_share: float | None, as_json: bool) ->
             empty="Nothing is past its retention." if not stopped else "Nothing was deleted.",
         )
         for tenant_id, reason in stopped.items():
-            _say(f"[red]error:[/] {escape(tenant_id)}: {escape(reason)}")
+            say(f"{tenant_id}: {reason}", label="error:", style="red")
     if stopped:
         raise click.exceptions.Exit(1)
 
@@ -187,9 +209,5 @@ def _ingestor(name: str) -> "Ingestor":
     if name in known:
         return known[name]
     if not known:
-        raise ConfigurationError("There are no ingestors: INGESTION_CONFIG_PATH names the file that lists them.")
+        raise ConfigurationError("There are no ingestors: set INGESTION_CONFIG_PATH to the file that lists them.")
     raise ConfigurationError(f"There is no ingestor {name!r}. There are: {', '.join(known)}.")
-
-
-def _say(words: str) -> None:
-    console.print(words, highlight=False, soft_wrap=True)

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from cdp_platform import settings
-from cdp_platform.cli.printing import bars, console, json_option, show, show_json
+from cdp_platform.cli.printing import bars, error_console, json_option, say, show, show_json
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.resources.arango import open_database
+from cdp_platform.operations import dagster_home, looks
+from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 
@@ -55,12 +55,13 @@ def tenant() -> None:
     default=None,
     help="What worksheets show of IP addresses; masked if unset.",
 )
-def tenant_add(tenant_id: str, *, name: str | None, database: str | None, **given: Any) -> None:
+@json_option
+def tenant_add(tenant_id: str, *, name: str | None, database: str | None, as_json: bool, **given: Any) -> None:
     """Register a tenant, change one, or take a retired one back.
 
     What is not given of a tenant that is known stays as it is.
     """
-    with connect(settings.postgres()) as connection:
+    with connect(settings.postgres()) as connection, partition_keeper() as keep_in_step:
         known = {each.tenant_id for each in tenants.registered(connection)}
         new = tenants.add(
             connection,
@@ -69,8 +70,14 @@ def tenant_add(tenant_id: str, *, name: str | None, database: str | None, **give
             arango_database=database or (None if tenant_id in known else settings.arango().db),
             settings={option: value for option, value in given.items() if value is not None},
         )
-        console.print(f"{'Added' if new else 'Changed'} tenant {tenant_id}.")
-        keep_partitions_in_step(tenants.registered(connection))
+        added = tenants.get(connection, tenant_id)
+        note = keep_in_step(tenants.registered(connection))
+    if as_json:
+        show_json({"added": new, "tenant": added, "note": note})
+        return
+    say(f"{'Added' if new else 'Changed'} tenant {tenant_id}.")
+    if note:
+        say(note)
 
 
 @tenant.command("list")
@@ -101,34 +108,63 @@ def tenant_list(*, as_json: bool) -> None:
 
 @tenant.command("retire")
 @click.argument("tenant_id", metavar="ID")
-def tenant_retire(tenant_id: str) -> None:
+@json_option
+def tenant_retire(tenant_id: str, *, as_json: bool) -> None:
     """Stop requesting work for a tenant. Its rows stay; `cdp tenant add` takes it back."""
-    with connect(settings.postgres()) as connection:
+    with connect(settings.postgres()) as connection, partition_keeper() as keep_in_step:
         tenants.retire(connection, tenant_id)
-        console.print(f"Retired tenant {tenant_id}. Its rows stay.")
-        keep_partitions_in_step(tenants.registered(connection))
+        retired = tenants.get(connection, tenant_id)
+        note = keep_in_step(tenants.registered(connection))
+    if as_json:
+        show_json({"tenant": retired, "note": note})
+        return
+    say(f"Retired tenant {tenant_id}. Its rows stay.")
+    if note:
+        say(note)
 
 
-def keep_partitions_in_step(registered: list[tenants.Tenant]) -> None:
-    """Bring Dagster's partitions in step, where this shell knows Dagster's home; else the sensor does it."""
+@contextmanager
+def partition_keeper() -> Generator[Callable[[list[tenants.Tenant]], str]]:
+    """What brings Dagster's partitions in step with the registered tenants; it returns a note, or ''.
+
+    Dagster's storage is opened first: where it cannot be used, nothing is changed in the warehouse either. Where this
+    shell does not know Dagster's home, the sensor brings them in step later.
+    """
     if not os.environ.get("DAGSTER_HOME"):
-        console.print("DAGSTER_HOME is not set: the sensor `tenant_registry` will bring Dagster's partitions in step.")
+        yield lambda _: "DAGSTER_HOME is not set: the sensor `tenant_registry` will bring Dagster's partitions in step."
         return
     from cdp_platform.orchestration import partitions
 
     with dagster_instance() as instance:
-        partitions.keep_in_step(instance, registered)
+
+        def keep_in_step(registered: list[tenants.Tenant]) -> str:
+            partitions.keep_in_step(instance, registered)
+            return ""
+
+        yield keep_in_step
 
 
 @contextmanager
 def dagster_instance() -> Generator[Any]:
     """Dagster's own instance where this shell knows Dagster's home, else one that lives as long as the command."""
+    home = dagster_home.read()
+    if home is not None and home.conninfo is not None:
+        # Dagster itself would try for minutes, and takes seconds to import.
+        looks.dagster_storage(home.conninfo)
     import dagster as dg
 
     from cdp_platform.orchestration import partitions
+    from cdp_platform.orchestration.storage import first_reason, hide_statement_values
 
-    if not os.environ.get("DAGSTER_HOME"):
-        with dg.DagsterInstance.ephemeral() as instance:
+    hide_statement_values()
+    if home is None:
+        say(
+            "DAGSTER_HOME is not set, so Dagster keeps no record of this: `cdp init` writes what a folder needs.",
+            label="note:",
+            style="yellow",
+            to=error_console,
+        )
+        with dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
             yield instance
         return
     try:
@@ -138,11 +174,21 @@ def dagster_instance() -> Generator[Any]:
             partitions.known(instance)
     except Exception as error:
         raise ConfigurationError(
-            f"Dagster's own storage cannot be used: {_reason(error)}. Is the server up (`cdp sandbox status` for the "
-            "embedded one), and are DAGSTER_HOME, the dagster.yaml in it and the DAGSTER_PG_ variables right?"
+            f"Dagster's own storage cannot be used: {first_reason(error)}. Is the server up (`cdp sandbox status` for "
+            "the embedded one), and are DAGSTER_HOME, the dagster.yaml in it and the DAGSTER_PG_ variables right?"
         ) from error
     with instance:
+        _end_lost_runs(instance)
         yield instance
+
+
+def _end_lost_runs(instance: Any) -> None:
+    """End runs of commands that were killed: they would hold up this one."""
+    from cdp_platform.orchestration.lost_runs import end_lost
+
+    with connect(settings.postgres()) as connection:
+        for lease in end_lost(instance, connection):
+            logging.getLogger(__name__).warning("Ended run %s of %s: that process is gone.", lease.run_id, lease)
 
 
 @contextmanager
@@ -153,14 +199,6 @@ def _without_warnings() -> Generator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what began it all."""
-    while (earlier := error.__cause__ or error.__context__) is not None:
-        error = earlier
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 @click.command()
@@ -211,9 +249,9 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
     require_active(known)
-    # A run waits and tries again, for it may have been started at night. Whoever types this wants to know now.
-    with open_database(settings.arango(), known.arango_database) as database:
-        database.version()
+    from cdp_platform.operations import looks
+
+    looks.arango(known.arango_database, ArangoDatabase.version)
     ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}
     ops["customers__customer_metrics"] = {"config": {"full": full_metrics}}
     outcome = materialize([known], job, ops)
@@ -239,11 +277,11 @@ def materialize(
         ops: run configuration by op.
         assets: keys; of the job, only these.
     """
-    from cdp_platform.build import build_definitions
-    from cdp_platform.orchestration import partitions
-    from cdp_platform.orchestration.in_process import run_job, together
-
     with dagster_instance() as instance:
+        from cdp_platform.build import build_definitions
+        from cdp_platform.orchestration import partitions
+        from cdp_platform.orchestration.in_process import run_job, together
+
         partitions.ensure(instance, wanted)
         # One run, unless partitions of tenants that nobody asked for lie between.
         stretches = partitions.ranges(partitions.known(instance), {each.tenant_id for each in wanted})
@@ -276,17 +314,16 @@ def show_outcome(outcome: Any, figures: Mapping[str, str] = SYNCED, *, subject: 
         empty="Nothing was materialized.",
     )
     for note in dict.fromkeys(note for made in outcome.outcomes for note in _notes(made)):
-        console.print(note, highlight=False, soft_wrap=True)
+        say(note)
     for check in outcome.checks:
         if not check.passed and check.tenant_id:
-            color = "red" if check.severity == "ERROR" else "yellow"
-            console.print(
-                f"[{color}]{check.severity.lower()}[/] {check.tenant_id} {check.check}: {check.description}",
-                highlight=False,
-                soft_wrap=True,
+            say(
+                f"{check.tenant_id} {check.check}: {check.description}",
+                label=check.severity.lower(),
+                style="red" if check.severity == "ERROR" else "yellow",
             )
     for error in outcome.errors:
-        console.print(f"[red]error:[/] {escape(error)}", highlight=False, soft_wrap=True)
+        say(error, label="error:", style="red")
 
 
 def _notes(made: Any) -> Iterator[str]:

@@ -1,24 +1,55 @@
-"""Commands of whoever runs the platform: `migrate`, `status`, `health`."""
+"""Commands of people who run the platform: `init`, `migrate`, `status`, `health`."""
 
+import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
+import psycopg
 
-from cdp_platform import settings
-from cdp_platform.cli.printing import console, duration, json_option, show, show_json
+from cdp_platform import folder, settings
+from cdp_platform.cli.data import dagster_instance
+from cdp_platform.cli.printing import duration, json_option, say, show, show_json
+from cdp_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from cdp_platform.operations.health import Finding
 
 
 @click.command()
-def migrate() -> None:
+@json_option
+def init(*, as_json: bool) -> None:
+    """Write the files that a folder needs to run the platform.
+
+    The settings (.env, to be filled in), Dagster's configuration (dagster.yaml, workspace.yaml), and an example of
+    ingestors (ingestion.yaml). What is there already is left as it is.
+    """
+    written = folder.prepare(Path.cwd())
+    if as_json:
+        show_json({"folder": str(Path.cwd()), "written": [name for name, new in written.items() if new]})
+        return
+    for name, new in written.items():
+        say(f"{name:<16}{'written' if new else 'was there, left as it is'}")
+    say(
+        "Fill in .env, then `cdp migrate` and `cdp tenant add`; `cdp health` says what is missing. `cdp demo` runs "
+        "everything on embedded services instead, as long as .env is not filled in."
+    )
+
+
+@click.command()
+@json_option
+def migrate(*, as_json: bool) -> None:
     """Bring the warehouse to the schema of this version. Does nothing where it is there already."""
     from cdp_platform.warehouse.migrate import migrate as run
 
     done = run(settings.postgres())
-    if done.before == done.after:
-        console.print(f"The warehouse is at {done.after}, the newest revision. Nothing to do.")
+    if as_json:
+        show_json(done)
+    elif done.before == done.after:
+        say(f"The warehouse is at {done.after}, the newest revision. Nothing to do.")
     else:
-        console.print(f"Migrated the warehouse from {done.before or 'empty'} to {done.after}.")
+        say(f"Migrated the warehouse from {done.before or 'empty'} to {done.after}.")
 
 
 @click.command()
@@ -28,6 +59,7 @@ def status(*, as_json: bool) -> None:
 
     Last success, lag behind the source and rejected documents. Exit code 1 if a source cannot be asked.
     """
+    from cdp_platform.customers.stamps import undated_words
     from cdp_platform.operations.status import read
 
     found = read()
@@ -51,8 +83,12 @@ def status(*, as_json: bool) -> None:
             ],
             empty="No active tenants: `cdp tenant add` makes one.",
         )
+        for s in found:
+            if s.undated:
+                words = undated_words(s.source, s.undated, s.source_count or s.undated)
+                say(f"{s.tenant_id}: {words}", label="warn", style="yellow")
         for problem in dict.fromkeys(s.problem for s in found if s.problem):
-            console.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+            say(problem, label="error:", style="red")
     if any(s.problem for s in found):
         raise click.exceptions.Exit(1)
 
@@ -62,11 +98,12 @@ def status(*, as_json: bool) -> None:
 def health(*, as_json: bool) -> None:
     """Look at every outside system: what is wrong, and what to do.
 
-    Exit code 1 if one does not answer or cannot be used.
+    Also at Dagster's runs: those that are too old, and a queue that does not move. Exit code 1 if a system does not
+    answer or cannot be used.
     """
     from cdp_platform.operations.health import examine
 
-    findings = examine()
+    findings = [*examine(), *_runs()]
     if as_json:
         show_json(findings)
     else:
@@ -78,3 +115,28 @@ def health(*, as_json: bool) -> None:
         )
     if any(f.state == "error" for f in findings):
         raise click.exceptions.Exit(1)
+
+
+def _runs() -> "list[Finding]":
+    """How Dagster's runs are, where this shell knows Dagster's home and its runs are in PostgreSQL."""
+    from cdp_platform.operations import dagster_home
+    from cdp_platform.operations.health import Finding
+    from cdp_platform.orchestration.failures import describe
+    from cdp_platform.orchestration.lost_runs import look
+
+    finding = Finding("Runs (Dagster)")
+    try:
+        home = dagster_home.read()
+        # Dagster would create the files of any other storage. That it is used has a finding of its own.
+        if home is None or home.conninfo is None:
+            return []
+        with dagster_instance() as instance:
+            started = time.perf_counter()
+            found = look(instance)
+            finding.latency_ms = round((time.perf_counter() - started) * 1000, 1)
+    except (PlatformError, psycopg.Error) as error:
+        finding.worsen("error", describe(error))
+    else:
+        for flaw in found.flaws:
+            finding.worsen("warn", flaw)
+    return [finding]

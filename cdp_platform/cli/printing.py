@@ -1,44 +1,109 @@
-"""How the command line shows things: tables, JSON, progress bars."""
+"""How the command line shows things: tables, sentences, JSON, progress bars.
+
+A figure or a date is never cut. A table that is wider than the terminal folds its texts between words; where that is
+not enough, each row becomes a record of named values. Without a terminal there is no width to keep to, and nothing
+folds.
+Data is printed as it is: no markup in it takes effect, and control characters are shown instead of obeyed.
+"""
 
 import json
+import logging
+import os
+import re
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-# In a file or a pipe there is no width to keep to; in a terminal, what is long folds.
-console = Console(width=None if sys.stdout.isatty() else 160)
-# Where bars are drawn: what a command reports, JSON above all, stays alone on stdout.
-_bars_console = Console(stderr=True)
+_UNLIMITED = 1_000_000
+# Below this even one date beside its name would have to be folded.
+_NARROWEST = 40
 
-_SHORT = 12
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def _console(*, stderr: bool = False) -> Console:
+    asked = os.environ.get("COLUMNS", "")
+    # COLUMNS counts without a terminal too: it is only there where somebody exported it.
+    if asked.isdigit() and int(asked):
+        width = max(int(asked), _NARROWEST)
+    else:
+        width = None if (sys.stderr if stderr else sys.stdout).isatty() else _UNLIMITED
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+console = _console()
+# Where progress and errors are shown: what a command reports, JSON above all, stays alone on stdout.
+error_console = _console(stderr=True)
+
+# Cells between two columns of a table.
+_GAP = 2
+# A text of at most this many cells is not folded.
+_SHORT = 20
+# A word is folded only where it is longer than this.
+_LONGEST_WORD = 32
+_STATES = {"ok": "green", "warn": "yellow", "error": "red"}
+# Control characters, and those that reverse the direction of what follows.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+
+
+def say(words: str, *, label: str = "", style: str = "", to: Console | None = None) -> None:
+    """Print a sentence, folded between words; a long address stays whole.
+
+    Args:
+        words: printed as they are.
+        label: coloured word in front, such as ``error:``.
+        style: of the label, or of the words where there is no label.
+        to: stdout if not given, or ``error_console``.
+    """
+    to = to or console
+    text = Text.assemble((label, style), " ", _clean(words)) if label else Text(_clean(words), style)
+    for line in text.split("\n", allow_blank=True):
+        for folded in _folded(line, to.width):
+            _print(folded, to)
+
+
+class Notes(logging.Handler):
+    """Prints what the platform logs, such as for whom it waits, above the bars and not among what is reported."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        say(record.getMessage(), label="note:", style="yellow", to=error_console)
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """Print rows as a table; numbers to the right. Without rows, say what that means."""
+    """Print rows as a table, numbers to the right, or as records where the terminal is too narrow for a table.
+
+    Args:
+        title: printed above.
+        columns: their names.
+        rows: values, one per column.
+        empty: said instead where there are no rows; nothing is said if blank.
+    """
     if not rows:
-        console.print(empty)
+        if empty:
+            say(empty)
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(columns):
-        numeric = all(isinstance(row[position], int | float) or row[position] is None for row in rows)
-        # Figures, dates and short words stay whole; what is long gives way to them.
-        short = numeric or all(len(_cell(row[position])) <= _SHORT for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=short)
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    console.print(table)
+    say(title, style="bold")
+    shown = [_Column(name, [row[position] for row in rows]) for position, name in enumerate(columns)]
+    widths = _fit([(column.narrowest, column.natural) for column in shown], console.width)
+    if widths:
+        console.print(_table(shown, widths))
+    else:
+        for line in _records(shown, console.width):
+            _print(line, console)
+    console.print()
 
 
 def show_json(value: Any) -> None:
@@ -67,15 +132,16 @@ def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]
 
     They are gone at the end, when a table says the same; in a file or a pipe they are not drawn at all.
     """
-    if not _bars_console.is_terminal:
+    if not error_console.is_terminal:
         yield lambda _tenant_id, _subject: lambda _done, _total: None
         return
     with Progress(
-        TextColumn("{task.description:<38}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=_bars_console,
+        TextColumn("{task.description}", markup=False),
+        # The bar gives way where the terminal is narrow, the figures do not.
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=30)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        console=error_console,
         transient=True,
     ) as progress:
         tasks: dict[tuple[str, str], TaskID] = {}
@@ -84,10 +150,10 @@ def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]
             # A step that is tried again goes on in its bar.
             task = tasks.get((tenant_id, subject))
             if task is None:
-                task = tasks[tenant_id, subject] = progress.add_task(f"{tenant_id} [dim]{subject}[/]", total=None)
+                task = tasks[tenant_id, subject] = progress.add_task(f"{tenant_id} {subject}", total=None)
 
             def advance(done: int, total: int | None) -> None:
-                # Of an incremental read nobody knows the total before its end: what was read is all there was.
+                # The total of an incremental read is not known before its end: all that was read is all there was.
                 progress.update(task, completed=done, total=total if total is not None else max(done, 1))
 
             return advance
@@ -95,19 +161,123 @@ def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]
         yield begin
 
 
-def _cell(value: Any) -> str:
+class _Column:
+    """One column: its cells as text, and how narrow it may become."""
+
+    def __init__(self, name: str, values: Sequence[Any]) -> None:
+        self.name = name
+        self.cells = [_cell(value) for value in values]
+        self.numeric = all(value is None or _is_number(value) for value in values)
+        widest = max(each.cell_len for each in self.cells)
+        self.natural = max(widest, cell_len(name))
+        words = max((cell_len(word) for each in self.cells for word in each.plain.split()), default=0)
+        foldable = all(value is None or isinstance(value, str) for value in values)
+        least = max(min(words, _LONGEST_WORD), min(widest, _SHORT)) if foldable else widest
+        self.narrowest = max(least, *(cell_len(word) for word in name.split()), 1)
+
+
+def _fit(limits: Sequence[tuple[int, int]], width: int) -> list[int] | None:
+    """The width of each column: as wide as it likes, less where the terminal asks for it; None if that is too little.
+
+    Args:
+        limits: least and natural width of each column.
+        width: of the terminal.
+    """
+    widths = [least for least, _ in limits]
+    left = width - _GAP * (len(limits) - 1) - sum(widths)
+    if left < 0:
+        return None
+    # Those that lack least come first, so that what they do not use is there for the others.
+    order = sorted(range(len(limits)), key=lambda position: limits[position][1] - limits[position][0])
+    for behind, position in enumerate(order):
+        least, natural = limits[position]
+        more = min(natural - least, left // (len(order) - behind))
+        widths[position] += more
+        left -= more
+    return widths
+
+
+def _table(columns: Sequence[_Column], widths: Sequence[int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(Text(column.name), justify="right" if column.numeric else "left", overflow="fold", width=width)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _records(columns: Sequence[_Column], width: int) -> Iterator[Text]:
+    """One block per row: named values, as many on a line as fit, at the same place in each block."""
+    lines: list[list[_Column]] = []
+    room = 0
+    for column in columns:
+        needed = _pair_width(column)
+        if not lines or needed > room:
+            lines.append([])
+            room = width - (2 if len(lines) > 1 else 0)
+        lines[-1].append(column)
+        room -= needed + _GAP
+    for number in range(len(columns[0].cells)):
+        for position, line in enumerate(lines):
+            text = Text("  " if position else "")
+            for column in line:
+                text.append(f"{column.name}: ", "dim")
+                cell = column.cells[number].copy()
+                blank = " " * (_pair_width(column) - cell_len(column.name) - 2 - cell.cell_len)
+                text.append_text(Text.assemble(blank, cell) if column.numeric else Text.assemble(cell, blank))
+                text.append(" " * _GAP)
+            text.rstrip()
+            # A single value may be longer than a line.
+            for part, folded in enumerate(_folded(text, width - 4) if text.cell_len > width else [text]):
+                yield Text("    ").append_text(folded) if part else folded
+
+
+def _folded(line: Text, width: int) -> Iterator[Text]:
+    """A line in parts of this width, parted between its words; a longer word stays whole."""
+    if line.cell_len <= width:
+        yield line
+        return
+    part = Text()
+    for word in line.split(" ", include_separator=True, allow_blank=True):
+        if part.plain.strip() and part.cell_len + cell_len(word.plain.rstrip()) > width:
+            yield part
+            part = Text()
+        part.append_text(word)
+    yield part
+
+
+def _print(line: Text, to: Console) -> None:
+    line.rstrip()
+    to.print(line, soft_wrap=True)
+
+
+def _pair_width(column: _Column) -> int:
+    return cell_len(column.name) + 2 + max(each.cell_len for each in column.cells)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _cell(value: Any) -> Text:
     if value is None:
-        return "[dim]-[/]"
+        return Text("-", "dim")
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
+        return Text("yes" if value else "no")
+    if isinstance(value, int | Decimal):
+        return Text(f"{value:,}")
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.2f}"
+        # Cents of a large figure are shown where it has some.
+        figure = f"{value:,.2f}"
+        return Text(figure.removesuffix(".00") if abs(value) >= 10_000 else figure)
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    words = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "error": "[red]error[/]"}
-    return words.get(str(value), escape(str(value)))
+        return Text(value.strftime("%Y-%m-%d %H:%M:%S"))
+    words = " ".join(_clean(str(value)).expandtabs(1).splitlines())
+    return Text(words, _STATES.get(words, ""))
+
+
+def _clean(words: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", words.replace("\r\n", "\n"))
 
 
 def _plain(value: Any) -> Any:

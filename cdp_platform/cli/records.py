@@ -1,14 +1,17 @@
 """Commands on single documents and persons: `rejected`, `erase`."""
 
 import json
+import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import click
+import psycopg
 
 from cdp_platform import settings
 from cdp_platform.cli.data import tenant_option
-from cdp_platform.cli.printing import console, json_option, show, show_json
-from cdp_platform.errors import ConfigurationError
+from cdp_platform.cli.printing import json_option, say, show, show_json
+from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse import rejected as rejected_records
 from cdp_platform.warehouse import tenants
@@ -86,13 +89,9 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
             empty=f"No document of {tenant_id} waits." if not left else "No document was tried.",
         )
         for source, count in left:
-            console.print(
-                f"{count:,} of {source} are tried again by the next round that reads their feed.",
-                highlight=False,
-                soft_wrap=True,
-            )
+            say(f"{count:,} of {source} are tried again by the next round that reads their feed.")
         if still_rejected:
-            console.print(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.", highlight=False)
+            say(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.")
     if still_rejected:
         raise click.exceptions.Exit(1)
 
@@ -107,20 +106,41 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
     multiple=True,
     help="Erase again whom an earlier receipt (--json) names: after the restore of a backup that is older. Repeatable.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask whether a profile that is neither here nor in the CDP is meant.")
+@click.option("--undo", is_flag=True, help="Take an erasure back: the next sync reads these people again.")
 @json_option
-def erase(tenant_id: str, *, profile_ids: tuple[str, ...], receipts: tuple[Path, ...], as_json: bool) -> None:
+def erase(
+    tenant_id: str, *, profile_ids: tuple[str, ...], receipts: tuple[Path, ...], yes: bool, undo: bool, as_json: bool
+) -> None:
     """Delete a person everywhere, for good, and print a receipt.
 
     A tombstone keeps them out: no sync, replay or restored row brings them back. Profiles that the CDP merged are one
-    person. Erase them in the CDP too; keep the receipt (--json) where no backup of the warehouse can overwrite it.
+    person, also if it merges them later. Erase them in the CDP too; keep the receipt (--json) where no backup of the
+    warehouse can overwrite it.
+
+    After a mistake, --undo deletes the tombstones of a person, with those of all merged profiles. The next sync reads
+    the tenant from the beginning and takes what the CDP still has of them. What referral events said of them is lost.
     """
-    from cdp_platform.operations.erasure import erase_person
+    from cdp_platform.operations.erasure import erase_person, lift
 
     asked = {*profile_ids, *(profile_id for path in receipts for profile_id in _profiles_of(path, tenant_id))}
     if not asked or not all(profile_id.strip() for profile_id in asked):
         raise click.UsageError("Whom? Name a profile with --profile, or a receipt with --receipt.")
     with connect(settings.postgres()) as connection:
-        receipt = erase_person(connection, tenants.get(connection, tenant_id), asked)
+        known = tenants.get(connection, tenant_id)
+        if undo:
+            lifted = lift(connection, known, asked)
+            if as_json:
+                show_json({"tenant_id": tenant_id, "lifted": lifted})
+            else:
+                say(
+                    f"No longer erased in {tenant_id}: {', '.join(lifted)}. "
+                    f"`cdp sync --tenant {tenant_id}` reads what the CDP has of them."
+                )
+            return
+        if not yes:
+            _ask_about_strangers(connection, known, profile_ids)
+        receipt = erase_person(connection, known, asked)
     if as_json:
         show_json(receipt)
         return
@@ -131,8 +151,33 @@ def erase(tenant_id: str, *, profile_ids: tuple[str, ...], receipts: tuple[Path,
         empty="There is no store.",
     )
     if not any(receipt.rows.values()):
-        doubt = " Is the id right?" if profile_ids else ""
-        console.print(f"Nothing of them was here.{doubt} A tombstone keeps them out.", highlight=False)
+        before = receipt.erased_before == receipt.profile_ids
+        how = "They were erased before, and a tombstone keeps them out." if before else "A tombstone keeps them out."
+        say(f"Nothing of them was here. {how}")
+
+
+def _ask_about_strangers(connection: psycopg.Connection, known: tenants.Tenant, profile_ids: Collection[str]) -> None:
+    """Ask before a tombstone is made of what may be a typing error."""
+    from cdp_platform.customers.source import TenantSource
+    from cdp_platform.operations.erasure import not_here, not_in_source
+
+    strangers = not_here(connection, known, profile_ids)
+    if not strangers:
+        return
+    where = "neither here nor in the CDP"
+    try:
+        with open_database(settings.arango(), known.arango_database) as database:
+            strangers = not_in_source(TenantSource(database, known), strangers)
+    except (SourceError, ConfigurationError):
+        where = "not here, and the CDP cannot be asked"
+    if not strangers:
+        return
+    found = f"{', '.join(strangers)} of {known.tenant_id}: {where}."
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            f"{found} Is the id right? Nobody was erased; with --yes a tombstone keeps out what may come by that id."
+        )
+    click.confirm(f"{found} Make a tombstone all the same?", abort=True, err=True)
 
 
 def _profiles_of(path: Path, tenant_id: str) -> list[str]:

@@ -6,11 +6,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-from rich.markup import escape
 
 from cdp_platform import settings
 from cdp_platform.cli.data import dagster_instance, materialize, require_active, show_outcome
-from cdp_platform.cli.printing import bars, console, json_option, show, show_json
+from cdp_platform.cli.printing import bars, json_option, say, show, show_json
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -33,6 +32,9 @@ COUNTED = {"clicks": "clicks", "signups": "signups", "rate %": "click_to_signup_
 )
 @click.option("--tenant", "tenant_id", metavar="ID", help="Tenant; all that have a spreadsheet if not given.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option(
+    "--sync", is_flag=True, expose_value=False, help="Taken for older scripts: it always runs in this process."
+)
 @json_option
 def export_data(what: str, *, tenant_id: str | None, dry_run: bool, as_json: bool) -> None:
     """Bring a tenant's Google Sheets worksheets up to date.
@@ -44,6 +46,7 @@ def export_data(what: str, *, tenant_id: str | None, dry_run: bool, as_json: boo
         registered = tenants.registered(connection)
         wanted = [tenants.get(connection, tenant_id)] if tenant_id else registered
     wanted = _usable(wanted, registered, named=bool(tenant_id), to_sheets=what != "metrics")
+    _look_first(wanted, registered, to_sheets=what != "metrics")
     if dry_run:
         _show_differences(what, wanted, registered, as_json=as_json)
         return
@@ -75,6 +78,15 @@ def _usable(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, named: bo
     return able
 
 
+def _look_first(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, to_sheets: bool) -> None:
+    """Whether the outside systems of an export are there; of the spreadsheets one tells for all."""
+    from cdp_platform.operations import looks
+
+    looks.tracker()
+    if to_sheets:
+        looks.google(wanted[0], registered)
+
+
 def count_and_export(wanted: list[Tenant]) -> Any:
     """Count the days of these tenants that events touched, then write all their worksheets."""
     counted = _count_days(wanted)
@@ -84,10 +96,15 @@ def count_and_export(wanted: list[Tenant]) -> Any:
 def show_exports(outcome: Any) -> None:
     """The table at the end of an export, and where to look."""
     show_outcome(outcome, EXPORTED)
+    show_links(outcome)
+
+
+def show_links(outcome: Any) -> None:
+    """Where the worksheets of an export are."""
     links = {made.metadata.get("spreadsheet"): made.tenant_id for made in outcome.outcomes}
     for link, tenant_id in links.items():
         if link:
-            console.print(f"Worksheets of {tenant_id}: {link}", highlight=False, soft_wrap=True)
+            say(f"Worksheets of {tenant_id}: {link}")
 
 
 def _export(what: str, wanted: list[Tenant]) -> Any:
@@ -160,13 +177,12 @@ def _show_differences(what: str, wanted: Sequence[Tenant], registered: Sequence[
                 _say_row(f"{tenant_id} {name}", "red", "-", before)
                 _say_row(f"{tenant_id} {name}", "green", "+", after)
         if all(worksheet.unchanged for worksheet in result.worksheets.values()):
-            console.print(f"{tenant_id}: the spreadsheet has all of it. {result.link}", highlight=False, soft_wrap=True)
+            say(f"{tenant_id}: the spreadsheet has all of it. {result.link}")
 
 
 def _say_row(where: str, color: str, sign: str, row: Sequence[Any] | None) -> None:
     if row is not None:
-        words = escape(" | ".join(map(str, row)))
-        console.print(f"[dim]{where}[/] [{color}]{sign} {words}[/]", highlight=False, soft_wrap=True)
+        say(f"{where}: {' | '.join(map(str, row))}", label=sign, style=color)
 
 
 def _show_days(wanted: Sequence[Tenant], *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Commands on the embedded services: `sandbox`, `demo`, `up`, `down`. The only importer of `cdp_platform.sandbox`."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,10 +9,10 @@ import click
 
 from cdp_platform import settings
 from cdp_platform.cli.catalog import TAKEN, ingest
-from cdp_platform.cli.data import keep_partitions_in_step, materialize, show_outcome
+from cdp_platform.cli.data import SYNCED, materialize, partition_keeper, show_outcome
 from cdp_platform.cli.embeddings import EMBEDDED
-from cdp_platform.cli.printing import bars, console, json_option, show, show_json
-from cdp_platform.cli.referrals import count_and_export, show_exports
+from cdp_platform.cli.printing import bars, error_console, json_option, say, show, show_json
+from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -19,10 +20,13 @@ from cdp_platform.warehouse.connection import connect, tenant_transaction
 if TYPE_CHECKING:
     from cdp_platform.sandbox.demo.model import Scale
 
+_BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]
 SCALES = ["small", "default", "large", "full"]
 
 # Fails in the demo, and shall: among few documents, the few that are broken on purpose are a large share.
 _REJECTED_CHECK = "rejected_share"
+
+_SYNC, _EXPORT = "customers_sync", "referrals_worksheets"
 
 # What is made of the synced rows, and the figures to show of it.
 _AFTER_THE_SYNC = {
@@ -50,23 +54,33 @@ def sandbox() -> None:
 
 
 @sandbox.command("start")
-def sandbox_start() -> None:
+@json_option
+def sandbox_start(*, as_json: bool) -> None:
     """Start what does not run.
 
     Writes a .env that points at it, if there is none.
     """
     box = _sandbox()
     addresses = box.start()
-    console.print(f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}")
-    if not box.env_points_here():
-        console.print("[yellow]warn[/] .env points elsewhere and was left alone: commands will not use the sandbox.")
+    used = box.env_points_here()
+    if as_json:
+        show_json({"postgres": addresses.postgres, "stand_ins": addresses.services, "used_by_commands": used})
+        return
+    say(f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}")
+    if not used:
+        say(
+            ".env points elsewhere and was left alone: commands will not use the sandbox.",
+            label="warn",
+            style="yellow",
+        )
 
 
 @sandbox.command("stop")
-def sandbox_stop() -> None:
+@json_option
+def sandbox_stop(*, as_json: bool) -> None:
     """Stop it; what it stored is kept."""
     _sandbox().stop()
-    console.print("Stopped. `cdp sandbox start` goes on where it was.")
+    _confirm("Stopped. `cdp sandbox start` goes on where it was.", "stopped", as_json=as_json)
 
 
 @sandbox.command("status")
@@ -88,45 +102,48 @@ def sandbox_status(*, as_json: bool) -> None:
 
 
 @sandbox.command("reset")
-def sandbox_reset() -> None:
+@json_option
+def sandbox_reset(*, as_json: bool) -> None:
     """Stop it and delete all that it stored, and its .env."""
     _sandbox().reset()
-    console.print("The sandbox is gone. `cdp sandbox start` makes a new one.")
+    _confirm("The sandbox is gone. `cdp sandbox start` makes a new one.", "deleted", as_json=as_json)
+
+
+def _confirm(words: str, state: str, *, as_json: bool) -> None:
+    if as_json:
+        show_json({"state": state})
+    else:
+        say(words)
 
 
 @click.command()
 @click.option("--scale", type=click.Choice(SCALES), default="default", show_default=True, help="How much demo data.")
-def demo(scale: str) -> None:
+@json_option
+def demo(scale: str, *, as_json: bool) -> None:
     """Run everything once, on embedded services with demo data.
 
     Starts the sandbox, fills it with demo tenants, materializes all assets and shows the result. A second time it
     changes nothing.
     """
-    from cdp_platform.catalog.config import configured
-
     registered = prepare(_sandbox(), scale)
-    outcome = materialize(registered)
-    show_outcome(outcome)
-    failed = {each.check for each in outcome.checks if each.severity == "ERROR" and not each.passed}
-    if outcome.errors or not all(check.endswith(f" {_REJECTED_CHECK}") for check in failed):
-        raise click.exceptions.Exit(1)
-    console.print("Some of the demo's documents are broken on purpose: those are the rejected ones.", highlight=False)
-    if ingestors := [ingestor.name for ingestor in configured()]:
-        taken = ingest(ingestors)
-        show_outcome(taken, TAKEN, subject="ingestor")
-        if not taken.success:
+    runs = {}
+    for job, subject, figures, outcome in _everything(registered):
+        runs[job] = outcome
+        if not as_json:
+            show_outcome(outcome, figures, subject=subject)
+        if not _as_it_should_be(outcome):
+            if as_json:
+                show_json({"runs": runs})
             raise click.exceptions.Exit(1)
-    for job, figures in _AFTER_THE_SYNC.items():
-        made = materialize(registered, job)
-        show_outcome(made, figures)
-        if not made.success:
-            raise click.exceptions.Exit(1)
-    exported = count_and_export([each for each in registered if each.settings.google_sheet_id])
-    show_exports(exported)
-    if not exported.success:
-        raise click.exceptions.Exit(1)
-    _show_customers(registered)
-    console.print(
+        if not as_json and job == _SYNC:
+            say("Some of the demo's documents are broken on purpose: those are the rejected ones.")
+    best = _best_customers(registered)
+    if as_json:
+        show_json({"runs": runs, "customers_of_most_value": [dict(zip(_BEST, row, strict=True)) for row in best]})
+        return
+    show_links(runs[_EXPORT])
+    show("Customers of most value, by currency", _BEST, best, empty="No customer has bought anything.")
+    say(
         "What to type next\n"
         "  make up                          the Dagster UI with schedules and sensors on\n"
         "  .venv/bin/cdp status             how far each tenant's data has come\n"
@@ -135,9 +152,25 @@ def demo(scale: str) -> None:
         '  .venv/bin/cdp search "likes to travel" --tenant saigon --kind profile\n'
         "  .venv/bin/cdp catalog report --ingestor saigon-shops\n"
         "  .venv/bin/cdp export-data --tenant saigon --dry-run\n"
-        "  make down                        stop everything",
-        highlight=False,
+        "  make down                        stop everything"
     )
+
+
+def _everything(registered: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str, str], Any]]:
+    """Run all jobs in turn; yields each one's name, what its partitions are, the figures to show, and its outcome."""
+    from cdp_platform.catalog.config import configured
+
+    yield _SYNC, "tenant", SYNCED, materialize(registered)
+    if ingestors := [ingestor.name for ingestor in configured()]:
+        yield "catalog_ingest", "ingestor", TAKEN, ingest(ingestors)
+    for job, figures in _AFTER_THE_SYNC.items():
+        yield job, "tenant", figures, materialize(registered, job)
+    yield _EXPORT, "tenant", EXPORTED, count_and_export([each for each in registered if each.settings.google_sheet_id])
+
+
+def _as_it_should_be(outcome: Any) -> bool:
+    failed = {each.check for each in outcome.checks if each.severity == "ERROR" and not each.passed}
+    return not outcome.errors and all(check.endswith(f" {_REJECTED_CHECK}") for check in failed)
 
 
 def prepare(box: Any, scale: str | None) -> list[tenants.Tenant]:
@@ -148,7 +181,7 @@ def prepare(box: Any, scale: str | None) -> list[tenants.Tenant]:
     from cdp_platform.sandbox.demo.model import TENANTS
     from cdp_platform.warehouse.migrate import migrate
 
-    with console.status("Starting the sandbox"):
+    with error_console.status("Starting the sandbox"):
         box.start()
     if not box.env_points_here():
         raise ConfigurationError(
@@ -157,7 +190,7 @@ def prepare(box: Any, scale: str | None) -> list[tenants.Tenant]:
         )
     os.environ.update(box.environment())
     settings.forget()
-    with console.status("Migrating the warehouse"):
+    with error_console.status("Migrating the warehouse"):
         migrate(settings.postgres())
     demo_ids = {each.id for each in TENANTS}
     with connect(settings.postgres()) as connection:
@@ -166,14 +199,15 @@ def prepare(box: Any, scale: str | None) -> list[tenants.Tenant]:
         _fill(cast("Scale", scale or "default"))
     with connect(settings.postgres()) as connection:
         registered = tenants.registered(connection)
-    keep_partitions_in_step(registered)
+    with partition_keeper() as keep_in_step:
+        keep_in_step(registered)
     return [each for each in registered if each.tenant_id in demo_ids]
 
 
 def _fill(scale: "Scale") -> None:
     """Write the demo tenants into the stand-in ArangoDB and register them."""
     from cdp_platform.sandbox.demo.fill import fill, reference_moment
-    from cdp_platform.sandbox.demo.model import TENANTS
+    from cdp_platform.sandbox.demo.model import TENANTS, VALUED_AT
     from cdp_platform.sandbox.demo.referrals import fill_referrals
     from cdp_platform.sandbox.demo.spreadsheets import make_spreadsheets
 
@@ -193,36 +227,42 @@ def _fill(scale: "Scale") -> None:
         for each in TENANTS:
             own = {name: each.settings[name] for name in ("phone_region", "time_zone")}
             own |= {"google_sheet_id": each.spreadsheet}
-            tenants.add(connection, each.id, name=each.name, arango_database=each.database, settings=own)
+            tenants.add(connection, each.id, name=each.title, arango_database=each.database, settings=own)
+            with tenant_transaction(connection, each.id):
+                connection.cursor().executemany(
+                    "INSERT INTO customers.tenant_metrics_config (tenant_id, currency, cac, clv_happy_threshold)"
+                    " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                    [(each.id, currency, *amounts) for currency, amounts in VALUED_AT.items()],
+                )
         fill_referrals(connection, scale, reference_moment(source.host, source.user, password))
 
 
-def _show_customers(registered: list[tenants.Tenant]) -> None:
+def _best_customers(registered: list[tenants.Tenant]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     with connect(settings.postgres()) as connection:
         for each in registered:
             with tenant_transaction(connection, each.tenant_id):
                 rows += connection.execute(
+                    # Ranked within a currency: amounts in different ones cannot be compared.
                     """
-                    SELECT m.tenant_id, coalesce(nullif(concat_ws(' ', p.first_name, p.last_name), ''), p.profile_id),
-                           m.segment, m.currency,
-                           m.freq_90d, m.last_purchase::date::text, m.clv_est::float8, m.experience_score::float8
-                    FROM customers.customer_metrics AS m JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
-                    WHERE m.last_purchase IS NOT NULL
-                    ORDER BY m.clv_est DESC, m.profile_id LIMIT 3
+                    SELECT r.tenant_id, r.currency,
+                           coalesce(nullif(concat_ws(' ', p.first_name, p.last_name), ''), p.profile_id),
+                           r.orders, r.spend::float8, r.expected_spend_365d::float8, 100 * r.probability_alive
+                    FROM (
+                        SELECT *, row_number() OVER (PARTITION BY currency
+                            ORDER BY expected_spend_365d DESC NULLS LAST, spend DESC, profile_id) AS place
+                        FROM customers.customer_value WHERE orders > 0 AND currency <> 'XXX'
+                    ) AS r JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
+                    WHERE r.place <= 3 ORDER BY r.currency, r.place
                     """
                 ).fetchall()
-    show(
-        "Customers of most value",
-        ["tenant", "customer", "segment", "currency", "90 d", "last order", "lifetime value", "score"],
-        rows,
-        empty="No customer has bought anything.",
-    )
+    return rows
 
 
 @click.command()
 @click.option("--scale", type=click.Choice(SCALES), help="Write this much demo data; default: what is there.")
-def up(scale: str | None) -> None:
+@json_option
+def up(scale: str | None, *, as_json: bool) -> None:
     """Serve the Dagster UI, with schedules and sensors on.
 
     Until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
@@ -230,15 +270,20 @@ def up(scale: str | None) -> None:
     from cdp_platform.cli.serve import serve
 
     box = _sandbox()
-    serve(box, lambda: prepare(box, scale))
+    if not (box.root / "workspace.yaml").exists():
+        raise ConfigurationError("This folder has no workspace.yaml: `cdp init` writes what a folder needs.")
+    serve(box, lambda: prepare(box, scale), as_json=as_json)
 
 
 @click.command()
-def down() -> None:
+@json_option
+def down(*, as_json: bool) -> None:
     """Stop what `cdp up` serves, and the sandbox."""
     from cdp_platform.cli.serve import stop_serving
 
     box = _sandbox()
     stop_serving(box)
     box.stop()
-    console.print("Everything is stopped. What was stored is kept; `cdp sandbox reset` deletes it.")
+    _confirm(
+        "Everything is stopped. What was stored is kept; `cdp sandbox reset` deletes it.", "stopped", as_json=as_json
+    )

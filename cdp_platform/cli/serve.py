@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,17 +19,25 @@ from typing import Any
 import psutil
 
 from cdp_platform import settings
-from cdp_platform.cli.printing import console
+from cdp_platform.cli.printing import error_console, say, show_json
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.sandbox.processes import HOST, end, is_alive, port_is_free
 
 _PATIENCE_SECONDS = 15
 _READY_SECONDS = 90
+# A log that is larger at a start begins anew; one older file is kept.
+_LOG_BYTES = 10 * 1024 * 1024
+_STARTED = "cdp up at "
+# Runs print each of their events as a line of this kind, and the UI has them all. Dagster's own setting would silence
+# `dagster asset materialize` as well.
+_DEBUG_LINE = r"^[^ ]*[0-9-]{10} [0-9:]{8} [^ ]+ - [^ ]+ - [^ ]*DEBUG[^ ]* - "
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def serve(box: Any, prepare: Callable[[], Any]) -> None:
+def serve(box: Any, prepare: Callable[[], Any], *, as_json: bool = False) -> None:
     """Prepare, start webserver and daemon, and wait for Ctrl-C, SIGTERM or the death of one of them.
+
+    Says where to look as soon as the UI answers.
 
     Raises:
         ConfigurationError: the port is taken, it is served already, or a process did not start or ended by itself.
@@ -59,18 +68,14 @@ def serve(box: Any, prepare: Callable[[], Any]) -> None:
         ):
             children.append(_spawn(command, box.logs / log))
             _note(marker, children)
-        with console.status("Starting the Dagster UI"):
+        with error_console.status("Starting the Dagster UI"):
             _wait_until_ready(port, children, box.logs)
-        console.print(
-            f"Dagster UI  http://{HOST}:{port}\nLogs        {box.logs.relative_to(Path.cwd())}/\n"
-            "Schedules and sensors are on: a change in the stand-in ArangoDB is in the tables within two minutes.\n"
-            "Ctrl-C stops everything that this command started."
-        )
+        _announce(box, port, as_json=as_json)
         while True:
             _raise_if_one_ended(children, box.logs)
             time.sleep(1)
     except KeyboardInterrupt:
-        console.print("Stopping.")
+        say("Stopping.", to=error_console)
     finally:
         # A second Ctrl-C must not leave half of them behind.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -82,6 +87,20 @@ def serve(box: Any, prepare: Callable[[], Any]) -> None:
             marker.unlink(missing_ok=True)
         if not sandbox_ran:
             box.stop()
+
+
+def _announce(box: Any, port: int, *, as_json: bool) -> None:
+    ui, stand_ins, logs = f"http://{HOST}:{port}", box.services_url, f"{box.logs.relative_to(Path.cwd())}/"
+    if as_json:
+        show_json({"dagster_ui": ui, "stand_ins": stand_ins, "logs": logs})
+    else:
+        say(
+            f"Dagster UI  {ui}\nStand-ins   {stand_ins}\nLogs        {logs}\n"
+            "Schedules and sensors are on: a change in the stand-in ArangoDB is in the tables within two minutes.\n"
+            "Ctrl-C stops everything that this command started."
+        )
+    # In a pipe or a file too, this is there while the command runs.
+    sys.stdout.flush()
 
 
 def stop_serving(box: Any) -> None:
@@ -98,11 +117,25 @@ def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a program of this environment in a session of its own: Ctrl-C in the terminal reaches us alone."""
     program = Path(sys.executable).with_name(command[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+    with log.open("ab") as output:
+        # Of what an earlier start wrote, this tells the new lines apart.
+        output.write(f"{_STARTED}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
+        output.flush()
+        # It ends when the last process that writes to it has ended.
+        log_writer = subprocess.Popen(
+            ["grep", "-a", "-E", "-v", "--line-buffered", _DEBUG_LINE],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    with log_writer.stdin as to_the_log:  # ty: ignore[invalid-context-manager]
         return subprocess.Popen(
             [str(program), *command[1:]],
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=to_the_log,
             stderr=subprocess.STDOUT,
             env=os.environ.copy(),
             start_new_session=True,
@@ -131,7 +164,10 @@ def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], logs: Path) -> 
         log = logs / f"{name}.log"
         if code < 0:
             raise ConfigurationError(f"The Dagster {name} was killed by {signal.Signals(-code).name} (see {log}).")
-        lines = _COLOR.sub("", log.read_text(errors="replace")).strip().splitlines()
+        # Its last words may still be on their way into the log.
+        time.sleep(0.5)
+        _, _, written = log.read_text(errors="replace").rpartition(_STARTED)
+        _, *lines = _COLOR.sub("", written).strip().splitlines()
         last = lines[-1] if lines else "no output"
         raise ConfigurationError(f"The Dagster {name} ended with code {code}: {last} (see {log}).")
 

@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Generator, Mapping
@@ -24,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from dotenv import dotenv_values
 
+from cdp_platform import folder, settings
 from cdp_platform.sandbox.openai import KEY as OPENAI_KEY
 from cdp_platform.sandbox.openai import PATH as OPENAI_PATH
 from cdp_platform.sandbox.postgres import SUPERUSER, EmbeddedPostgres
@@ -141,7 +140,7 @@ class Sandbox:
                 component.result()
             self._ensure_dagster_home()
             self._ensure_env_file()
-        return SandboxAddresses(self._postgres_address, self._services_url)
+        return SandboxAddresses(self._postgres_address, self.services_url)
 
     def stop(self) -> None:
         """Stop every component and wait until their processes are gone. What they stored is kept."""
@@ -168,7 +167,7 @@ class Sandbox:
                 POSTGRES_PORT_VARIABLE,
             ),
             _status(
-                ComponentStatus("services", services.answering_pid() is not None, self._services_url),
+                ComponentStatus("services", services.answering_pid() is not None, self.services_url),
                 next(iter(services.processes()), None),
                 services.port,
                 SERVICES_PORT_VARIABLE,
@@ -190,14 +189,14 @@ class Sandbox:
             "PGSQL_DB_PASSWORD": passwords["cdp_app"],
             "PGSQL_OWNER_USER": WAREHOUSE_OWNER,
             "PGSQL_OWNER_PASSWORD": passwords[WAREHOUSE_OWNER],
-            "ARANGO_HOST": self._services_url,
+            "ARANGO_HOST": self.services_url,
             "ARANGO_USER": "root",
             "ARANGO_PASSWORD": passwords["arango"],
-            "SANDBOX_URL": self._services_url,
-            "OPENAI_BASE_URL": f"{self._services_url}{OPENAI_PATH}/v1",
+            "SANDBOX_URL": self.services_url,
+            "OPENAI_BASE_URL": f"{self.services_url}{OPENAI_PATH}/v1",
             "OPENAI_API_KEY": OPENAI_KEY,
             "GOOGLE_SERVICE_ACCOUNT_JSON": str(self.services.state_dir / KEY_FILE),
-            "GOOGLE_SHEETS_URL": f"{self._services_url}{SHEETS_PATH}",
+            "GOOGLE_SHEETS_URL": f"{self.services_url}{SHEETS_PATH}",
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_PG_HOST": HOST,
             "DAGSTER_PG_PORT": str(self.postgres.port),
@@ -224,12 +223,13 @@ class Sandbox:
         return f"{HOST}:{self.postgres.port}"
 
     @property
-    def _services_url(self) -> str:
+    def services_url(self) -> str:
+        """Base URL of the stand-ins; a browser sees there what they hold."""
         return f"http://{HOST}:{self.services.port}"
 
-    def _configured(self) -> dict[str, str | None]:
+    def _configured(self) -> dict[str, str]:
         try:
-            return {**dotenv_values(self._env_file), **os.environ}
+            return settings.environment(self._env_file)
         except PermissionError as error:
             raise self._foreign(error) from error
 
@@ -297,12 +297,13 @@ class Sandbox:
 
     def _ensure_dagster_home(self) -> None:
         self.dagster_home.mkdir(exist_ok=True)
-        source, copy = self.root / "dagster.yaml", self.dagster_home / "dagster.yaml"
-        if source.exists() and not (copy.exists() and copy.read_bytes() == source.read_bytes()):
+        own, copy = self.root / "dagster.yaml", self.dagster_home / "dagster.yaml"
+        source = own if own.exists() else folder.SHIPPED / "dagster.yaml"
+        if not (copy.exists() and copy.read_bytes() == source.read_bytes()):
             shutil.copyfile(source, copy)
 
     def _ensure_env_file(self) -> None:
-        if self._env_file.exists() and not self._env_file_is_ours():
+        if self._env_file.exists() and not (self._env_file_is_ours() or self._nothing_is_filled_in()):
             return
         # Chosen ports are kept, so that whoever chose them once need not do so in every shell.
         chosen = {
@@ -310,10 +311,14 @@ class Sandbox:
             for name in (POSTGRES_PORT_VARIABLE, SERVICES_PORT_VARIABLE)
             if (value := self._configured().get(name))
         }
-        lines = [f"{name}={_quoted(value)}\n" for name, value in {**self.environment(), **chosen}.items()]
+        lines = [f"{name}={folder.quoted(value)}\n" for name, value in {**self.environment(), **chosen}.items()]
         body = "".join(lines)
         text = f"{_ENV_HEADER}{_seal(body)}\n{body}"
         _write_private(self._env_file, text)
+
+    def _nothing_is_filled_in(self) -> bool:
+        """Tell whether `.env` is as `cdp init` wrote it."""
+        return self._env_file.read_text() == folder.content(".env", self.root)
 
     def _env_file_is_ours(self) -> bool:
         """Tell whether `.env` is as a sandbox wrote it. It says so itself, and so survives a deleted `.sandbox/`."""
@@ -396,11 +401,3 @@ def _write_private(path: Path, text: str) -> None:
     unfinished.touch(mode=0o600)
     unfinished.write_text(text)
     unfinished.replace(path)
-
-
-def _quoted(value: str) -> str:
-    """Write a value as `.env` files do, in quotes only where it needs them."""
-    if re.fullmatch(r"[\w./:+-]*", value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

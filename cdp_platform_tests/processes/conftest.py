@@ -21,22 +21,25 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from arango import ArangoClient
 from dotenv import dotenv_values
 
 import cdp_platform
 from cdp_platform.sandbox.demo.fill import touch
 from cdp_platform.sandbox.demo.model import HARBOUR, TENANTS
+from cdp_platform.sandbox.demo.spreadsheets import make_spreadsheets
 from cdp_platform.sandbox.lifecycle import Sandbox
 from cdp_platform.sandbox.processes import HOST, is_alive
 
 SOURCE = Path(cdp_platform.__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
-ASSETS = ("cdp_profiles", "transactions", "customer_metrics")
+ASSETS = ("cdp_profiles", "transactions", "customer_metrics", "customer_value")
 TENANT_IDS = tuple(sorted(tenant.id for tenant in TENANTS))
 KEYS: dict[LiteralString, LiteralString] = {
     "cdp_profiles": "profile_id",
     "transactions": "line_id",
     "customer_metrics": "profile_id || currency",
+    "customer_value": "profile_id || currency",
 }
 
 Rows = dict[tuple[str, str], dict[str, str]]
@@ -96,7 +99,7 @@ class Checkout:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
@@ -260,6 +263,30 @@ def served(checkout: Checkout) -> Iterator[Serving]:
     """The checkout while `cdp up` runs in it."""
     with serve(checkout) as serving:
         yield serving
+
+
+@pytest.fixture(scope="session")
+def tiny_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Services, and one tenant with nothing to load: the daemon has nothing else to do."""
+    made = new_checkout(tmp_path_factory.mktemp("tiny"))
+    try:
+        assert made.cdp("sandbox", "start").code == 0
+        assert made.cdp("migrate").code == 0
+        env = made.env
+        client = ArangoClient(hosts=env["ARANGO_HOST"])
+        client.db("_system", env["ARANGO_USER"], env["ARANGO_PASSWORD"]).create_database("tiny")
+        database = client.db("tiny", env["ARANGO_USER"], env["ARANGO_PASSWORD"])
+        database.create_collection("cdp_profile")
+        database.create_collection("cdp_profile2conversion", edge=True)
+        client.close()
+        make_spreadsheets(env["GOOGLE_SHEETS_URL"])
+        sheet = next(tenant.spreadsheet for tenant in TENANTS if tenant.spreadsheet)
+        added = made.cdp("tenant", "add", "tiny", "--database", "tiny", "--google-sheet-id", sheet)
+        assert added.code == 0, added.err
+        yield made
+    finally:
+        made.cdp("down")
+        made.sandbox.reset()
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def test_a_sync_reports_what_it_did_and_json_stands_alone_on_stdout(checkout: Ch
     done = checkout.cdp("sync", "--tenant", "cdnow", "--json")
     report = done.json()
     assert (done.code, done.err) == (0, "")
-    assert [each["asset"] for each in report["outcomes"]][-1] == "customer_metrics"
+    assert [each["asset"] for each in report["outcomes"]][2:] == ["customer_metrics", "customer_value"]
     assert {each["asset"] for each in report["outcomes"]} == set(ASSETS)
     figures = {each["asset"]: each["metadata"] for each in report["outcomes"]}
     assert figures["cdp_profiles"]["changed"] == figures["cdp_profiles"]["new"] == 0
@@ -232,18 +232,37 @@ def test_a_full_sync_reads_every_document_and_writes_none_that_is_the_same(check
         assert figures["read"] == figures["unchanged"] == figures["source_count"] > 100
 
 
+def test_a_backtest_compares_what_was_expected_with_what_came(checkout: Checkout):
+    asked = ("value", "backtest", "--tenant", "cdnow", "--days", "181")
+    done = checkout.cdp(*asked, "--until", "1997-12-31", "--json")
+    assert (done.code, done.err) == (0, "")
+    (found,) = done.json()
+    assert (found["currency"], found["until"], found["customers"]) == ("USD", "1997-12-31", 150)
+    assert found["fitted"]["reason"] is None
+    assert all(number > 0 for number in found["parameters"].values())
+    assert found["model"]["spend"] > 0
+    shown = checkout.cdp(*asked, "--until", "1997-12-31")
+    assert (shown.code, shown.err) == (0, "")
+    assert all(words in shown.out for words in ("clv_est", "model", "alpha"))
+    # So early that nobody can have come back.
+    early = checkout.cdp(*asked, "--until", "1997-01-02")
+    assert (early.code, "USD: no model, because" in early.out) == (1, True)
+    assert "is not over" in checkout.cdp(*asked, "--until", "2999-01-01").error()
+
+
 def test_a_failed_check_fails_the_sync_and_says_which_command_tells_more(checkout: Checkout):
     done = checkout.cdp("sync", "--tenant", "saigon")
     assert (done.code, done.err) == (1, "")
     assert "Materialized" in done.out
-    assert "error saigon cdp_profiles: rejected_share: 3 documents wait: `cdp rejected list" in done.out
+    assert "error saigon cdp_profiles: rejected_share: 3 documents of Saigon Retail (demo: some of its" in done.out
+    assert "`cdp rejected list" in done.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "variables", "words"),
     [
         ("sync --tenant nobody", {}, "There is no tenant 'nobody'"),
-        ("sync --json", {"ARANGO_PASSWORD": "wrong"}, "Check ARANGO_USER and ARANGO_PASSWORD"),
+        ("sync --full", {"ARANGO_PASSWORD": "wrong"}, "Check ARANGO_USER and ARANGO_PASSWORD"),
         ("sync", {"ARANGO_HOST": "unreachable"}, "is ARANGO_HOST right"),
         ("sync", {"PGSQL_DB_PASSWORD": "wrong"}, "password authentication failed"),
         ("sync", {"PGSQL_DB_PORT": "a"}, "PGSQL_DB_PORT"),
@@ -440,15 +459,21 @@ def test_a_receipt_is_kept_as_json_and_erases_again_after_a_restore(clinic: Offi
 
 
 def test_erasing_somebody_who_is_not_here_says_so_and_keeps_them_out(clinic: Office):
-    done = clinic.cdp("erase", "--tenant", "clinic", "--profile", "stranger")
+    asked = clinic.cdp("erase", "--tenant", "clinic", "--profile", "stranger")
+    assert "stranger of clinic: neither here nor in the CDP. Is the id right?" in asked.error()
+    done = clinic.cdp("erase", "--tenant", "clinic", "--profile", "stranger", "--yes")
     assert (done.code, done.err) == (0, "")
-    assert "Nothing of them was here. Is the id right? A tombstone keeps them out." in done.out
+    assert "Nothing of them was here. A tombstone keeps them out." in done.out
     with clinic.database("clinic") as database:
         database.collection("cdp_profile").insert(
             {"_key": "stranger", "status": 1, "updatedAt": "2026-01-02T00:00:00Z"}
         )
     assert clinic.cdp("sync", "--tenant", "clinic").code == 0
     assert rows_of(clinic, "stranger") == 0
+    undone = clinic.cdp("erase", "--tenant", "clinic", "--profile", "stranger", "--undo")
+    assert (undone.code, undone.err) == (0, "")
+    assert clinic.cdp("sync", "--tenant", "clinic").code == 0
+    assert rows_of(clinic, "stranger") == 2
 
 
 @pytest.mark.parametrize(

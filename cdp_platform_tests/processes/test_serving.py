@@ -90,7 +90,8 @@ def test_a_backfill_of_two_tenants_leaves_the_third_alone_and_reports_each(check
         for tenant, wanted in (("cdnow", 1), ("saigon", 1), ("harbour", 0)):
             figures = [f for run, f in materializations(checkout, asset, tenant).items() if run in runs]
             assert len(figures) == wanted, (asset, tenant)
-            assert all(each["dagster/partition_row_count"] > 100 for each in figures)
+            counts = [each["dagster/partition_row_count"] for each in figures]
+            assert all(count > 50 for count in counts), (asset, tenant, counts)
 
 
 def test_a_purchase_in_the_source_reaches_the_metrics_without_a_person(checkout: Checkout, purchase: Purchase):

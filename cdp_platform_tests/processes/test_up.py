@@ -1,5 +1,6 @@
 """How `cdp up` begins and ends: what it refuses, and that nothing it started outlives it."""
 
+import re
 import signal
 import socketserver
 
@@ -32,6 +33,22 @@ def test_ctrl_c_stops_what_up_started_and_leaves_the_sandbox_that_ran_before(ser
     assert served.said().endswith("Stopping.\n")
     assert "Traceback" not in served.said()
     assert sandbox_runs(served.checkout) == [True, True]
+
+
+def test_the_logs_survive_a_restart_and_have_no_debug_lines(checkout: Checkout):
+    logs = checkout.sandbox.logs
+    with serve(checkout) as serving:
+        assert f"Stand-ins   {checkout.env['ARANGO_HOST']}\n" in serving.said()
+        # The sensor that keeps the partitions in step says something at each look.
+        wait_for(lambda: "SensorDaemon" in (logs / "daemon.log").read_text(), 90, "the daemon's log")
+    before = {name: (logs / name).read_text() for name in ("daemon.log", "webserver.log")}
+    with serve(checkout):
+        pass
+    for name, text in before.items():
+        now = (logs / name).read_text()
+        assert now.startswith(text)
+        assert now.count("cdp up at ") == text.count("cdp up at ") + 1
+        assert " - DEBUG - " not in re.sub(r"\x1b\[[0-9;]*m", "", now)
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_the_ui(checkout: Checkout):

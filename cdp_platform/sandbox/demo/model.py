@@ -27,6 +27,8 @@ REFERENCE = datetime(2026, 11, 1, tzinfo=UTC)
 """The moment that stands for "now" in generated documents when nobody names one."""
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Two digits at a time, the lower first: keys are a good part of the time that the demo takes to be written.
+_PAIRS = [low + high for high in _BASE62 for low in _BASE62]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class DemoTenant:
         settings: Its settings on the platform: the region in which phone numbers without a country code are read,
             the currency it mostly sells in, and the time zone of its days.
         spreadsheet: Where its worksheets of referrals are; empty where there are no referrals.
+        remark: What has to be known of its data to judge a check that fails.
     """
 
     id: str
@@ -47,7 +50,15 @@ class DemoTenant:
     database: str
     settings: Mapping[str, str]
     spreadsheet: str = ""
+    remark: str = ""
 
+    @property
+    def title(self) -> str:
+        """The name with the remark, as the platform shows it wherever a check speaks of the tenant."""
+        return f"{self.name} ({self.remark})" if self.remark else self.name
+
+
+_BROKEN = "demo: some of its documents are broken on purpose"
 
 SAIGON = DemoTenant(
     "saigon",
@@ -55,6 +66,7 @@ SAIGON = DemoTenant(
     "leo_cdp_saigon",
     {"phone_region": "VN", "currency": "VND", "time_zone": "Asia/Ho_Chi_Minh"},
     spreadsheet="saigon-referrals",
+    remark=_BROKEN,
 )
 HARBOUR = DemoTenant(
     "harbour",
@@ -62,21 +74,25 @@ HARBOUR = DemoTenant(
     "leo_cdp_harbour",
     {"phone_region": "US", "currency": "USD", "time_zone": "America/New_York"},
     spreadsheet="harbour-referrals",
+    remark=_BROKEN,
 )
 CDNOW = DemoTenant(
     "cdnow", "CDNOW 1997-98", "cdnow", {"phone_region": "US", "currency": "USD", "time_zone": "America/New_York"}
 )
 TENANTS = (SAIGON, HARBOUR, CDNOW)
 
+VALUED_AT = {"VND": (125_000, 12_500_000)}
+"""What acquiring a customer costs, and the lifetime value of a happy one, where the platform has no default."""
+
 
 def key_of(*parts: object) -> str:
     """Return a document key like LEO CDP's: 22 letters and digits, the same for the same parts."""
     number = int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:16])
-    digits = []
-    for _ in range(22):
-        number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
-    return "".join(digits)
+    pairs = []
+    for _ in range(11):
+        number, pair = divmod(number, 62 * 62)
+        pairs.append(_PAIRS[pair])
+    return "".join(pairs)
 
 
 def conversion_key(edge: Document, created: datetime) -> str:

@@ -1,0 +1,53 @@
+"""What a folder needs in which the platform is run: files that are shipped with the package and written by `cdp init`.
+
+In a checkout the files here are links to those at its root, so there is one of each; a wheel holds their content.
+"""
+
+import re
+from pathlib import Path
+
+from cdp_platform.errors import ConfigurationError
+
+SHIPPED = Path(__file__).parent
+_SOURCES = {
+    ".env": "env.example",
+    "dagster.yaml": "dagster.yaml",
+    "workspace.yaml": "workspace.yaml",
+    "ingestion.yaml": "ingestion.yaml",
+}
+
+
+def prepare(folder: Path) -> dict[str, bool]:
+    """Write the files that the folder does not have. Returns, for each, whether it was written; none is overwritten.
+
+    Raises:
+        ConfigurationError: the folder cannot be written to.
+    """
+    written = {}
+    for name in _SOURCES:
+        try:
+            # The settings will hold passwords: only their owner may read them.
+            (folder / name).touch(mode=0o600 if name == ".env" else 0o644, exist_ok=False)
+            (folder / name).write_text(content(name, folder))
+            written[name] = True
+        except FileExistsError:
+            written[name] = False
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder / name} cannot be written: {error.strerror}. Run `cdp init` in another folder."
+            ) from error
+    return written
+
+
+def content(name: str, folder: Path) -> str:
+    """What `prepare` writes into the file of this name: as it is shipped, and with the folder as Dagster's home."""
+    text = (SHIPPED / _SOURCES[name]).read_text()
+    return re.sub(r"(?m)^DAGSTER_HOME=$", lambda _: f"DAGSTER_HOME={quoted(str(folder))}", text)
+
+
+def quoted(value: str) -> str:
+    """Write a value as `.env` files do, in quotes only where it needs them."""
+    if re.fullmatch(r"[\w./:+-]*", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,62 @@
+"""The command tree, and for each command the arguments with which it reports something of the demo.
+
+A command that is missing here fails `test_every_command_is_listed`, so a new one is covered by all tests of this folder
+and of `processes/test_tables.py`.
+"""
+
+from collections.abc import Iterator
+
+import click
+
+from cdp_platform.cli import cdp
+
+ARGUMENTS = {
+    "demo": "--scale small",
+    "up": "",
+    "down": "",
+    "sandbox start": "",
+    "sandbox stop": "",
+    "sandbox status": "",
+    "sandbox reset": "",
+    "init": "",
+    "migrate": "",
+    "status": "",
+    "health": "",
+    "tenant add": "saigon",
+    "tenant list": "",
+    "tenant retire": "saigon",
+    "sync": "--tenant saigon --full",
+    "value backtest": "--tenant cdnow --until 1997-12-31 --days 181",
+    "reconcile": "--tenant saigon",
+    "erase": "--tenant saigon --profile nobody --yes",
+    "rejected list": "--tenant saigon",
+    "rejected replay": "--tenant saigon",
+    "catalog report": "--ingestor saigon-shops",
+    "catalog approve": "--ingestor saigon-shops",
+    "catalog ingest": "--ingestor saigon-shops",
+    "catalog cleanup": "",
+    "export-data": "--tenant saigon --dry-run",
+    "search": "travel --tenant saigon",
+    "embeddings text": "--tenant saigon --id nobody",
+    "embeddings update": "--tenant saigon",
+    "embeddings status": "",
+    "embeddings retry": "--tenant saigon",
+    "embeddings model add": "--provider local --name other",
+    "embeddings model status": "",
+    "embeddings model activate": "1",
+    "embeddings model retire": "1",
+}
+# They start or end services, or need a person.
+NOT_IN_PROCESS = {"demo", "up", "down", "sandbox start", "sandbox stop", "sandbox reset"}
+
+
+def leaves(group: click.Group = cdp, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command of the tree with its words, groups left out."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+LEAVES = dict(leaves())

@@ -1,0 +1,161 @@
+"""The platform as a wheel in an environment of its own, used in a folder that is no checkout."""
+
+import signal
+import stat
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from dotenv import dotenv_values
+
+from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, Finished, wait_for
+from cdp_platform_tests.test_package import ROOT, build_wheel
+
+
+@dataclass(frozen=True)
+class Installation(Checkout):
+    """A folder, and the programs of an environment that has the wheel."""
+
+    programs: Path
+
+    def run(self, program: str, *arguments: str, **variables: str) -> Finished:
+        done = subprocess.run(
+            [str(self.programs / program), *arguments],
+            cwd=self.root,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr, 0)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel in a new environment, which borrows the packages that the platform stands on from this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=120)
+    python = environment / "bin" / "python"
+    install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([sys.executable, *install, str(build_wheel(folder))], check=True, timeout=120)
+    (packages,) = (environment / "lib").glob("python*/site-packages")
+    # A path alone: what makes the checkout importable here is not followed from there.
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    for name in ("dagster-webserver", "dagster-daemon"):
+        _, _, code = (PROGRAMS / name).read_text().partition("\n")
+        (environment / "bin" / name).write_text(f"#!{python}\n{code}")
+        (environment / "bin" / name).chmod(0o755)
+    where = "import cdp_platform; print(cdp_platform.__file__)"
+    found = subprocess.run([str(python), "-c", where], cwd=folder, check=True, capture_output=True, text=True)
+    assert Path(found.stdout.strip()).is_relative_to(environment)
+    return environment / "bin"
+
+
+@pytest.fixture
+def installed(programs: Path, tmp_path: Path) -> Iterator[Installation]:
+    # PostgreSQL's own user has to get through.
+    tmp_path.chmod(0o711)
+    root, home = tmp_path / "a folder", tmp_path / "home"
+    root.mkdir()
+    home.mkdir()
+    made = Installation(root, home, programs)
+    yield made
+    made.cdp("down")
+    made.sandbox.reset()
+
+
+def test_init_writes_what_a_folder_needs_and_overwrites_nothing(installed: Installation):
+    (installed.root / "workspace.yaml").write_text("# mine\n")
+    done = installed.cdp("init")
+    assert (done.code, done.err) == (0, "")
+    for name in ("dagster.yaml", "ingestion.yaml"):
+        assert (installed.root / name).read_bytes() == (ROOT / name).read_bytes()
+    assert (installed.root / "workspace.yaml").read_text() == "# mine\n"
+    env = installed.root / ".env"
+    explained = (ROOT / ".env.example").read_text()
+    assert env.read_text() == explained.replace("DAGSTER_HOME=\n", f"DAGSTER_HOME='{installed.root}'\n")
+    assert dotenv_values(env)["DAGSTER_HOME"] == str(installed.root)
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    env.write_text("# filled in\n")
+    again = installed.cdp("init", "--json")
+    assert (again.code, again.json()["written"]) == (0, [])
+    assert env.read_text() == "# filled in\n"
+
+
+def test_a_command_in_an_unprepared_folder_says_in_one_line_what_to_do_and_writes_nothing(installed: Installation):
+    home = installed.home / "dagster"
+    home.mkdir()
+    variables = {"PGSQL_DB_HOST": "127.0.0.1", "PGSQL_DB_NAME": "x", "PGSQL_DB_USER": "x", "DAGSTER_HOME": str(home)}
+    assert "`cdp init` writes" in installed.cdp("status").error()
+    assert "`cdp init` writes" in installed.cdp("up").error()
+    (dagster,) = [
+        each
+        for each in installed.cdp("health", "--json", **variables).json()
+        if each["system"] == "PostgreSQL (Dagster)"
+    ]
+    assert dagster["state"] == "error"
+    assert "has no dagster.yaml, so Dagster would keep its runs in SQLite files there" in dagster["advice"]
+    assert list(home.iterdir()) == list(installed.root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        ("telemetry: {enabled: false}\n", ["SQLite"]),
+        ("storage: {sqlite: {base_dir: /tmp}}\n", ["SQLite", "Telemetry is on"]),
+        ("storage: {postgres: {postgres_db: {hostname: {env: NOWHERE}}}}\n", ["NOWHERE, which is not set"]),
+        ("storage: {postgres: {postgres_url: 'postgresql+psycopg2://u@127.0.0.1:1/d'}}\n", ["Connection refused"]),
+        ("storage: [\n", ["cannot be read"]),
+    ],
+)
+def test_health_looks_at_the_storage_that_dagster_really_uses(installed: Installation, content: str, advice: list[str]):
+    (installed.root / "dagster.yaml").write_text(content)
+    done = installed.cdp("health", "--json", DAGSTER_HOME=str(installed.root), DAGSTER_PG_HOST="127.0.0.1")
+    (dagster,) = [each for each in done.json() if each["system"] == "PostgreSQL (Dagster)"]
+    assert dagster["state"] in {"warn", "error"}
+    assert [words for words in advice if words not in dagster["advice"]] == []
+    assert {path.name for path in installed.root.iterdir()} == {"dagster.yaml"}
+
+
+def test_the_sandbox_and_the_dagster_ui_run_in_a_folder_that_init_prepared(installed: Installation):
+    assert installed.cdp("init").code == 0
+    # Nothing is filled in, so the sandbox may.
+    assert installed.cdp("sandbox", "start").code == 0
+    home = Path(installed.env["DAGSTER_HOME"])
+    assert (home / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+    assert installed.cdp("migrate").code == 0
+    assert installed.cdp("tenant", "add", "acme", "--database", "acme").code == 0
+    found = {each["system"]: each["state"] for each in installed.cdp("health", "--json").json()}
+    assert found["PostgreSQL (warehouse)"] == found["PostgreSQL (Dagster)"] == "ok"
+    with (installed.home / "up.txt").open("wb") as output:
+        process = psutil.Popen(
+            [str(installed.programs / "cdp"), "up", "--scale", "small"],
+            cwd=installed.root,
+            env=installed.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        said = installed.home / "up.txt"
+        wait_for(lambda: "Dagster UI" in said.read_text() or process.poll() is not None, 240, "cdp up")
+        assert process.poll() is None, said.read_text()
+        assert f"Stand-ins   {installed.env['ARANGO_HOST']}" in said.read_text()
+        assert httpx.get(installed.env["ARANGO_HOST"], timeout=30).status_code == 200
+        assert httpx.get(f"{installed.url}/server_info", timeout=30).status_code == 200
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(60)
+    # The stand-ins keep their state in SQLite; Dagster does not.
+    kept = [path for path in home.rglob("*") if path.is_file() and path.read_bytes()[:15] == b"SQLite format 3"]
+    assert kept == []
