@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from cdp_platform.errors import MissingCollectionError, SourceError
+from cdp_platform import settings
+from cdp_platform.errors import MissingCollectionError, SourceError, shown_address
+from cdp_platform.resources.network import reason
 from cdp_platform.settings import ArangoSettings
 
 if TYPE_CHECKING:
@@ -57,10 +59,11 @@ class Bookmark:
 class ArangoDatabase:
     """One database of the server. Every error comes out as SourceError, saying where and what to do."""
 
-    def __init__(self, database: "StandardDatabase", where: str, user: str) -> None:
+    def __init__(self, database: "StandardDatabase", where: str, user: str, failures: list[Exception]) -> None:
         self._database = database
         self._where = where
         self._user = user
+        self._failures = failures
 
     def stream(self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE) -> Generator[list[Any]]:
         """Yield the result of a query batch by batch, as one snapshot of the data."""
@@ -87,7 +90,7 @@ class ArangoDatabase:
         with self._explained():
             result = self._database.aql.execute(
                 query,
-                bind_vars=dict(bind_vars),
+                bind_vars=_named(bind_vars),
                 batch_size=batch_size,
                 ttl=cast("Any", CURSOR_TTL_SECONDS),
                 stream=True,
@@ -125,7 +128,8 @@ class ArangoDatabase:
     def indexed_fields(self, collection: str) -> list[tuple[str, ...]]:
         """The fields of each index of a collection that a sorted range can use."""
         with self._explained():
-            indexes = cast("list[dict[str, Any]]", self._database.collection(collection).indexes())
+            name = settings.collections().names.get(collection, collection)
+            indexes = cast("list[dict[str, Any]]", self._database.collection(name).indexes())
         return [tuple(index["fields"]) for index in indexes if index["type"] == "persistent" and not index["sparse"]]
 
     @contextmanager
@@ -138,31 +142,47 @@ class ArangoDatabase:
         except ArangoServerError as error:
             raise _source_error(error, self._where, self._user) from error
         except (ArangoError, RequestException, ConnectionError) as error:
+            # python-arango's own error after its attempts does not say why they failed.
+            why = reason(self._failures[-1] if self._failures else error)
             raise SourceError(
-                f"{self._where}: no usable answer ({type(error).__name__}). Is it running, and is ARANGO_HOST right?",
+                f"{self._where}: no usable answer: {why}. Is it running, and is ARANGO_HOST right?",
                 transient=True,
             ) from error
+        finally:
+            self._failures.clear()
 
 
 @contextmanager
 def open_database(
-    settings: ArangoSettings, name: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    server: ArangoSettings, name: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> Generator[ArangoDatabase]:
     """A database of the server, ready to query; each request may take so long. Nothing is sent before the first."""
     from arango import ArangoClient  # noqa: PLC0415 (heavy; definitions load without it)
 
+    failures: list[Exception] = []
     client = ArangoClient(
-        hosts=settings.host,
-        http_client=_http_client(timeout_seconds),
+        hosts=server.host,
+        http_client=_http_client(timeout_seconds, failures),
         serializer=lambda document: orjson.dumps(document).decode(),
         deserializer=_parse,
         request_timeout=timeout_seconds,
     )
     try:
-        database = client.db(name, username=settings.user, password=settings.password.get_secret_value())
-        yield ArangoDatabase(database, f"ArangoDB at {settings.host}, database {name}", settings.user)
+        database = client.db(name, username=server.user, password=server.password.get_secret_value())
+        where = f"ArangoDB at {shown_address(server.host)}, database {name}"
+        yield ArangoDatabase(database, where, server.user, failures)
     finally:
         client.close()
+
+
+def _named(bind_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a query, with collections by their names on this server."""
+    names = settings.collections().names
+    return {
+        # AQL binds a collection as @@collection, and its name for DOCUMENT() as @name.
+        variable: names.get(value, value) if variable.startswith("@") or variable == "name" else value
+        for variable, value in bind_vars.items()
+    }
 
 
 def _taken(cursor: "Cursor") -> tuple[list[Any], Bookmark]:
@@ -192,9 +212,11 @@ def _parse(body: bytes | str) -> Any:
         raise InvalidJSONError("the answer is not JSON") from None
 
 
-def _http_client(timeout_seconds: float) -> "HTTPClient":
+def _http_client(timeout_seconds: float, failures: list[Exception]) -> "HTTPClient":
+    """A client that also keeps the errors of its requests: python-arango forgets them."""
     from arango.http import DefaultHTTPClient  # noqa: PLC0415
     from arango.response import Response  # noqa: PLC0415
+    from requests.exceptions import RequestException  # noqa: PLC0415
 
     class BytesHTTPClient(DefaultHTTPClient):
         """Hands the body over as it came.
@@ -212,15 +234,19 @@ def _http_client(timeout_seconds: float) -> "HTTPClient":
             data: Any = None,
             auth: Any = None,
         ) -> Response:
-            answer = session.request(
-                method=method,
-                url=url,
-                params=params,
-                data=data,
-                headers=headers,
-                auth=auth,
-                timeout=(_CONNECT_TIMEOUT_SECONDS, self.request_timeout),
-            )
+            try:
+                answer = session.request(
+                    method=method,
+                    url=url,
+                    params=params,
+                    data=data,
+                    headers=headers,
+                    auth=auth,
+                    timeout=(min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds),
+                )
+            except RequestException as error:
+                failures.append(error)
+                raise
             return Response(
                 method=method,
                 url=answer.url,
@@ -244,7 +270,9 @@ def _source_error(error: Any, where: str, user: str) -> SourceError:
         )
     if number == _DATABASE_NOT_FOUND:
         return SourceError(
-            f"{where}: there is no such database. `cdp tenant add` sets a tenant's database.", transient=False
+            f"{where}: there is no such database. Correct its name where it stands: a tenant's with `cdp tenant add ID"
+            " --database NAME`, the default for new tenants in ARANGO_DB.",
+            transient=False,
         )
     if number == _COLLECTION_NOT_FOUND:
         return MissingCollectionError(f"{where}: {error.error_message}. Is this a LEO CDP database?", transient=False)
