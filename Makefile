@@ -14,7 +14,7 @@ help: ## Show what there is to type
 
 install: $(INSTALLED) ## Make the virtual environment (demo, test and up do it by themselves)
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python .ci/install.py
@@ -53,6 +53,6 @@ check: $(INSTALLED) ## Formatting, lint, types, import contracts
 columns: $(INSTALLED) ## Write the descriptions of tables that the UI shows, after a migration changed them
 	@$(BIN)/python -m cdp_platform_tests.columns
 
-lock: $(INSTALLED) ## Resolve the newest packages that pyproject.toml allows into requirements.lock
+lock: $(INSTALLED) ## Resolve the newest packages that both pyproject.toml allow into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		--upgrade --extra sandbox --group dev --output-file requirements.lock pyproject.toml
+		--upgrade --group dev --output-file requirements.lock pyproject.toml cdp_sandbox/pyproject.toml

@@ -1,7 +1,8 @@
-"""Installs the locked packages and this checkout into the environment that runs it: `.venv/bin/python .ci/install.py`.
+"""Installs the locked packages and this checkout's two distributions into the environment that runs it.
 
-uv does it in a fraction of pip's time. It comes from where pip gets packages, as the lock pins it, and is told what pip
-is told about indexes on this machine. Where uv cannot be had, or does not succeed, pip installs the same packages.
+`.venv/bin/python .ci/install.py`. uv does it in a fraction of pip's time. It comes from where pip gets packages, as the
+lock pins it, and is told what pip is told about indexes on this machine. Where uv cannot be had, or does not succeed,
+pip installs the same packages.
 """
 
 import ast
@@ -17,7 +18,7 @@ PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 UV = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
 # The lock names every package with its hash, so nothing is left to resolve and nothing unknown gets in.
 LOCKED = ["--quiet", "--no-deps", "--require-hashes", "-r"]
-CHECKOUT = ["--quiet", "--no-deps", "--no-build-isolation", "--editable", "."]
+CHECKOUT = ["--quiet", "--no-deps", "--no-build-isolation", "--editable", ".", "--editable", "./cdp_sandbox"]
 # pip's option, uv's variable, and what parts several values of it.
 OPTIONS = [
     ("index-url", "UV_DEFAULT_INDEX", " "),

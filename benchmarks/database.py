@@ -9,11 +9,11 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from cdp_platform.sandbox.postgres import SUPERUSER, temporary_postgres
 from cdp_platform.settings import PostgresSettings
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
+from cdp_sandbox.postgres import SUPERUSER, temporary_postgres
 
 _PASSWORD = "benchmark"  # noqa: S105 (of a server that lives as long as the benchmark, on 127.0.0.1)
 _OWNER = "benchmark_owner"

@@ -34,13 +34,13 @@ from cdp_platform.referrals import metrics
 from cdp_platform.referrals.export import export
 from cdp_platform.referrals.worksheets import COLUMNS
 from cdp_platform.resources.sheets import open_spreadsheet
-from cdp_platform.sandbox.processes import HOST, free_port
-from cdp_platform.sandbox.services import ServicesProcess
 from cdp_platform.settings import GoogleSettings
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.pacing import Pacer
 from cdp_platform.warehouse.tenants import Tenant
+from cdp_sandbox.processes import HOST, free_port
+from cdp_sandbox.services import ServicesProcess
 
 _EXPORTED, _COUNTED = "exported", "counted"
 _EVENTS, _MORE = 100_000, 1_000

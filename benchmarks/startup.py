@@ -30,8 +30,8 @@ from statistics import median
 import dagster as dg
 
 from benchmarks.reporting import Bar, arguments, finish, narrate
-from cdp_platform.sandbox.demo.model import HARBOUR
-from cdp_platform.sandbox.lifecycle import Sandbox
+from cdp_sandbox.demo.model import HARBOUR
+from cdp_sandbox.lifecycle import Sandbox
 
 _PROGRAMS = Path(sys.executable).parent
 _DAGSTER_YAML = Path(__file__).parents[1] / "dagster.yaml"

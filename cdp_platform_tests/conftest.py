@@ -15,10 +15,10 @@ import pytest
 from psycopg import sql
 
 from cdp_platform import settings
-from cdp_platform.sandbox.postgres import EmbeddedPostgres, temporary_postgres
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
+from cdp_sandbox.postgres import EmbeddedPostgres, temporary_postgres
 
 PASSWORD = "test-only"
 _OURS = (

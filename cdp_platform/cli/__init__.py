@@ -2,7 +2,7 @@
 
 A command prints a table (or with --json the same as JSON) and exits 0 only if all of it worked. An error is one line
 that says what to do, with --json an object on stdout; --debug adds the stack trace. What a command does lives in the
-rooms and in `operations`.
+rooms and in `operations`. Other distributions add commands as `extensions` says.
 """
 
 import logging
@@ -18,11 +18,11 @@ from cdp_platform import settings
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.data import reconcile, sync, tenant
 from cdp_platform.cli.embeddings import embeddings, search
+from cdp_platform.cli.extensions import Commands, Platform
 from cdp_platform.cli.operate import health, init, migrate, status
 from cdp_platform.cli.printing import Notes, error_console, say, show_json
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
-from cdp_platform.cli.sandbox import demo, down, sandbox, up
 from cdp_platform.cli.value import value
 from cdp_platform.errors import NotMigratedError, PlatformError
 from cdp_platform.warehouse.connection import act_as
@@ -35,35 +35,33 @@ _NOT_MIGRATED = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="cdp-platform", message="cdp_platform %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the stack trace of an error.")
 @click.pass_context
 def cdp(context: click.Context) -> None:
     """A customer data platform on Dagster."""
     act_as(f"cdp {context.invoked_subcommand}")
+    context.obj = Platform()
     # Dagster's own configuration (dagster.yaml) reads the process environment and knows no .env.
     os.environ.update(settings.environment())
 
 
 for command in (
-    *(demo, up, down, sandbox),
-    *(
-        init,
-        migrate,
-        tenant,
-        sync,
-        reconcile,
-        erase,
-        rejected,
-        catalog,
-        export_data,
-        embeddings,
-        search,
-        value,
-        status,
-        health,
-    ),
+    init,
+    migrate,
+    tenant,
+    sync,
+    reconcile,
+    erase,
+    rejected,
+    catalog,
+    export_data,
+    embeddings,
+    search,
+    value,
+    status,
+    health,
 ):
     cdp.add_command(command)
 
@@ -82,9 +80,9 @@ def main() -> None:
     as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     try:
         code = cdp(arguments, prog_name="cdp", standalone_mode=False)
-    except click.ClickException as error:
+    except click.UsageError as error:
         if as_json:
-            usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "cdp"
+            usage = error.ctx.command_path if error.ctx else "cdp"
             _show_error(error.format_message(), "UsageError", f"`{usage} --help` shows how it is used.")
         else:
             error.show()
@@ -126,6 +124,8 @@ def _known(error: Exception) -> PlatformError:
         return error
     if isinstance(error, _NOT_MIGRATED):
         return NotMigratedError(f"The warehouse is not at this version's schema ({first}): run `cdp migrate`.")
+    if isinstance(error, click.ClickException):
+        return PlatformError(error.format_message())
     # An error that was not foreseen: its own words may not be enough.
     return PlatformError(
         f"{type(error).__name__}: {first.rstrip('.')}. The same command with --debug shows where it happened."

@@ -39,13 +39,18 @@ def prepare(folder: Path) -> dict[str, bool]:
     return written
 
 
+def contents(folder: Path) -> dict[str, str]:
+    """What `prepare` writes into a folder that has none of its files, by name."""
+    return {name: content(name, folder) for name in _SOURCES}
+
+
 def content(name: str, folder: Path) -> str:
     """What `prepare` writes into the file of this name: as it is shipped, and with the folder as Dagster's home."""
     text = (SHIPPED / _SOURCES[name]).read_text()
-    return re.sub(r"(?m)^DAGSTER_HOME=$", lambda _: f"DAGSTER_HOME={quoted(str(folder))}", text)
+    return re.sub(r"(?m)^DAGSTER_HOME=$", lambda _: f"DAGSTER_HOME={_quoted(str(folder))}", text)
 
 
-def quoted(value: str) -> str:
+def _quoted(value: str) -> str:
     """Write a value as `.env` files do, in quotes only where it needs them."""
     if re.fullmatch(r"[\w./:+-]*", value):
         return value

@@ -21,9 +21,9 @@ from cdp_platform.catalog.sources import Fetched, NotModified, Validators, open_
 from cdp_platform.catalog.sources.contract import digest
 from cdp_platform.catalog.sources.http import HttpSource
 from cdp_platform.catalog.sources.retries import Patience
-from cdp_platform.sandbox.feeds import PATH
 from cdp_platform_tests.catalog.hosts import Host, certificate, host, response
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_sandbox.feeds import PATH
 
 LIMIT = 5 * 1024 * 1024
 THIS_MACHINE = allowed(("127.0.0.0/8", "::1"))

@@ -52,7 +52,10 @@ NOT_IN_PROCESS = {"demo", "up", "down", "sandbox start", "sandbox stop", "sandbo
 
 def leaves(group: click.Group = cdp, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
     """Every command of the tree with its words, groups left out."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from leaves(command, (*path, name))
         else:

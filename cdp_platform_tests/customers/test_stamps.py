@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cdp_platform.customers import stamps
 from cdp_platform.moments import moment
-from cdp_platform.sandbox.arango.aql.values import compare
+from cdp_sandbox.arango.aql.values import compare
 
 SINCE = datetime(2026, 6, 1, 9, 55, tzinfo=UTC)
 # Also the first and the last hours of a year, a month and a day.

@@ -8,11 +8,11 @@ import httpx
 import psycopg
 import pytest
 
-from cdp_platform.sandbox.openai import KEY, PATH
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.embeddings.texts import Desk, Tenant
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_sandbox.openai import KEY, PATH
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class OpenAIStub:
     def spoil(self, action: str, *, contains: str = "", after: int = 0, **options: Any) -> None:
         """Spoil the next request (`times=3`: the next three, `times=None`: all until `clear`).
 
-        `contains` and `after` choose among them; the rest is said in `cdp_platform.sandbox.faults`.
+        `contains` and `after` choose among them; the rest is said in `cdp_sandbox.faults`.
         """
         match = {"path_regex": f"^{PATH}/v1/embeddings$", "contains": contains, "after": after}
         self.sandbox.spoil({"match": match, "action": action, **options})

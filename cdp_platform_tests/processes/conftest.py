@@ -25,11 +25,11 @@ from arango import ArangoClient
 from dotenv import dotenv_values
 
 import cdp_platform
-from cdp_platform.sandbox.demo.fill import touch
-from cdp_platform.sandbox.demo.model import HARBOUR, TENANTS
-from cdp_platform.sandbox.demo.spreadsheets import make_spreadsheets
-from cdp_platform.sandbox.lifecycle import Sandbox
-from cdp_platform.sandbox.processes import HOST, is_alive
+from cdp_sandbox.demo.fill import touch
+from cdp_sandbox.demo.model import HARBOUR, TENANTS
+from cdp_sandbox.demo.spreadsheets import make_spreadsheets
+from cdp_sandbox.lifecycle import Sandbox
+from cdp_sandbox.processes import HOST, is_alive
 
 SOURCE = Path(cdp_platform.__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent

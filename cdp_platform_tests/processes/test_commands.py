@@ -12,7 +12,6 @@ import pytest
 from arango.client import ArangoClient
 from arango.database import StandardDatabase
 
-from cdp_platform.sandbox.processes import HOST, free_port
 from cdp_platform_tests.processes.conftest import (
     ASSETS,
     TENANT_IDS,
@@ -22,6 +21,7 @@ from cdp_platform_tests.processes.conftest import (
     Purchase,
     new_checkout,
 )
+from cdp_sandbox.processes import HOST, free_port
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ from typing import LiteralString
 
 from arango.client import ArangoClient
 
-from cdp_platform.sandbox.demo import cdnow, retail
-from cdp_platform.sandbox.demo.fill import MANIFEST, _reference_of
-from cdp_platform.sandbox.demo.model import CDNOW, CONVERSIONS, PROFILES, TENANTS
 from cdp_platform_tests.processes.conftest import ASSETS, TENANT_IDS, Checkout, Demo
+from cdp_sandbox.demo import cdnow, retail
+from cdp_sandbox.demo.fill import MANIFEST, _reference_of
+from cdp_sandbox.demo.model import CDNOW, CONVERSIONS, PROFILES, TENANTS
 
 TABLES: dict[str, tuple[LiteralString, LiteralString]] = {
     PROFILES: ("cdp_profiles", "profile_id"),

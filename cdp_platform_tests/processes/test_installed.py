@@ -1,10 +1,8 @@
-"""The platform as a wheel in an environment of its own, used in a folder that is no checkout."""
+"""The platform and the sandbox as wheels in an environment of their own, used in a folder that is no checkout."""
 
 import signal
 import stat
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,13 @@ import psutil
 import pytest
 from dotenv import dotenv_values
 
-from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, Finished, wait_for
-from cdp_platform_tests.test_package import ROOT, build_wheel
+from cdp_platform_tests.processes.conftest import Checkout, Finished, wait_for
+from cdp_platform_tests.test_package import PLATFORM, ROOT, SANDBOX, build_wheel, new_environment
 
 
 @dataclass(frozen=True)
 class Installation(Checkout):
-    """A folder, and the programs of an environment that has the wheel."""
+    """A folder, and the programs of an environment that has the wheels."""
 
     programs: Path
 
@@ -40,24 +38,8 @@ class Installation(Checkout):
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel in a new environment, which borrows the packages that the platform stands on from this one."""
-    folder = tmp_path_factory.mktemp("wheel")
-    environment = folder / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=120)
-    python = environment / "bin" / "python"
-    install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([sys.executable, *install, str(build_wheel(folder))], check=True, timeout=120)
-    (packages,) = (environment / "lib").glob("python*/site-packages")
-    # A path alone: what makes the checkout importable here is not followed from there.
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    for name in ("dagster-webserver", "dagster-daemon"):
-        _, _, code = (PROGRAMS / name).read_text().partition("\n")
-        (environment / "bin" / name).write_text(f"#!{python}\n{code}")
-        (environment / "bin" / name).chmod(0o755)
-    where = "import cdp_platform; print(cdp_platform.__file__)"
-    found = subprocess.run([str(python), "-c", where], cwd=folder, check=True, capture_output=True, text=True)
-    assert Path(found.stdout.strip()).is_relative_to(environment)
-    return environment / "bin"
+    folder = tmp_path_factory.mktemp("wheels")
+    return new_environment(folder, *(build_wheel(folder, package) for package in (PLATFORM, SANDBOX)))
 
 
 @pytest.fixture
@@ -126,7 +108,7 @@ def test_health_looks_at_the_storage_that_dagster_really_uses(installed: Install
     assert {path.name for path in installed.root.iterdir()} == {"dagster.yaml"}
 
 
-def test_the_sandbox_and_the_dagster_ui_run_in_a_folder_that_init_prepared(installed: Installation):
+def test_the_sandbox_the_demo_and_the_dagster_ui_run_in_a_folder_that_init_prepared(installed: Installation):
     assert installed.cdp("init").code == 0
     # Nothing is filled in, so the sandbox may.
     assert installed.cdp("sandbox", "start").code == 0
@@ -136,6 +118,8 @@ def test_the_sandbox_and_the_dagster_ui_run_in_a_folder_that_init_prepared(insta
     assert installed.cdp("tenant", "add", "acme", "--database", "acme").code == 0
     found = {each["system"]: each["state"] for each in installed.cdp("health", "--json").json()}
     assert found["PostgreSQL (warehouse)"] == found["PostgreSQL (Dagster)"] == "ok"
+    demo = installed.cdp("demo", "--scale", "small")
+    assert demo.code == 0, demo.out + demo.err
     with (installed.home / "up.txt").open("wb") as output:
         process = psutil.Popen(
             [str(installed.programs / "cdp"), "up", "--scale", "small"],

@@ -20,11 +20,11 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from cdp_platform import settings
 from cdp_platform.customers.sensors import TICK_BUDGET_SECONDS
 from cdp_platform.orchestration import partitions
-from cdp_platform.sandbox.demo.model import CONVERSIONS, PROFILES, Document, conversion, stamp
-from cdp_platform.sandbox.processes import is_alive
 from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, new_checkout, wait_for
+from cdp_sandbox.demo.model import CONVERSIONS, PROFILES, Document, conversion, stamp
+from cdp_sandbox.processes import is_alive
 
 TENANTS = [f"tenant-{number:03}" for number in range(200)]
 CUSTOMERS = 3

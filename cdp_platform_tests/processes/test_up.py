@@ -7,8 +7,8 @@ import socketserver
 import httpx
 import psutil
 
-from cdp_platform.sandbox.processes import HOST, is_alive
 from cdp_platform_tests.processes.conftest import Checkout, Serving, serve, wait_for
+from cdp_sandbox.processes import HOST, is_alive
 
 
 def alive(family: dict[str, psutil.Process]) -> list[str]:

@@ -10,9 +10,9 @@ from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.referrals.export import ExportResult
 from cdp_platform.referrals.worksheets import OFFICER_SUMMARY, RAW_DATA
 from cdp_platform.resources.sheets import OutcomeUnknownError
-from cdp_platform.sandbox.sheets import PATH
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import MOMENT
+from cdp_sandbox.sheets import PATH
 
 TROUBLE: dict[str, dict[str, Any]] = {
     "429": {"action": "status", "status": 429},

@@ -15,11 +15,11 @@ from psycopg import sql
 from cdp_platform.errors import BusyError, ConfigurationError, SourceError
 from cdp_platform.referrals import tracker as tracker_module
 from cdp_platform.referrals.tracker import Brought, bring, changed, counts
-from cdp_platform.sandbox.processes import free_port
 from cdp_platform.warehouse import rejected, tenants, watermark
 from cdp_platform.warehouse.connection import connect, single_flight, tenant_transaction
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse
+from cdp_sandbox.processes import free_port
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RELATIONS = ("officer", "campaign", "referral_link", "click_event", "signup_event")

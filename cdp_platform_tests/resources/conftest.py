@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from cdp_platform.resources.sheets import Pace, Patience, Spreadsheet, open_spreadsheet
-from cdp_platform.sandbox.sheets import PATH
 from cdp_platform.settings import GoogleSettings
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_sandbox.sheets import PATH
 
 # Waits that a test can afford, and that are long enough to be told from none.
 BRISK = Patience(connect=2, answer=20, attempts=4, pauses=2, backoff=0.01)

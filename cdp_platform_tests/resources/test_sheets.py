@@ -15,11 +15,11 @@ import pytest
 
 from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.resources.sheets import OutcomeUnknownError, Patience, SheetInfo, Spreadsheet, open_spreadsheet
-from cdp_platform.sandbox.processes import free_port
 from cdp_platform.settings import GoogleSettings
 from cdp_platform.warehouse.pacing import Pacer
 from cdp_platform_tests.resources.conftest import BRISK, SheetsStub
 from cdp_platform_tests.resources.test_google_account import a_key
+from cdp_sandbox.processes import free_port
 
 ROWS = [["Date", "Clicks"], ["2026-11-22", 7], ["=1+1", 0.5]]
 ADD_REPORT: list[dict[str, Any]] = [{"addSheet": {"properties": {"title": "Report", "index": 1}}}]

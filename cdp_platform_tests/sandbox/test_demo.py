@@ -16,9 +16,9 @@ from arango.client import ArangoClient
 from arango.database import StandardDatabase
 from email_validator import EmailNotValidError, validate_email
 
-from cdp_platform.sandbox.demo import cdnow, retail
-from cdp_platform.sandbox.demo.fill import fill, touch
-from cdp_platform.sandbox.demo.model import (
+from cdp_sandbox.demo import cdnow, retail
+from cdp_sandbox.demo.fill import fill, touch
+from cdp_sandbox.demo.model import (
     CDNOW,
     CONVERSIONS,
     HARBOUR,
@@ -34,8 +34,8 @@ from cdp_platform.sandbox.demo.model import (
     Document,
     stamp,
 )
-from cdp_platform.sandbox.processes import HOST, SandboxError, free_port
-from cdp_platform.sandbox.services import ServicesProcess
+from cdp_sandbox.processes import HOST, SandboxError, free_port
+from cdp_sandbox.services import ServicesProcess
 
 RETAIL = (SAIGON, HARBOUR)
 
@@ -65,7 +65,7 @@ def whole(made: Collections, collection: str, broken: dict[str, list[str]]) -> l
 
 def test_the_same_seed_gives_the_same_bytes(tenant: DemoTenant):
     code = (
-        "import hashlib, json, sys; from cdp_platform.sandbox.demo import model, retail;"
+        "import hashlib, json, sys; from cdp_sandbox.demo import model, retail;"
         "tenant = next(t for t in model.TENANTS if t.id == sys.argv[1]);"
         "print(hashlib.sha256(json.dumps(retail.collections(tenant, 'small')).encode()).hexdigest())"
     )
@@ -463,8 +463,7 @@ def test_a_refused_document_is_an_error(hosts: str, databases: dict[str, Standar
 
 def test_the_data_file_is_found_without_importing_its_package():
     code = (
-        "import sys; from cdp_platform.sandbox.demo import cdnow;"
-        "cdnow.collections('small'); print('lifetimes' in sys.modules)"
+        "import sys; from cdp_sandbox.demo import cdnow;cdnow.collections('small'); print('lifetimes' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

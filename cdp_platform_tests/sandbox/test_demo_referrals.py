@@ -11,10 +11,10 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from cdp_platform.sandbox.demo.markets import MARKETS
-from cdp_platform.sandbox.demo.model import HARBOUR, REFERENCE, SAIGON, DemoTenant
-from cdp_platform.sandbox.demo.referrals import COLUMNS, Referrals, fill_referrals, referrals
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_sandbox.demo.markets import MARKETS
+from cdp_sandbox.demo.model import HARBOUR, REFERENCE, SAIGON, DemoTenant
+from cdp_sandbox.demo.referrals import COLUMNS, Referrals, fill_referrals, referrals
 
 TENANTS = (SAIGON, HARBOUR)
 
@@ -35,7 +35,7 @@ def rows(made: Referrals, table: LiteralString) -> list[dict[str, Any]]:
 
 def test_the_same_seed_gives_the_same_rows(tenant: DemoTenant):
     code = (
-        "import hashlib, sys; from cdp_platform.sandbox.demo import markets, model, referrals;"
+        "import hashlib, sys; from cdp_sandbox.demo import markets, model, referrals;"
         "made = referrals.referrals(markets.MARKETS[sys.argv[1]], 'small', model.REFERENCE);"
         "print(hashlib.sha256(repr(made).encode()).hexdigest())"
     )

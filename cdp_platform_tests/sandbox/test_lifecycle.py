@@ -21,13 +21,13 @@ from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 from openai import OpenAI
 
-from cdp_platform.sandbox.lifecycle import ComponentStatus, Sandbox
-from cdp_platform.sandbox.processes import HOST, SandboxError, free_port
+from cdp_sandbox.lifecycle import ComponentStatus, Sandbox
+from cdp_sandbox.processes import HOST, SandboxError, free_port
 
 START = """
 import sys
 from pathlib import Path
-from cdp_platform.sandbox.lifecycle import Sandbox
+from cdp_sandbox.lifecycle import Sandbox
 Sandbox(Path(sys.argv[1])).start()
 """
 
@@ -192,8 +192,8 @@ def test_a_killed_component_is_restarted_and_the_other_left_alone(running: Sandb
 
 
 def test_a_hung_services_process_is_reported_and_replaced(running: Sandbox, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cdp_platform.sandbox.services._BUSY_SECONDS", 0.1)
-    monkeypatch.setattr("cdp_platform.sandbox.services._STOP_SECONDS", 0.1)
+    monkeypatch.setattr("cdp_sandbox.services._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("cdp_sandbox.services._STOP_SECONDS", 0.1)
     pid = by_name(running)["services"].pid or 0
     os.kill(pid, signal.SIGSTOP)
     assert "does not answer" in by_name(running)["services"].problem

@@ -18,8 +18,8 @@ import psutil
 import psycopg
 import pytest
 
-from cdp_platform.sandbox.postgres import EmbeddedPostgres, temporary_postgres
-from cdp_platform.sandbox.processes import HOST, PortTakenError, SandboxError, free_port
+from cdp_sandbox.postgres import EmbeddedPostgres, temporary_postgres
+from cdp_sandbox.processes import HOST, PortTakenError, SandboxError, free_port
 
 PASSWORD = "it's a \\ secret"
 
@@ -142,7 +142,7 @@ def test_a_pid_file_that_names_a_foreign_process_is_not_believed(running: Embedd
 def test_an_initdb_that_was_killed_is_not_taken_for_a_data_directory(tmp_path: Path):
     postgres = EmbeddedPostgres(tmp_path / "pgdata", free_port())
     code = (
-        "import sys; from pathlib import Path; from cdp_platform.sandbox.postgres import EmbeddedPostgres;"
+        "import sys; from pathlib import Path; from cdp_sandbox.postgres import EmbeddedPostgres;"
         f"EmbeddedPostgres(Path(sys.argv[1]), {postgres.port}).start(superuser_password='first')"
     )
     starter = subprocess.Popen([sys.executable, "-c", code, str(postgres.data_dir)])
@@ -191,7 +191,7 @@ def test_why_it_does_not_start_is_said_in_one_line(running: EmbeddedPostgres):
 def test_it_outlives_the_process_that_started_it(running: EmbeddedPostgres):
     running.stop()
     code = (
-        "import sys; from pathlib import Path; from cdp_platform.sandbox.postgres import EmbeddedPostgres;"
+        "import sys; from pathlib import Path; from cdp_sandbox.postgres import EmbeddedPostgres;"
         f"EmbeddedPostgres(Path(sys.argv[1]), {running.port}).start(superuser_password='')"
     )
     subprocess.run([sys.executable, "-c", code, str(running.data_dir)], check=True, timeout=60)
@@ -224,7 +224,7 @@ def test_an_ordinary_user_runs_it_as_itself():
     os.chown(folder, user.pw_uid, user.pw_gid)
     code = """
 import psycopg
-from cdp_platform.sandbox.postgres import temporary_postgres
+from cdp_sandbox.postgres import temporary_postgres
 with temporary_postgres(superuser_password="x") as postgres:
     psycopg.connect(host="127.0.0.1", port=postgres.port, user="postgres", password="x").close()
     print(postgres.process().uids().real)

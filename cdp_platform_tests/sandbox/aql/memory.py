@@ -8,8 +8,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from cdp_platform.sandbox.arango.aql import QueryResult, execute
-from cdp_platform.sandbox.arango.errors import ArangoError, ErrorNumber
+from cdp_sandbox.arango.aql import QueryResult, execute
+from cdp_sandbox.arango.errors import ArangoError, ErrorNumber
 
 
 class Collections:

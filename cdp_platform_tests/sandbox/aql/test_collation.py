@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import pytest
 
-from cdp_platform.sandbox.arango.aql.collation import collation_key
-from cdp_platform.sandbox.arango.errors import ArangoError
 from cdp_platform_tests.sandbox.aql.memory import rows, value
+from cdp_sandbox.arango.aql.collation import collation_key
+from cdp_sandbox.arango.errors import ArangoError
 
 ASCENDING = [
     [

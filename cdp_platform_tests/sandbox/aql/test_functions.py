@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cdp_platform.sandbox.arango.aql import execute
-from cdp_platform.sandbox.arango.aql.functions import FUNCTIONS
-from cdp_platform.sandbox.arango.aql.functions.registry import MANY
 from cdp_platform_tests.sandbox.aql.memory import Collections, refused, require_foreseen, run, value
+from cdp_sandbox.arango.aql import execute
+from cdp_sandbox.arango.aql.functions import FUNCTIONS
+from cdp_sandbox.arango.aql.functions.registry import MANY
 
 
 @pytest.mark.parametrize(

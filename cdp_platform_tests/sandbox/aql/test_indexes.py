@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdp_platform.sandbox.arango.errors import ArangoError
 from cdp_platform_tests.sandbox.aql.memory import Collections, rows, run, value
+from cdp_sandbox.arango.errors import ArangoError
 
 DOCUMENTS: list[dict[str, Any]] = [{"_key": str(n), "_id": f"c/{n}", "n": n % 10, "m": -n} for n in range(30)]
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdp_platform.sandbox.arango.aql import parse
-from cdp_platform.sandbox.arango.aql.functions import FUNCTIONS
-from cdp_platform.sandbox.arango.aql.values import Members, compare, equal, hash_key, sort_key
-from cdp_platform.sandbox.arango.errors import ArangoError
 from cdp_platform_tests.sandbox.aql.memory import Collections, require_foreseen, run
+from cdp_sandbox.arango.aql import parse
+from cdp_sandbox.arango.aql.functions import FUNCTIONS
+from cdp_sandbox.arango.aql.values import Members, compare, equal, hash_key, sort_key
+from cdp_sandbox.arango.errors import ArangoError
 
 TEXT = st.text(alphabet="aAbB _-.:019éÉđạ", max_size=4)
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, -1.5, 2.0, 1e300]) | TEXT

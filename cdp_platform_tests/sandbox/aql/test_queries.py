@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from cdp_platform.sandbox.arango.aql import execute
 from cdp_platform_tests.sandbox.aql.memory import Collections, rows, run
+from cdp_sandbox.arango.aql import execute
 
 USERS = [
     {"name": name, "age": age, "gender": gender, "active": active}

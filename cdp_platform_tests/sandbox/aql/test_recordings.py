@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cdp_platform.sandbox.arango.aql import execute
-from cdp_platform.sandbox.arango.errors import ArangoError
 from cdp_platform_tests.sandbox.aql.memory import Collections
+from cdp_sandbox.arango.aql import execute
+from cdp_sandbox.arango.errors import ArangoError
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("CDP_SHARED_DATA", ROOT.parent / "shared" / "data")) / "arangodb-3.11.14" / "aql.jsonl"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cdp_platform.sandbox.arango.aql import execute, parse
-from cdp_platform.sandbox.arango.errors import ArangoError
 from cdp_platform_tests.sandbox.aql.memory import Collections
+from cdp_sandbox.arango.aql import execute, parse
+from cdp_sandbox.arango.errors import ArangoError
 
 SOURCE = Collections(c=[{"_key": "1"}])
 

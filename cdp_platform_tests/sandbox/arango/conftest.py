@@ -16,7 +16,7 @@ import httpx
 import pytest
 from arango import ArangoClient
 
-from cdp_platform.sandbox.processes import free_port
+from cdp_sandbox.processes import free_port
 
 # A python-arango database. Its own types make every answer a union with the jobs of its asynchronous modes.
 Database: TypeAlias = Any
@@ -49,7 +49,7 @@ class SandboxProcess:
         return self._process.pid
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "cdp_platform.sandbox.server", "--port", str(self.port)]
+        command = [sys.executable, "-m", "cdp_sandbox.server", "--port", str(self.port)]
         environment = {**os.environ, "ARANGO_PASSWORD": PASSWORD, "ARANGO_JWT_SECRET": TOKEN_SECRET}
         self._process = subprocess.Popen([*command, "--state-dir", str(self.state_dir)], env=environment)
         deadline = time.monotonic() + 20

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdp_platform.sandbox.arango.clock import HybridClock, decode_revision, encode_revision
+from cdp_sandbox.arango.clock import HybridClock, decode_revision, encode_revision
 
 
 @pytest.mark.parametrize(

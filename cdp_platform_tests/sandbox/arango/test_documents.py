@@ -5,8 +5,8 @@ import orjson
 import pytest
 from arango.exceptions import DocumentInsertError, DocumentReplaceError, DocumentRevisionError, DocumentUpdateError
 
-from cdp_platform.sandbox.arango.clock import decode_revision
 from cdp_platform_tests.sandbox.arango.conftest import Database
+from cdp_sandbox.arango.clock import decode_revision
 
 
 @pytest.fixture

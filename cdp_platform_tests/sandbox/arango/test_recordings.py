@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cdp_platform.sandbox.processes import free_port
 from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, SandboxProcess
 from cdp_platform_tests.sandbox.arango.recordings import Recording, Setup, Stage, read
+from cdp_sandbox.processes import free_port
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("CDP_SHARED_DATA", ROOT.parent / "shared" / "data")) / "arangodb-3.11.14" / "http.jsonl"

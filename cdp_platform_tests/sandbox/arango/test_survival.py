@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform.sandbox.arango.clock import decode_revision
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_sandbox.arango.clock import decode_revision
 
 NewSandbox = Callable[[], SandboxProcess]
 
@@ -93,7 +93,7 @@ def test_two_sandboxes_do_not_meet(new_sandbox: NewSandbox) -> None:
 
 
 def test_a_second_process_on_the_same_folder_does_not_start(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cdp_platform.sandbox.server", "--port", "0"]
+    command = [sys.executable, "-m", "cdp_sandbox.server", "--port", "0"]
     second = subprocess.run(
         [*command, "--state-dir", str(sandbox.state_dir)], capture_output=True, check=False, timeout=20
     )
@@ -103,8 +103,8 @@ def test_a_second_process_on_the_same_folder_does_not_start(sandbox: SandboxProc
 
 
 def test_a_write_that_the_disk_refuses_is_not_there_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cdp_platform.sandbox.arango import writes
-    from cdp_platform.sandbox.arango.store import Store
+    from cdp_sandbox.arango import writes
+    from cdp_sandbox.arango.store import Store
 
     store = Store(tmp_path / "arango.sqlite")
     with store.transaction():

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform.sandbox.feeds import PATH, REGISTRY
-from cdp_platform.sandbox.feeds.documents import counts, feeds
-from cdp_platform.sandbox.processes import port_is_free
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_sandbox.feeds import PATH, REGISTRY
+from cdp_sandbox.feeds.documents import counts, feeds
+from cdp_sandbox.processes import port_is_free
 
 SHARD = "saigon/feed-000.json"
 

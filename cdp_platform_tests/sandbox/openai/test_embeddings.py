@@ -6,8 +6,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cdp_platform.sandbox.openai import KEY
 from cdp_platform_tests.embeddings.conftest import OpenAIStub
+from cdp_sandbox.openai import KEY
 
 SMALL = "text-embedding-3-small"
 

@@ -17,8 +17,8 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 from gspread.exceptions import APIError
 from gspread.http_client import HTTPClient
 
-from cdp_platform.sandbox.sheets import PATH
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess, new_sandbox  # noqa: F401 (a fixture)
+from cdp_sandbox.sheets import PATH
 
 WRITES = "https://www.googleapis.com/auth/spreadsheets"
 READS = "https://www.googleapis.com/auth/spreadsheets.readonly"

@@ -12,9 +12,9 @@ import orjson
 import pytest
 from google.auth.exceptions import RefreshError
 
-from cdp_platform.sandbox.sheets import KEY_FILE, PATH
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
 from cdp_platform_tests.sandbox.sheets.conftest import READS, WRITES, Google, google_of, refused
+from cdp_sandbox.sheets import KEY_FILE, PATH
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 

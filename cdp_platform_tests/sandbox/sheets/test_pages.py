@@ -15,9 +15,9 @@ import pytest
 from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 
-from cdp_platform.sandbox.sheets import PATH
 from cdp_platform_tests.browser import Browser, find_chromium, open_browser
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_sandbox.sheets import PATH
 
 MARKUP = "<script>document.title = 'owned'</script>"
 NASTY = [MARKUP, "<img src=x onerror=alert(1)>", "a & b &amp; c", "\"quoted\" and 'quoted'", "</td></table>", "=1+1"]

@@ -1,0 +1,99 @@
+"""Runs every job once for some tenants and shows what came of it, as a demo does."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import click
+
+from cdp_platform import settings
+from cdp_platform.cli.catalog import TAKEN, ingest
+from cdp_platform.cli.data import SYNCED, materialize, show_outcome
+from cdp_platform.cli.embeddings import EMBEDDED
+from cdp_platform.cli.printing import say, show, show_json
+from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
+from cdp_platform.warehouse import tenants
+from cdp_platform.warehouse.connection import connect, tenant_transaction
+
+_BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]
+
+_SYNC, _EXPORT = "customers_sync", "referrals_worksheets"
+
+# What is made of the synced rows, and the figures to show of it.
+_AFTER_THE_SYNC = {
+    "embeddings_update": EMBEDDED,
+    "embeddings_audiences": {"clusters": "clusters", "segments": "segments", "written": "written"},
+}
+
+
+def run_everything(
+    tenant_ids: Collection[str], *, may_fail: Collection[str], remarks: Mapping[str, str], as_json: bool
+) -> None:
+    """Run every job in turn and show each outcome, then the customers of most value.
+
+    Args:
+        tenant_ids: registered tenants.
+        may_fail: names of checks whose failure is expected.
+        remarks: a sentence to say after a job, by the job's name.
+        as_json: print one JSON value at the end instead.
+
+    Raises:
+        click.exceptions.Exit: a step failed, or a check that must not; nothing ran after it.
+    """
+    with connect(settings.postgres()) as connection:
+        wanted = [each for each in tenants.registered(connection) if each.tenant_id in tenant_ids]
+    runs = {}
+    for job, subject, figures, outcome in _runs(wanted):
+        runs[job] = outcome
+        if not as_json:
+            show_outcome(outcome, figures, subject=subject)
+        if not _as_expected(outcome, may_fail):
+            if as_json:
+                show_json({"runs": runs})
+            raise click.exceptions.Exit(1)
+        if not as_json and job in remarks:
+            say(remarks[job])
+    best = _best_customers(wanted)
+    if as_json:
+        show_json({"runs": runs, "customers_of_most_value": [dict(zip(_BEST, row, strict=True)) for row in best]})
+        return
+    show_links(runs[_EXPORT])
+    show("Customers of most value, by currency", _BEST, best, empty="No customer has bought anything.")
+
+
+def _runs(wanted: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str, str], Any]]:
+    """Run all jobs in turn; yields each one's name, what its partitions are, the figures to show, and its outcome."""
+    from cdp_platform.catalog.config import configured
+
+    yield _SYNC, "tenant", SYNCED, materialize(wanted)
+    if ingestors := [ingestor.name for ingestor in configured()]:
+        yield "catalog_ingest", "ingestor", TAKEN, ingest(ingestors)
+    for job, figures in _AFTER_THE_SYNC.items():
+        yield job, "tenant", figures, materialize(wanted, job)
+    yield _EXPORT, "tenant", EXPORTED, count_and_export([each for each in wanted if each.settings.google_sheet_id])
+
+
+def _as_expected(outcome: Any, may_fail: Collection[str]) -> bool:
+    failed = {each.check for each in outcome.checks if each.severity == "ERROR" and not each.passed}
+    return not outcome.errors and all(check.rpartition(" ")[2] in may_fail for check in failed)
+
+
+def _best_customers(wanted: list[tenants.Tenant]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    with connect(settings.postgres()) as connection:
+        for each in wanted:
+            with tenant_transaction(connection, each.tenant_id):
+                rows += connection.execute(
+                    # Ranked within a currency: amounts in different ones cannot be compared.
+                    """
+                    SELECT r.tenant_id, r.currency,
+                           coalesce(nullif(concat_ws(' ', p.first_name, p.last_name), ''), p.profile_id),
+                           r.orders, r.spend::float8, r.expected_spend_365d::float8, 100 * r.probability_alive
+                    FROM (
+                        SELECT *, row_number() OVER (PARTITION BY currency
+                            ORDER BY expected_spend_365d DESC NULLS LAST, spend DESC, profile_id) AS place
+                        FROM customers.customer_value WHERE orders > 0 AND currency <> 'XXX'
+                    ) AS r JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
+                    WHERE r.place <= 3 ORDER BY r.currency, r.place
+                    """
+                ).fetchall()
+    return rows

@@ -1,0 +1,169 @@
+"""Commands of `cdp` on the embedded services: `sandbox`, `demo`, `up`, `down`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cdp_sandbox.contract import Platform
+from cdp_sandbox.processes import SandboxError
+
+if TYPE_CHECKING:
+    from cdp_sandbox.demo.model import Scale
+    from cdp_sandbox.lifecycle import Sandbox
+
+SCALES = ["small", "default", "large", "full"]
+
+# This check fails in the demo: among few documents, the few that are broken on purpose are a large share.
+_MAY_FAIL = {"rejected_share"}
+_REMARKS = {"customers_sync": "Some of the demo's documents are broken on purpose: those are the rejected ones."}
+
+_NEXT = """\
+What to type next
+  make up                          the Dagster UI with schedules and sensors on
+  .venv/bin/cdp status             how far each tenant's data has come
+  .venv/bin/cdp rejected list      the broken documents of the demo
+  .venv/bin/cdp sync --tenant harbour --full
+  .venv/bin/cdp search "likes to travel" --tenant saigon --kind profile
+  .venv/bin/cdp catalog report --ingestor saigon-shops
+  .venv/bin/cdp export-data --tenant saigon --dry-run
+  make down                        stop everything"""
+
+json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+
+
+def _here(platform: Platform) -> "Sandbox":
+    from cdp_sandbox.lifecycle import Sandbox
+
+    return Sandbox(Path.cwd(), platform.files(Path.cwd()))
+
+
+@click.group()
+def sandbox() -> None:
+    """The embedded PostgreSQL and stand-ins for other systems.
+
+    Everything they store is in .sandbox/ of the current folder.
+    """
+
+
+@sandbox.command("start")
+@json_option
+@click.pass_obj
+def sandbox_start(platform: Platform, *, as_json: bool) -> None:
+    """Start what does not run.
+
+    Writes a .env that points at it, if there is none.
+    """
+    box = _here(platform)
+    addresses = box.start()
+    used = box.env_points_here()
+    if as_json:
+        platform.show_json({"postgres": addresses.postgres, "stand_ins": addresses.services, "used_by_commands": used})
+        return
+    platform.say(f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}")
+    if not used:
+        platform.say(
+            ".env points elsewhere and was left alone: commands will not use the sandbox.",
+            label="warn",
+            style="yellow",
+        )
+
+
+@sandbox.command("stop")
+@json_option
+@click.pass_obj
+def sandbox_stop(platform: Platform, *, as_json: bool) -> None:
+    """Stop it; what it stored is kept."""
+    _here(platform).stop()
+    _confirm(platform, "Stopped. `cdp sandbox start` goes on where it was.", "stopped", as_json=as_json)
+
+
+@sandbox.command("status")
+@json_option
+@click.pass_obj
+def sandbox_status(platform: Platform, *, as_json: bool) -> None:
+    """Show its parts, where they answer and since when. Exit code 1 if one does not run."""
+    found = _here(platform).status()
+    if as_json:
+        platform.show_json(found)
+    else:
+        platform.show(
+            "Sandbox",
+            ["part", "running", "address", "pid", "since", "problem"],
+            [(c.name, c.running, c.address, str(c.pid or "-"), c.since, c.problem) for c in found],
+        )
+    if not all(c.running for c in found):
+        raise click.exceptions.Exit(1)
+
+
+@sandbox.command("reset")
+@json_option
+@click.pass_obj
+def sandbox_reset(platform: Platform, *, as_json: bool) -> None:
+    """Stop it and delete all that it stored, and its .env."""
+    _here(platform).reset()
+    _confirm(platform, "The sandbox is gone. `cdp sandbox start` makes a new one.", "deleted", as_json=as_json)
+
+
+def _confirm(platform: Platform, words: str, state: str, *, as_json: bool) -> None:
+    if as_json:
+        platform.show_json({"state": state})
+    else:
+        platform.say(words)
+
+
+@click.command()
+@click.option("--scale", type=click.Choice(SCALES), default="default", show_default=True, help="How much demo data.")
+@json_option
+@click.pass_obj
+def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
+    """Run everything once, on embedded services with demo data.
+
+    Starts the sandbox, fills it with demo tenants, materializes all assets and shows the result. A second time it
+    changes nothing.
+    """
+    box = _here(platform)
+    from cdp_sandbox.demo.model import TENANTS
+    from cdp_sandbox.demo.preparing import prepare
+
+    prepare(platform, box, scale)
+    platform.run_everything({each.id for each in TENANTS}, may_fail=_MAY_FAIL, remarks=_REMARKS, as_json=as_json)
+    if not as_json:
+        platform.say(_NEXT)
+
+
+@click.command()
+@click.option("--scale", type=click.Choice(SCALES), help="Write this much demo data; default: what is there.")
+@json_option
+@click.pass_obj
+def up(platform: Platform, scale: "Scale | None", *, as_json: bool) -> None:
+    """Serve the Dagster UI, with schedules and sensors on.
+
+    Until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
+    """
+    box = _here(platform)
+    if not (box.root / "workspace.yaml").exists():
+        raise SandboxError("This folder has no workspace.yaml: `cdp init` writes what a folder needs.")
+    from cdp_sandbox.demo.preparing import prepare
+    from cdp_sandbox.serve import serve
+
+    serve(platform, box, lambda: prepare(platform, box, scale), as_json=as_json)
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def down(platform: Platform, *, as_json: bool) -> None:
+    """Stop what `cdp up` serves, and the sandbox."""
+    from cdp_sandbox.serve import stop_serving
+
+    box = _here(platform)
+    stop_serving(box)
+    box.stop()
+    _confirm(
+        platform,
+        "Everything is stopped. What was stored is kept; `cdp sandbox reset` deletes it.",
+        "stopped",
+        as_json=as_json,
+    )

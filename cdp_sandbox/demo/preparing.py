@@ -1,0 +1,77 @@
+"""Makes a sandbox ready for the demo: services, schema, tenants and their data.
+
+Here belong the steps and their order, and the rows that a person would write into the warehouse for the tenants. The
+documents in ArangoDB are written in `fill.py`, the events of referral links in `referrals.py`.
+"""
+
+import psycopg
+
+from cdp_sandbox.contract import Bars, Platform
+from cdp_sandbox.databases import acting_for, warehouse
+from cdp_sandbox.demo.fill import Progress, fill, reference_moment
+from cdp_sandbox.demo.model import TENANTS, VALUED_AT, Scale
+from cdp_sandbox.demo.referrals import fill_referrals
+from cdp_sandbox.demo.spreadsheets import make_spreadsheets
+from cdp_sandbox.lifecycle import Sandbox
+from cdp_sandbox.processes import SandboxError
+
+
+def prepare(platform: Platform, box: Sandbox, scale: Scale | None) -> None:
+    """Sandbox running, schema migrated, demo tenants registered and their databases filled.
+
+    Without a scale, demo tenants that are registered are left as they are, retired ones too.
+
+    Raises:
+        SandboxError: The environment points at other services, or a service does not do its part.
+    """
+    with platform.working("Starting the sandbox"):
+        box.start()
+    if not box.env_points_here():
+        raise SandboxError(
+            "The environment or .env points at other services than this folder's sandbox, and the demo writes only to "
+            "its own. Move .env away, or unset the PGSQL_, ARANGO_ and DAGSTER_ variables."
+        )
+    with platform.working("Migrating the warehouse"):
+        platform.migrate(box.environment())
+    if scale or not {each.id for each in TENANTS} <= platform.tenants():
+        _fill(platform, box, scale or "default")
+    platform.keep_partitions_in_step()
+
+
+def _fill(platform: Platform, box: Sandbox, scale: Scale) -> None:
+    """Write the demo tenants into the stand-in ArangoDB, and register them."""
+    env = box.environment()
+    source = (env["ARANGO_HOST"], env["ARANGO_USER"], env["ARANGO_PASSWORD"])
+    with platform.bars() as bars:
+        fill(*source, scale=scale, progress=_shown(bars))
+    make_spreadsheets(env["GOOGLE_SHEETS_URL"])
+    for each in TENANTS:
+        own = {name: each.settings[name] for name in ("phone_region", "time_zone")}
+        own |= {"google_sheet_id": each.spreadsheet}
+        platform.add_tenant(each.id, name=each.title, database=each.database, own_settings=own)
+    with warehouse(env) as connection:
+        _value_customers(connection)
+        fill_referrals(connection, scale, reference_moment(*source))
+
+
+def _shown(bars: Bars) -> Progress:
+    """Show the progress of a fill: one bar for each collection of a tenant."""
+    watchers = {}
+
+    def watch(subject: str, done: int, total: int) -> None:
+        if subject not in watchers:
+            tenant_id, _, collection = subject.partition("/")
+            watchers[subject] = bars(tenant_id, f"fill {collection}")
+        watchers[subject](done, total)
+
+    return watch
+
+
+def _value_customers(connection: psycopg.Connection) -> None:
+    for each in TENANTS:
+        with acting_for(connection, each.id):
+            connection.cursor().executemany(
+                "INSERT INTO customers.tenant_metrics_config (tenant_id, currency, cac, clv_happy_threshold)"
+                " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [(each.id, currency, *amounts) for currency, amounts in VALUED_AT.items()],
+            )

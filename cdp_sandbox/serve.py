@@ -1,0 +1,248 @@
+"""The Dagster webserver and daemon in the foreground, and every process that was started gone afterwards."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import psutil
+
+from cdp_sandbox.contract import Platform
+from cdp_sandbox.lifecycle import WEBSERVER_PORT_VARIABLE, Sandbox
+from cdp_sandbox.processes import HOST, SandboxError, end, is_alive, port_is_free
+
+_PATIENCE_SECONDS = 15
+_READY_SECONDS = 90
+# A log that is larger at a start begins anew; one older file is kept.
+_LOG_BYTES = 10 * 1024 * 1024
+_STARTED = "cdp up at "
+# Runs print each of their events as a line of this kind, and the UI has them all. Dagster's own setting would silence
+# `dagster asset materialize` as well.
+_DEBUG_LINE = r"^[^ ]*[0-9-]{10} [0-9:]{8} [^ ]+ - [^ ]+ - [^ ]*DEBUG[^ ]* - "
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def serve(platform: Platform, box: Sandbox, prepare: Callable[[], None], *, as_json: bool = False) -> None:
+    """Prepare, start webserver and daemon, and wait for Ctrl-C, SIGTERM or the death of one of them.
+
+    Says where to look as soon as the UI answers.
+
+    Raises:
+        SandboxError: the port is taken, it is served already, or a process did not start or ended by itself.
+    """
+    marker = box.state_dir / "up.json"
+    if _serving(marker):
+        raise SandboxError("This folder is being served already: `cdp down` stops it.")
+    # Of a `cdp up` that was killed: a second daemon beside them would run everything twice.
+    _end_sessions(_left_behind(marker))
+    sandbox_ran = all(component.running for component in box.status())
+    children: list[subprocess.Popen[bytes]] = []
+    # From here on these are ordinary ways out, so that what was started is stopped on them too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Under nohup the end of the terminal is to be outlived.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    try:
+        prepare()
+        port = box.webserver_port
+        if not port_is_free(port):
+            raise SandboxError(
+                f"Port {port} on {HOST} is taken, and the Dagster UI needs one: "
+                f"set {WEBSERVER_PORT_VARIABLE} to another."
+            )
+        workspace = ["-w", str(Path.cwd() / "workspace.yaml")]
+        for command, log in (
+            (["dagster-webserver", *workspace, "-h", HOST, "-p", str(port)], "webserver.log"),
+            (["dagster-daemon", "run", *workspace], "daemon.log"),
+        ):
+            children.append(_spawn(command, box.logs / log))
+            _note(marker, children)
+        with platform.working("Starting the Dagster UI"):
+            _wait_until_ready(port, children, box.logs)
+        _announce(platform, box, port, as_json=as_json)
+        while True:
+            _raise_if_one_ended(children, box.logs)
+            time.sleep(1)
+    except KeyboardInterrupt:
+        click.echo("Stopping.", err=True)
+    finally:
+        # A second Ctrl-C must not leave half of them behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        _end_sessions([child.pid for child in children])
+        for child in children:
+            child.wait()
+        if children:
+            marker.unlink(missing_ok=True)
+        if not sandbox_ran:
+            box.stop()
+
+
+def _announce(platform: Platform, box: Sandbox, port: int, *, as_json: bool) -> None:
+    ui, stand_ins, logs = f"http://{HOST}:{port}", box.services_url, f"{box.logs.relative_to(Path.cwd())}/"
+    if as_json:
+        platform.show_json({"dagster_ui": ui, "stand_ins": stand_ins, "logs": logs})
+    else:
+        platform.say(
+            f"Dagster UI  {ui}\nStand-ins   {stand_ins}\nLogs        {logs}\n"
+            "Schedules and sensors are on: a change in the stand-in ArangoDB is in the tables within two minutes.\n"
+            "Ctrl-C stops everything that this command started."
+        )
+    # In a pipe or a file too, this is there while the command runs.
+    sys.stdout.flush()
+
+
+def stop_serving(box: Sandbox) -> None:
+    """End a `serve` of this folder that runs in another terminal, or what is left of one that was killed."""
+    marker = box.state_dir / "up.json"
+    process = _serving(marker)
+    if process is not None:
+        end([process], signal_number=signal.SIGTERM, patience=3 * _PATIENCE_SECONDS)
+    _end_sessions(_left_behind(marker))
+    marker.unlink(missing_ok=True)
+
+
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program of this environment in a session of its own: Ctrl-C in the terminal reaches us alone."""
+    program = Path(sys.executable).with_name(command[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+    with log.open("ab") as output:
+        # Of what an earlier start wrote, this tells the new lines apart.
+        output.write(f"{_STARTED}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
+        output.flush()
+        # It ends when the last process that writes to it has ended.
+        log_writer = subprocess.Popen(
+            ["grep", "-a", "-E", "-v", "--line-buffered", _DEBUG_LINE],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    with log_writer.stdin as to_the_log:  # ty: ignore[invalid-context-manager]
+        return subprocess.Popen(
+            [str(program), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=to_the_log,
+            stderr=subprocess.STDOUT,
+            env=os.environ.copy(),
+            start_new_session=True,
+        )
+
+
+def _wait_until_ready(port: int, children: list[subprocess.Popen[bytes]], logs: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        _raise_if_one_ended(children, logs)
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
+            urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=2) as answer,
+        ):
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise SandboxError(f"The Dagster UI does not answer after {_READY_SECONDS} s; see {logs / 'webserver.log'}.")
+
+
+def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], logs: Path) -> None:
+    for child, name in zip(children, ("webserver", "daemon"), strict=True):
+        code = child.poll()
+        if code is None:
+            continue
+        log = logs / f"{name}.log"
+        if code < 0:
+            raise SandboxError(f"The Dagster {name} was killed by {signal.Signals(-code).name} (see {log}).")
+        # Its last words may still be on their way into the log.
+        time.sleep(0.5)
+        _, _, written = log.read_text(errors="replace").rpartition(_STARTED)
+        _, *lines = _COLOR.sub("", written).strip().splitlines()
+        last = lines[-1] if lines else "no output"
+        raise SandboxError(f"The Dagster {name} ended with code {code}: {last} (see {log}).")
+
+
+def _end_sessions(leaders: list[int]) -> None:
+    """End processes and whatever they started, code servers and runs among them.
+
+    They share the session of the one who started them, and so are found where that one is dead already.
+    """
+    end(
+        [process for pid in leaders for process in _session(pid) if process.pid == pid],
+        signal_number=signal.SIGINT,
+        patience=_PATIENCE_SECONDS,
+    )
+    rest = [process for pid in leaders for process in _session(pid)]
+    end(rest, signal_number=signal.SIGTERM, patience=_PATIENCE_SECONDS)
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader and is_alive(process := psutil.Process(pid)):
+                found.append(process)
+    return found
+
+
+def _note(marker: Path, children: list[subprocess.Popen[bytes]]) -> None:
+    own, *noted = [_identity(psutil.Process(pid)) for pid in (os.getpid(), *(child.pid for child in children))]
+    marker.write_text(json.dumps({**own, "children": noted}))
+
+
+def _noted(marker: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return json.loads(marker.read_text())
+    return {}
+
+
+def _serving(marker: Path) -> psutil.Process | None:
+    noted = _noted(marker)
+    return _same(noted) if noted else None
+
+
+def _left_behind(marker: Path) -> list[int]:
+    """Session leaders that the noted `serve` started, as far as anything of their sessions is alive."""
+    noted = _noted(marker).get("children", [])
+    # Where the leader is dead its number may have been given away, but not while its session lasts; a stranger's
+    # session would not be at work in this folder.
+    here = Path.cwd()
+    return [
+        child["pid"]
+        for child in noted
+        if _same(child) or any(_works_in(process, here) for process in _session(child["pid"]))
+    ]
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return Path(process.cwd()) == folder
+    return False
+
+
+def _same(noted: dict[str, Any]) -> psutil.Process | None:
+    """The noted process if it is alive: its number may belong to another program by now."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(noted["pid"])
+        if process.create_time() == noted["started"] and is_alive(process):
+            return process
+    return None
+
+
+def _identity(process: psutil.Process) -> dict[str, float]:
+    return {"pid": process.pid, "started": process.create_time()}
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

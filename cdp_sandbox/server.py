@@ -1,0 +1,199 @@
+"""The sandbox services process: one web front for all stand-ins.
+
+`python -m cdp_sandbox.server --host 127.0.0.1 --port 8529 --state-dir .sandbox` runs it in the foreground.
+Here belongs putting the stand-ins together, the page that says what answers, and the process. What a stand-in does is
+in its own folder; starting and stopping the process from outside is in `services.py`.
+
+Environment: `ARANGO_USER` (root if unset) and `ARANGO_PASSWORD` (empty if unset) are the root credentials of the
+ArangoDB stand-in. `ARANGO_JWT_SECRET` signs its tokens; if unset, a new secret is made at each start and older tokens
+end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import secrets
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from cdp_sandbox.arango.app import ArangoServer
+from cdp_sandbox.arrivals import ArrivalLog
+from cdp_sandbox.faults import FaultMiddleware, TransportProtocol
+from cdp_sandbox.feeds import PATH as FEEDS_PATH
+from cdp_sandbox.feeds.app import DISTORTIONS as FEED_DISTORTIONS
+from cdp_sandbox.feeds.app import FeedServer
+from cdp_sandbox.openai import PATH as OPENAI_PATH
+from cdp_sandbox.openai.app import DISTORTIONS, EmbeddingsServer
+from cdp_sandbox.sheets import KEY_FILE
+from cdp_sandbox.sheets import PATH as SHEETS_PATH
+from cdp_sandbox.sheets.app import SheetsServer
+from cdp_sandbox.style import page
+
+_STYLE = """
+section { margin-top: 1.25rem; padding: 1rem 1.25rem; border: 1px solid var(--line); border-radius: 10px;
+  background: var(--surface); }
+.box { overflow-x: auto; margin-top: .75rem; }
+table { width: 100%; }
+tr:last-child td { border-bottom: 0; }
+tr > :first-child { padding-left: 0; }
+tr > :last-child { padding-right: 0; }
+"""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """One outside system that the sandbox stands in for.
+
+    Attributes:
+        name: What it stands in for.
+        path: Where it is mounted, without the slash at the end. Empty for the one that takes what no other takes.
+        app: What answers.
+        counts: What it holds: number of records, by place and kind.
+        words: What a place, a kind and its records are called there; None if it keeps nothing.
+        close: Called once when the process ends.
+        distortions: The ways in which it can spoil its own answers.
+        logs_requests: Whether what arrives for it is kept, for tests to read.
+        page: Where people can look at what it holds, below its path. Empty if nowhere.
+    """
+
+    name: str
+    path: str
+    app: ASGIApp
+    counts: Callable[[], dict[str, dict[str, int]]]
+    words: tuple[str, str, str] | None
+    close: Callable[[], None] = lambda: None
+    distortions: frozenset[str] = frozenset()
+    logs_requests: bool = False
+    page: str = ""
+
+
+def stand_ins(state_dir: Path, base_url: str) -> list[StandIn]:
+    """Open all stand-ins on one state folder, for a front at `base_url`. The one without a path comes last."""
+    arango = ArangoServer(
+        state_dir / "arango.sqlite",
+        root=os.environ.get("ARANGO_USER") or "root",
+        password=os.environ.get("ARANGO_PASSWORD", ""),
+        token_secret=os.environ.get("ARANGO_JWT_SECRET") or secrets.token_hex(32),
+    )
+    openai = EmbeddingsServer()
+    shops = FeedServer(state_dir / "feeds.generation")
+    sheets = SheetsServer(state_dir / "sheets.sqlite", state_dir / KEY_FILE, base_url)
+    return [
+        StandIn(
+            "OpenAI's embeddings",
+            OPENAI_PATH,
+            openai,
+            openai.counts,
+            None,
+            distortions=DISTORTIONS,
+            logs_requests=True,
+        ),
+        StandIn(
+            "Shops' product feeds",
+            FEEDS_PATH,
+            shops,
+            shops.counts,
+            ("Organization", "What", "Number"),
+            distortions=FEED_DISTORTIONS,
+        ),
+        StandIn(
+            "Google Sheets",
+            SHEETS_PATH,
+            sheets,
+            sheets.counts,
+            ("Spreadsheet", "Worksheet", "Rows"),
+            sheets.close,
+            logs_requests=True,
+            page="/",
+        ),
+        StandIn("ArangoDB 3.11", "", arango, arango.counts, ("Database", "Collection", "Documents"), arango.close),
+    ]
+
+
+def make_app(services: Sequence[StandIn], state_dir: Path) -> ASGIApp:
+    """Put stand-ins together behind one front that can be told to misbehave, and notes what arrives."""
+
+    def home(request: Request) -> Response:
+        parts = "".join(_section(service, str(request.base_url).rstrip("/")) for service in services)
+        intro = "<p class=muted>Stand-ins for outside systems, for this machine only. Their state is in "
+        intro += f"<code>{escape(str(state_dir))}</code>.</p>"
+        return page("cdp sandbox", f"<main><h1>cdp sandbox</h1>{intro}{parts}</main>", style=_STYLE)
+
+    async def health(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok", "state_dir": str(state_dir), "pid": os.getpid()})
+
+    routes = [Route("/", home), Route("/healthz", health)]
+    app = Starlette(routes=[*routes, *(Mount(one.path, one.app) for one in services)])
+    spoiled = FaultMiddleware(app, frozenset[str]().union(*(one.distortions for one in services)))
+    return ArrivalLog(spoiled, tuple(f"{one.path}/" for one in services if one.logs_requests))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the process until it is told to end."""
+    parser = argparse.ArgumentParser(prog="python -m cdp_sandbox.server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8529)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    state_dir = options.state_dir.absolute()
+    state_dir.mkdir(parents=True, exist_ok=True)
+    # Documents have no cycles, and looking through millions of them for some takes longer than answering.
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        services = stand_ins(state_dir, f"http://{options.host}:{options.port}")
+    except sqlite3.OperationalError as error:
+        sys.exit(f"cannot open the state in {state_dir}, another process may have it open: {error}")
+    # uvicorn ends its work on SIGTERM and then raises it again, which would end the process before its files close.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        uvicorn.run(
+            make_app(services, state_dir),
+            host=options.host,
+            port=options.port,
+            http=TransportProtocol,
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            # Each stand-in answers with the headers of what it stands in for.
+            server_header=False,
+            date_header=False,
+            # A client that is quiet for a while must not find its connection closed: a real server waits this long.
+            timeout_keep_alive=300,
+            timeout_graceful_shutdown=1,
+        )
+    finally:
+        for service in services:
+            service.close()
+
+
+def _section(service: StandIn, base: str) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(place)}</td><td>{escape(kind)}</td><td class=n>{count:,}</td></tr>"
+        for place, kinds in service.counts().items()
+        for kind, count in kinds.items()
+    )
+    head = f"<h2>{escape(service.name)}</h2><p>Base address: <code>{escape(base + service.path)}</code></p>"
+    place, kind, records = service.words or ("", "", "")
+    table = f"<table><tr><th>{place}</th><th>{kind}</th><th class=n>{records}</th></tr>{rows}</table>"
+    nothing = "It holds nothing yet." if service.words else "It keeps nothing."
+    held = f"<div class=box tabindex=0>{table}</div>" if rows else f"<p class=muted>{nothing}</p>"
+    link = f'<p><a class=button href="{escape(service.path + service.page)}">Open</a></p>' if service.page else ""
+    return f"<section>{head}{held}{link}</section>"
+
+
+if __name__ == "__main__":
+    main()
