@@ -322,8 +322,10 @@ class Sandbox:
             copy.write_text(content)
 
     def _ensure_env_file(self) -> None:
-        if self._env_file.exists() and not (self._env_file_is_ours() or self._nothing_is_filled_in()):
-            return
+        if self._env_file.exists() and not self._env_file_is_ours():
+            if not self._nothing_is_filled_in():
+                return
+            self._forget_env_file()
         # Chosen ports are kept, so that whoever chose them once need not do so in every shell.
         chosen = {
             name: value
@@ -331,6 +333,12 @@ class Sandbox:
             if (value := self._configured().get(name))
         }
         _write_private(self._env_file, env_file.text({**self.environment(), **chosen}))
+
+    def _forget_env_file(self) -> None:
+        """Take the values of `.env` out of the environment: `cdp` read them, and they would go before the new ones."""
+        for name, value in dotenv_values(self._env_file).items():
+            if os.environ.get(name) == value:
+                del os.environ[name]
 
     def _nothing_is_filled_in(self) -> bool:
         """Tell whether `.env` is as `cdp init` wrote it."""

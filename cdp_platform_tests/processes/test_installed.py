@@ -111,7 +111,8 @@ def test_health_looks_at_the_storage_that_dagster_really_uses(installed: Install
 def test_the_sandbox_the_demo_and_the_dagster_ui_run_in_a_folder_that_init_prepared(installed: Installation):
     assert installed.cdp("init").code == 0
     # Nothing is filled in, so the sandbox may.
-    assert installed.cdp("sandbox", "start").code == 0
+    started = installed.cdp("sandbox", "start", "--json")
+    assert started.json()["used_by_commands"]
     home = Path(installed.env["DAGSTER_HOME"])
     assert (home / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
     assert installed.cdp("migrate").code == 0
