@@ -12,13 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from cdp_sandbox.arango import (
     collections,
-    cursors,
     databases,
     documents,
     graphs,
@@ -26,18 +24,15 @@ from cdp_sandbox.arango import (
     index_requests,
     information,
     jobs,
+    query_requests,
     refusals,
-    results_cache,
     users,
 )
-from cdp_sandbox.arango.auth import Users
-from cdp_sandbox.arango.cursors import Cursors
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.expiry import Expiry
-from cdp_sandbox.arango.results_cache import ResultsCache
-from cdp_sandbox.arango.store import SYSTEM_DATABASE, Store
-from cdp_sandbox.arango.tracking import Tracking
-from cdp_sandbox.arango.wire import STANDARD_HEADERS, Call, Reply, failure
+from cdp_sandbox.arango.state import ServerState
+from cdp_sandbox.arango.store import SYSTEM_DATABASE
+from cdp_sandbox.arango.wire import STANDARD_HEADERS, Reply, failure
 
 _log = logging.getLogger(__name__)
 
@@ -47,17 +42,17 @@ Send = Callable[[Message], Awaitable[None]]
 
 _HANDLERS: dict[tuple[str, str], Callable[[Call], Reply]] = {
     ("_api", "collection"): collections.handle,
-    ("_api", "cursor"): cursors.handle,
+    ("_api", "cursor"): query_requests.handle_cursor,
     ("_api", "database"): databases.handle,
     ("_api", "document"): documents.handle,
-    ("_api", "edges"): cursors.handle_edges,
-    ("_api", "explain"): cursors.handle_explain,
+    ("_api", "edges"): query_requests.handle_edges,
+    ("_api", "explain"): query_requests.handle_explain,
     ("_api", "gharial"): graphs.handle,
     ("_api", "import"): imports.handle,
     ("_api", "index"): index_requests.handle,
     ("_api", "job"): jobs.handle,
-    ("_api", "query"): cursors.handle_query,
-    ("_api", "query-cache"): results_cache.handle,
+    ("_api", "query"): query_requests.handle_query,
+    ("_api", "query-cache"): query_requests.handle_cache,
     ("_api", "tasks"): jobs.handle_tasks,
     ("_api", "user"): users.handle,
     **information.HANDLERS,
@@ -72,50 +67,8 @@ _REFUSED = {("_api", name) for name in (
 # fmt: on
 
 
-class ArangoServer:
-    """One stand-in server: its store, users and open cursors.
-
-    Attributes:
-        store: What it keeps on disk.
-        users: Who may use it.
-        cursors: The results that are being read.
-        results: The results that are kept for the next time.
-    """
-
-    def __init__(self, file: Path, *, root: str, password: str, token_secret: str) -> None:
-        self.store = Store(file)
-        self.users = Users(self.store, root=root, password=password, token_secret=token_secret)
-        self.cursors = Cursors()
-        self._expiry = Expiry(self.store)
-        self.results = ResultsCache()
-        self._tracking: dict[str, Tracking] = {}
-
-    def close(self) -> None:
-        """Give the file free."""
-        with self.store.lock:
-            self.store.close()
-
-    def tracking(self, database: str) -> Tracking:
-        """Return what is noted of the queries of a database."""
-        return self._tracking.setdefault(database, Tracking())
-
-    def forget(self, database: str) -> None:
-        """Forget all that is only in memory of a database."""
-        self.cursors.drop_database(database)
-        self.results.clear(database)
-        self._tracking.pop(database, None)
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return the number of documents by database and collection, without the collections of the system."""
-        with self.store.lock:
-            return {
-                database.name: {
-                    name: collection.count()
-                    for name, collection in sorted(database.collections.items())
-                    if not collection.is_system
-                }
-                for database in self.store.databases.values()
-            }
+class ArangoServer(ServerState):
+    """One stand-in server."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -147,7 +100,7 @@ class ArangoServer:
         if path == "/_open/auth" and scope["method"] == "POST":
             return self.users.open_session(body)
         user = self.users.authenticate(headers)
-        self._expiry.remove_expired()
+        self.expiry.remove_expired()
         if not self.users.may_use(user, name):
             raise refusals.not_authorized()
         database = self.store.databases.get(name)

@@ -10,8 +10,8 @@ has a snapshot.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import orjson
 
@@ -19,14 +19,39 @@ from cdp_sandbox.arango import indexes, refusals
 from cdp_sandbox.arango.indexes import Document, Index
 from cdp_sandbox.arango.keys import KeyGenerator
 
-if TYPE_CHECKING:
-    from cdp_sandbox.arango.store import Store
-
 DOCUMENT_TYPE, EDGE_TYPE = 2, 3
 
 # A real server holds at most 200 levels. orjson writes at most 254, and answers need a few around a document: so a
 # document is written inside of this many arrays, and one that is too deep fails here and not in an answer, later.
 _SPARE_LEVELS = 54
+
+
+class Keeper(Protocol):
+    """What keeps the documents of collections on disk, and takes note of changes in the open transaction."""
+
+    def bodies(self, collection_number: int) -> Iterator[bytes]:
+        """Return all stored documents of a collection as JSON."""
+        ...
+
+    def count(self, collection_number: int) -> int:
+        """Return how many documents of a collection are stored."""
+        ...
+
+    def record(self, collection: Collection, key: str, body: bytes | None, *, undo: Callable[[], None]) -> None:
+        """Take note of a document that was written, or removed, and of how to take that back in memory."""
+        ...
+
+    def record_truncation(self, collection: Collection, *, undo: Callable[[], None]) -> None:
+        """Take note that all documents of a collection are gone, and of how to take it back in memory."""
+        ...
+
+    def touch(self, collection: Collection) -> None:
+        """Take note that a collection changed, and give it a new revision."""
+        ...
+
+    def on_rollback(self, undo: Callable[[], object]) -> None:
+        """Take note of how to take a change in memory back."""
+        ...
 
 
 class Collection:
@@ -39,7 +64,7 @@ class Collection:
         indexes: Primary (and edge) index first.
     """
 
-    def __init__(self, store: Store, number: int, name: str, stored: dict[str, Any]) -> None:
+    def __init__(self, store: Keeper, number: int, name: str, stored: dict[str, Any]) -> None:
         self._store = store
         self._documents: dict[str, Document] | None = None
         self.id = str(number)

@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 
 from cdp_sandbox.arango import computed, refusals, schemas
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.collection import DOCUMENT_TYPE, EDGE_TYPE, Collection
 from cdp_sandbox.arango.databases import is_valid_name
 from cdp_sandbox.arango.errors import ArangoError
 from cdp_sandbox.arango.indexes import SORTED_TYPES
 from cdp_sandbox.arango.keys import KeyGenerator
-from cdp_sandbox.arango.wire import Call, Reply, success
+from cdp_sandbox.arango.wire import Reply, success
 
 _SYSTEM_NAME = re.compile(r"_[a-zA-Z0-9_-]{1,255}")
 

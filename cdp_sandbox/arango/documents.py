@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from cdp_sandbox.arango import refusals, writes
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.collection import Collection
 from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.wire import Call, Reply, failure, reply
+from cdp_sandbox.arango.wire import Reply, failure, reply
 from cdp_sandbox.arango.writes import OVERWRITE_MODES, WriteOptions, Written
 
 Operation = Callable[[Any], Written]

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from cdp_sandbox.arango import refusals, writes
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.collection import DOCUMENT_TYPE, EDGE_TYPE, Collection
 from cdp_sandbox.arango.databases import is_valid_name
 from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.wire import Call, Reply, success
+from cdp_sandbox.arango.wire import Reply, success
 from cdp_sandbox.arango.writes import WriteOptions
 
 Graph = dict[str, Any]

@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 
 from cdp_sandbox.arango import refusals, writes
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.collection import Collection
 from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.wire import Call, Reply, parse_json, reply
+from cdp_sandbox.arango.wire import Reply, parse_json, reply
 from cdp_sandbox.arango.writes import OverwriteMode, WriteOptions
 
 _OVERWRITE_MODES: dict[str, OverwriteMode] = {

@@ -6,9 +6,10 @@ Here belongs the HTTP side of indexes. What an index is and does is in `indexes.
 from __future__ import annotations
 
 from cdp_sandbox.arango import refusals
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.collection import Collection
 from cdp_sandbox.arango.indexes import Index, define
-from cdp_sandbox.arango.wire import Call, Reply, success
+from cdp_sandbox.arango.wire import Reply, success
 
 
 def handle(call: Call) -> Reply:

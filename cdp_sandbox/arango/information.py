@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 
 from cdp_sandbox.arango import refusals
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.indexes import ACCEPTED_TYPES
-from cdp_sandbox.arango.wire import Call, Reply, reply, success
+from cdp_sandbox.arango.wire import Reply, reply, success
 
 VERSION = "3.11.14"
 """The server version whose API is answered."""

@@ -7,8 +7,9 @@ refused.
 from __future__ import annotations
 
 from cdp_sandbox.arango import refusals
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.wire import Call, Reply, reply
+from cdp_sandbox.arango.wire import Reply, reply
 
 
 def handle(call: Call) -> Reply:

@@ -16,7 +16,6 @@ import orjson
 from cdp_sandbox.arango import refusals
 from cdp_sandbox.arango.aql import ParsedQuery, QueryResult, repeatable
 from cdp_sandbox.arango.store import Database
-from cdp_sandbox.arango.wire import Call, Reply, reply, success
 
 _MODES = ("off", "on", "demand")
 _LIMITS = ("maxResults", "maxResultsSize", "maxEntrySize")
@@ -123,23 +122,6 @@ class ResultsCache:
         size = sum(entry.described["size"] for entry in entries.values())
         while len(entries) > self.properties["maxResults"] or size > self.properties["maxResultsSize"]:
             size -= entries.popitem(last=False)[1].described["size"]
-
-
-def handle(call: Call) -> Reply:
-    """Answer a request about the cache."""
-    cache = call.server.results
-    match call.method, call.segments:
-        case "GET", ("properties",):
-            return reply(cache.properties)
-        case "PUT", ("properties",):
-            cache.change(call.json())
-            return reply(cache.properties)
-        case "GET", ("entries",):
-            return reply(cache.described(call.database.name))
-        case "DELETE", ():
-            cache.clear()
-            return success({})
-    raise refusals.method_not_supported()
 
 
 def _revisions(database: Database, names: list[str]) -> list[tuple[str, str]]:

@@ -5,13 +5,12 @@ Queries run one after the other, and nothing else is answered meanwhile: nobody 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from cdp_sandbox.arango import refusals
-from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.wire import Call, Reply, reply, success
 
 _PROPERTIES: dict[str, bool | int | float] = {
     "enabled": True,
@@ -36,8 +35,17 @@ class Tracking:
     properties: dict[str, bool | int | float] = field(default_factory=lambda: dict(_PROPERTIES))
     slow: list[dict[str, Any]] = field(default_factory=list)
 
-    def note(self, call: Call, request: dict[str, Any], *, stream: bool, seconds: float) -> None:
-        """Take note of a query that has run, if it was slow."""
+    def note(
+        self,
+        request: dict[str, Any],
+        *,
+        database: str,
+        user: str,
+        stream: bool,
+        seconds: float,
+        new_number: Callable[[], int],
+    ) -> None:
+        """Take note of a query that has run, if it was slow. `new_number` gives it an id."""
         properties = self.properties
         threshold = properties["slowStreamingQueryThreshold" if stream else "slowQueryThreshold"]
         if not (properties["enabled"] and properties["trackSlowQueries"]) or seconds < threshold:
@@ -45,9 +53,9 @@ class Tracking:
         started = datetime.fromtimestamp(datetime.now(UTC).timestamp() - seconds, UTC)
         self.slow.append(
             {
-                "id": str(call.store.new_number()),
-                "database": call.database.name,
-                "user": call.user,
+                "id": str(new_number()),
+                "database": database,
+                "user": user,
                 "query": request["query"][: int(properties["maxQueryStringLength"])],
                 "bindVars": request.get("bindVars") or {} if properties["trackBindVars"] else {},
                 "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -67,26 +75,3 @@ class Tracking:
             value = wanted.get(name)
             if isinstance(value, bool) if isinstance(default, bool) else isinstance(value, int | float):
                 self.properties[name] = value
-
-
-def handle(call: Call) -> Reply:
-    """Answer a request about queries that run or ran."""
-    tracking = call.server.tracking(call.database.name)
-    match call.method, call.segments:
-        case "GET", ("properties",):
-            return success(tracking.properties)
-        case "PUT", ("properties",):
-            tracking.change(call.json())
-            return success(tracking.properties)
-        case "GET", ("current",):
-            return reply([])
-        case "GET", ("slow",):
-            return reply(tracking.slow)
-        case "DELETE", ("slow",):
-            tracking.slow.clear()
-            return success({})
-        case "DELETE", (_,):
-            raise ArangoError(404, 1591, "query ID not found")
-        case "GET", ("rules",):
-            raise refusals.not_implemented("rules of the optimizer")
-    raise refusals.method_not_supported()

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from cdp_sandbox.arango import refusals
+from cdp_sandbox.arango.calls import Call
 from cdp_sandbox.arango.errors import ArangoError
-from cdp_sandbox.arango.wire import Call, Reply, success
+from cdp_sandbox.arango.wire import Reply, success
 
 
 def handle(call: Call) -> Reply:

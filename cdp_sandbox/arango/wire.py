@@ -1,7 +1,7 @@
-"""Requests and replies of the ArangoDB stand-in, as its handlers see them.
+"""Replies of the ArangoDB stand-in, as its handlers make them.
 
-Here belongs what every handler needs: options from the query string, JSON in and out, the form of an error and the
-headers that a 3.11 server sends with everything. No handler knows ASGI; `app.py` does.
+Here belong JSON in and out, the form of an error and the headers that a 3.11 server sends with everything. What a
+handler is asked is in `calls.py`. No handler knows ASGI; `app.py` does.
 """
 
 from __future__ import annotations
@@ -9,17 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
 
 import orjson
 
 from cdp_sandbox.arango import refusals
 from cdp_sandbox.arango.errors import ArangoError
-
-if TYPE_CHECKING:
-    from cdp_sandbox.arango.app import ArangoServer
-    from cdp_sandbox.arango.store import Database, Store
 
 STANDARD_HEADERS = {
     "content-type": "application/json",
@@ -33,56 +28,9 @@ STANDARD_HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
-_TRUE = frozenset({"true", "yes", "on", "y", "1"})
 # A number that is whole although it is not written so: `10.0`, `1e3`. Rare enough in bodies to look for it first.
 _MAYBE_WHOLE = re.compile(rb"\d\.0+(?!\d)|\d[eE][+-]?\d")
 _LARGEST_WHOLE = 2**53
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request to one database.
-
-    Attributes:
-        server: The server it was sent to.
-        database: The database it names.
-        method: In capitals.
-        segments: The decoded path after `/_api/<what>/`.
-        path: The path as it was sent, without host, query and database prefix.
-        query: The last value of each option of the query string.
-        headers: By name in small letters.
-    """
-
-    server: ArangoServer
-    database: Database
-    user: str
-    method: str
-    path: str
-    segments: tuple[str, ...]
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def store(self) -> Store:
-        """The store of the server."""
-        return self.server.store
-
-    def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a yes-or-no option of the query string."""
-        return self.query[name].lower() in _TRUE if name in self.query else default
-
-    def json(self) -> Any:
-        """Return the body.
-
-        Raises:
-            ArangoError: 400/600, it is no JSON.
-        """
-        return parse_json(self.body)
-
-    def location(self, path: str) -> str:
-        """Return a `location` header for a path of this database."""
-        return quote(f"/_db/{self.database.name}{path}", safe="/-:.@()+,=;$!*'_")
 
 
 @dataclass(frozen=True)

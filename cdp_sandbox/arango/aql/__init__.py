@@ -5,8 +5,8 @@ than one change, traversals, views and windows are refused. What order the serve
 ties) comes out shuffled if a random generator is passed, so that nothing comes to rely on it; where the server would
 read an index and the query does not sort, rows come in the order of that index.
 
-Belongs here: the interface. The way of a query is ``parsing`` (with ``tree``), ``compiling`` and ``pipeline``; what
-values are is in ``values`` and ``collation``, the functions are in ``functions``.
+Belongs here: the interface. The way of a query is ``parsing`` (with ``tree`` and ``nodes``), ``compiling`` and
+``pipeline``; what values are is in ``values`` and ``collation``, the functions are in ``functions``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from cdp_sandbox.arango.aql.functions import FUNCTIONS
 from cdp_sandbox.arango.aql.functions.arrays import flat
 from cdp_sandbox.arango.aql.functions.numbers import int_range
 from cdp_sandbox.arango.aql.functions.registry import Function
+from cdp_sandbox.arango.aql.nodes import Node
 from cdp_sandbox.arango.aql.operators import (
     ARITHMETIC,
     Closure,
@@ -29,7 +30,6 @@ from cdp_sandbox.arango.aql.operators import (
     negative,
     positive,
 )
-from cdp_sandbox.arango.aql.parsing import Node
 from cdp_sandbox.arango.aql.values import (
     to_bool,
     to_int,

@@ -1,37 +1,22 @@
 """From the text of a query to its tree.
 
 Belongs here: the scanner, the parser (its grammar is in ``grammar.lark``) and syntax errors in the words of the server.
-Nothing here knows about collections, bind values or functions.
-
-A tree is made of tuples whose first element says what it is. Expressions:
-``("value", v)``, ``("variable", name)``, ``("bind", name)``, ``("collection_bind", "@name")``, ``("array", items)``,
-``("object", [(name | expr, expr)])``, ``("access", base, steps)``, ``("call", name, args)``, ``("subquery", query)``,
-``("unary", op, x)``, ``("binary", op, left, right)``, ``("quantified", quantifier, op, left, right)``,
-``("ternary", condition, yes | None, no)``, ``("range", low, high)``, ``("paren", x)``.
-Steps of an access: ``("attribute", name)``, ``("attribute_bind", name)``, ``("index", x)``,
-``("expand", levels, filter, limit, projection)``, ``("question", filter)``.
-Statements: ``("for", name, source)``, ``("filter", x)``, ``("let", name, x)``, ``("sort", [(x, descending)])``,
-``("limit", offset | None, count)``, ``("return", distinct, x | None)``,
-``("collect", groups, aggregates, into, projection, keep, count)`` and
-``("change", verb, key, document, collection, options)``.
+What a tree is made of is in ``nodes``. Nothing here knows about collections, bind values or functions.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdp_sandbox.arango.aql.values import MAX_INT, normal
+from cdp_sandbox.arango.aql.nodes import Node, Unsupported, unescape
 from cdp_sandbox.arango.errors import ArangoError, ErrorNumber
 
 if TYPE_CHECKING:
     from lark import Lark, Token
-
-Node = tuple[Any, ...]
 
 _KEYWORDS = frozenset(
     """
@@ -57,10 +42,7 @@ _TOKEN_NAMES |= {"STRING": "quoted string", "INTEGER": "integer number", "DOUBLE
 _TOKEN_NAMES |= {"PARAMETER": "bind parameter", "COLLECTION_PARAMETER": "bind data source parameter"}
 _TOKEN_NAMES |= {"$END": "end of query string"}
 _OPERATORS = frozenset(("EQ", "NE", "LT", "GT", "LE", "GE", "PLUS", "MINUS", "STAR", "SLASH", "PERCENT"))
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\s\S])")
-_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "/": "/", "\\": "\\", "`": "`"}
 _SNIPPET = 32
-_LOW_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -121,15 +103,6 @@ def parse(query: str) -> ParsedQuery:
     return ParsedQuery(tree, tuple(binds), collections, frozenset(_calls(tree)))
 
 
-class Unsupported(Exception):  # noqa: N818
-    """AQL that the grammar lets through and that is not supported here."""
-
-    def __init__(self, what: str, position: int) -> None:
-        super().__init__(what)
-        self.what = what
-        self.position = position
-
-
 @cache
 def _parser() -> Lark:
     from lark import Lark
@@ -166,35 +139,6 @@ def unexpected(query: str, what: str, position: int) -> ArangoError:
     column = position - (query.rfind("\n", 0, position) + 1) + 1
     message = f"syntax error, unexpected {what} near '{snippet}' at position {line}:{column}"
     return ArangoError(400, ErrorNumber.QUERY_PARSE, message)
-
-
-def unescape(token: Token) -> str:
-    """Returns the text that a quoted string or identifier stands for."""
-
-    def one(match: re.Match[str]) -> str:
-        escape = match[1]
-        if escape[0] == "u" and len(escape) == 5:
-            return chr(int(escape[1:], 16))
-        if escape not in _ESCAPED:
-            raise Unsupported(f"escape sequence \\{escape}", token.start_pos or 0)
-        return _ESCAPED[escape]
-
-    text = _ESCAPE.sub(one, token[1:-1])
-    text = _LOW_SURROGATES.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-    if any("\ud800" <= char <= "\udfff" for char in text):
-        raise Unsupported("half of a surrogate pair", token.start_pos or 0)
-    return text
-
-
-def number(text: str) -> int | float | None:
-    """Returns the value of a number literal; integers beyond 64 bits become doubles."""
-    if text[:2].lower() in ("0x", "0b"):
-        value = int(text, 0)
-    elif text.isdigit():
-        value = int(text)
-    else:
-        return normal(float(text))
-    return value if value <= MAX_INT else float(value)
 
 
 def _calls(node: Any) -> Iterator[str]:

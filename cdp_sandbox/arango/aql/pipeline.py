@@ -18,8 +18,8 @@ from cdp_sandbox.arango.aql.compiling import Expressions, Level
 from cdp_sandbox.arango.aql.context import Context
 from cdp_sandbox.arango.aql.functions.arrays import sorted_set
 from cdp_sandbox.arango.aql.functions.numbers import distinct_count, maximum, mean, minimum, total
+from cdp_sandbox.arango.aql.nodes import Node
 from cdp_sandbox.arango.aql.operators import Closure, Constant, Frame
-from cdp_sandbox.arango.aql.parsing import Node
 from cdp_sandbox.arango.aql.plans import Step, observed, step
 from cdp_sandbox.arango.aql.ranges import range_scan
 from cdp_sandbox.arango.aql.values import (

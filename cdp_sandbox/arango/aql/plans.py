@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cdp_sandbox.arango.aql.context import Source
-from cdp_sandbox.arango.aql.parsing import Node
+from cdp_sandbox.arango.aql.nodes import Node
 
 _LIST_ITEMS = 100
 _KEPT_BY_COLLECT = 0.8

@@ -14,8 +14,8 @@ from cdp_sandbox.arango.aql.values import sort_key
 
 if TYPE_CHECKING:
     from cdp_sandbox.arango.aql.compiling import Expressions
+    from cdp_sandbox.arango.aql.nodes import Node
     from cdp_sandbox.arango.aql.operators import Closure, Frame
-    from cdp_sandbox.arango.aql.parsing import Node
 
 # How a bound cuts the sorted values: whether it is the lower one, and on which side of equal values it lies.
 _CUTS = {

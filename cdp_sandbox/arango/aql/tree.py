@@ -1,4 +1,4 @@
-"""From what the parser found to the tuples that ``parsing`` describes. One method per rule of ``grammar.lark``."""
+"""From what the parser found to the tuples that ``nodes`` describes. One method per rule of ``grammar.lark``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from lark import Token, Transformer, Tree, v_args
 
-from cdp_sandbox.arango.aql.parsing import Node, Unsupported, number, unescape
+from cdp_sandbox.arango.aql.nodes import Node, Unsupported, number, unescape
 
 _OPERATORS = {
     "EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=", "PLUS": "+", "MINUS": "-", "STAR": "*",
