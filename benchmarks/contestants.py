@@ -27,8 +27,8 @@ from cdp_platform import settings
 from cdp_platform.customers.mappers import mapper_of
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import sync
+from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 
 # How the older workers' ETL loads: https://github.com/trieu/leo-bot, executemany in chunks, one commit at the end.

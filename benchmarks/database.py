@@ -9,8 +9,8 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
+from cdp_platform.ops import tenants
 from cdp_platform.settings import PostgresSettings
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_sandbox.postgres import SUPERUSER, temporary_postgres

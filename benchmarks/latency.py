@@ -16,7 +16,7 @@ import psycopg
 from benchmarks.reporting import Bar, arguments, finish, narrate
 from cdp_platform import settings
 from cdp_platform.embeddings import models
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 _BAR_SECONDS = 15.0

@@ -30,15 +30,15 @@ from pydantic import SecretStr
 
 from benchmarks.database import BenchmarkDatabase, benchmark_database
 from benchmarks.reporting import Bar, arguments, finish, narrate
+from cdp_platform.ops import tenants
+from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals import metrics
 from cdp_platform.referrals.export import export
 from cdp_platform.referrals.worksheets import COLUMNS
 from cdp_platform.resources.sheets import open_spreadsheet
 from cdp_platform.settings import GoogleSettings
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.pacing import Pacer
-from cdp_platform.warehouse.tenants import Tenant
 from cdp_sandbox.processes import HOST, free_port
 from cdp_sandbox.services import ServicesProcess
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from cdp_platform.catalog.definitions import definitions as catalog
-from cdp_platform.customers.definitions import definitions as customers
-from cdp_platform.embeddings.definitions import definitions as embeddings
+from cdp_platform.catalog.defs.definitions import definitions as catalog
+from cdp_platform.customers.defs.definitions import definitions as customers
+from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource, silent
-from cdp_platform.referrals.definitions import definitions as referrals
+from cdp_platform.referrals.defs.definitions import definitions as referrals
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:

@@ -11,9 +11,9 @@ import pytest
 from cdp_platform import cli, settings
 from cdp_platform.build import build_definitions
 from cdp_platform.errors import ConfigurationError, SourceError, shown_address
+from cdp_platform.ops import tenants
 from cdp_platform.referrals import tracker
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse import tenants
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
 

@@ -8,7 +8,7 @@ import orjson
 
 from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.jsonld import Document, label, many
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 # Raised whenever the same item becomes another row; the next round then takes every item again.
 VERSION = 2

@@ -11,11 +11,12 @@ from psycopg import sql
 
 from cdp_platform import settings
 from cdp_platform.errors import BlockedError
+from cdp_platform.ops.brake import Brake
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
-# As many may always go; more only up to the share.
-_FEW = 100
+# Rows of a table that may go whatever share of it they are; more only up to the share.
+_FREE = 100
 MAX_SHARE = 0.5
 
 # Each in an order in which what depends on others goes first. The newest round of an organization, and the newest that
@@ -62,6 +63,7 @@ def clean(
         "products_until": timedelta(days=kept.product_retention_days),
         "rounds_until": timedelta(days=kept.round_retention_days),
     }
+    brake = Brake(max_share=max_share, free=_FREE)
     found = []
     # What depends on rows that go is due only once they went: counted by going, which a dry run takes back.
     with tenant_transaction(connection, tenant_id), connection.transaction(force_rollback=dry_run):
@@ -74,7 +76,7 @@ def clean(
             due = connection.execute(statement("catalog", f"clean_{table}"), values).rowcount
             found.append(Cleaned(table, rows, due, 0 if dry_run else due))
         for each in found:
-            if not dry_run and each.table not in _UNBRAKED and each.due > max(_FEW, max_share * each.rows):
+            if not dry_run and each.table not in _UNBRAKED and brake.stops(each.due, each.rows):
                 raise BlockedError(
                     f"{each.due} of {each.rows} rows of catalog.{each.table} would be deleted, more than"
                     f" {max_share:.0%}. Nothing was. `cdp catalog cleanup --dry-run` shows all; if it is right, allow a"

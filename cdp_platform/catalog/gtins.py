@@ -3,7 +3,7 @@
 import re
 
 from cdp_platform.catalog.jsonld import Document, as_text, many
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 _TERMS = ("gtin", "gtin13", "gtin12", "gtin14", "gtin8")
 _LENGTHS = frozenset({8, 12, 13, 14})

@@ -19,7 +19,7 @@ from cdp_platform.catalog.errors import ValidationError
 from cdp_platform.catalog.json_values import digits, exact
 from cdp_platform.catalog.jsonld import Document, as_text, label, many, single, text, unescaped
 from cdp_platform.catalog.offers import Offer, can_be_bought, read_offers
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 _MAX_TEXT_BYTES = 400
 _MAX_CATEGORY_BYTES = 1000

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from cdp_platform.catalog.errors import ValidationError
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 # A file in which values are nested too deep for the parser is cut at this depth. It is deeper than what `canonical`
 # takes, so every item that is cut is an item that is refused anyway.

@@ -17,7 +17,7 @@ from typing import Any
 
 from cdp_platform.catalog import json_values
 from cdp_platform.catalog.json_values import digits, exact, walk
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 Document = dict[str, Any]
 

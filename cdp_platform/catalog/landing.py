@@ -4,8 +4,6 @@ Until that transaction nothing of the catalogue changes, and after it everything
 or changed, tombstones for what vanished, items that were rejected, the report of the round, and which files it was.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,25 +22,20 @@ from cdp_platform.catalog.rounds import BLOCKED, FAILED, LANDED, UNCHANGED, Feed
 from cdp_platform.catalog.sources.contract import Fetched, Source
 from cdp_platform.catalog.staging import Stage
 from cdp_platform.errors import BlockedError, BusyError, PlatformError
-from cdp_platform.warehouse import rejected
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
-from cdp_platform.warehouse.rejected import Rejection
+from cdp_platform.ops import locks, rejected
+from cdp_platform.ops.brake import Brake
+from cdp_platform.ops.rejected import Rejection
+from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
-# As many may always vanish, however few there are; more only up to the share that the ingestor allows.
-_FEW = 10
-_WAIT_SECONDS = 60
+# Items that may vanish whatever share of all they are; more only up to the share that the ingestor allows.
+_FREE = 10
 _PAGE = 1000
 
 
 def source_name(ingestor: str) -> str:
     """The source of an ingestor's rejected records."""
     return f"catalog:{ingestor}"
-
-
-def registry_lock(tenant_id: str) -> str:
-    """The name of the lock that whoever changes owners holds alone, and whoever relies on them holds with others."""
-    return f"cdp_platform:registry {tenant_id}"
 
 
 def feeds(connection: psycopg.Connection, source: Source, ingestor: Ingestor) -> list[tuple[str, str | None]]:
@@ -122,7 +115,7 @@ def take_feed(
         BusyError: another round of the organization did not end in time; nothing was done.
     """
     found = FeedRound(organization_id, ingestor.name, started_at=now or datetime.now(UTC))
-    with _exclusively(connection, ingestor.tenant, organization_id):
+    with locks.held(connection, locks.feed(ingestor.tenant, organization_id)):
         brands = _brands(connection, ingestor.tenant, organization_id)
         try:
             _take(connection, source, ingestor, path, brands=brands, found=found)
@@ -197,7 +190,7 @@ def _land(
     tenant_id, organization_id = ingestor.tenant, found.organization_id
     with tenant_transaction(connection, tenant_id):
         # Who owns what stays as it is until this is committed.
-        connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [registry_lock(tenant_id)])
+        locks.share(connection, locks.registry(tenant_id))
         if _brands(connection, tenant_id, organization_id).rules != brands.rules:
             raise BusyError("The registry changed while the feed was read. Nothing was taken; the next round reads it.")
         # Nothing is known yet of what this transaction itself writes, and the planner would take it for a few rows.
@@ -251,10 +244,11 @@ def _too_much(found: FeedRound, ingestor: Ingestor, *, listed: bool) -> str | No
             f"None of the {found.items} items of the feed can be taken, so all {found.held} that are here would vanish."
             f" `cdp catalog report` says why. {approve}"
         )
-    if found.gone > max(_FEW, ingestor.limits.max_share_gone * found.held):
+    brake = Brake(max_share=ingestor.limits.max_share_gone, free=_FREE)
+    if brake.stops(found.gone, found.held):
         return (
             f"{found.gone} of {found.held} items would vanish, more than max_share_gone"
-            f" ({ingestor.limits.max_share_gone:.0%}). {approve}"
+            f" ({brake.max_share:.0%}). {approve}"
         )
     return None
 
@@ -329,11 +323,3 @@ def _feed_of_the_ingestor(
             " say which of them it is for. Leave feed_path out if the registry names the feeds."
         )
     return [(urn, path)]
-
-
-@contextmanager
-def _exclusively(connection: psycopg.Connection, tenant_id: str, organization_id: str) -> Generator[None]:
-    with single_flight(connection, f"catalog {tenant_id} {organization_id}", wait_seconds=_WAIT_SECONDS) as free:
-        if not free:
-            raise BusyError(f"Another round of {organization_id} for tenant {tenant_id} has been running for long.")
-        yield

@@ -11,7 +11,7 @@ from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.jsonld import Document, many, single, text
 from cdp_platform.catalog.prices import NOTHING, OnlyOtherPricesError, Price, read_price
 from cdp_platform.catalog.stated_prices import is_given, read_number
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 _AVAILABILITY = re.compile(r"(?:https?://(?:www\.)?schema\.org/|schema:)?([A-Za-z _-]+)/?")
 # https://schema.org/ItemAvailability, and which of them can be bought now.

@@ -6,7 +6,7 @@ from typing import Any
 from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.errors import ValidationError
 from cdp_platform.catalog.jsonld import Document, label, many, text, unescaped
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from cdp_platform.catalog.stated_prices import (
     shown,
     stated_prices,
 )
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 # Whether an offer states anything but a price and its currency.
 _MORE = frozenset(

@@ -18,13 +18,13 @@ from cdp_platform.catalog import jsonld, rounds
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.errors import IngestorError, SourceError, ValidationError
 from cdp_platform.catalog.items import slug
-from cdp_platform.catalog.landing import registry_lock, source_name
+from cdp_platform.catalog.landing import source_name
 from cdp_platform.catalog.organizations import Brand, Organization, Refused, Registry, read_registry
 from cdp_platform.catalog.rounds import FAILED, LANDED, REGISTRY, FeedRound
 from cdp_platform.catalog.sources.contract import NotModified, Source, digest
-from cdp_platform.warehouse import rejected
+from cdp_platform.ops import locks, rejected
+from cdp_platform.ops.rejected import RejectedDocumentError, Rejection
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.rejected import RejectedDocumentError, Rejection
 
 # Raised whenever the same registry becomes other rows.
 _RULES = 2
@@ -95,7 +95,7 @@ def _take(
     refused = list(registry.refused)
     feeds = {each.urn: _feed(source, fetched.address, each, refused) for each in registry.organizations}
     with tenant_transaction(connection, ingestor.tenant):
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [registry_lock(ingestor.tenant)])
+        locks.take(connection, locks.registry(ingestor.tenant))
         entries = _owned(connection, ingestor, ingestors, registry.organizations, feeds=feeds, refused=refused)
         _land(connection, ingestor, entries, found)
         _reject(connection, ingestor, refused, found)

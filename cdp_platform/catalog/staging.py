@@ -24,9 +24,9 @@ from cdp_platform.catalog import items, jsonld
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.items import Entry
 from cdp_platform.catalog.prices import OnlyOtherPricesError
+from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.rejected import RejectedDocumentError
 from cdp_platform.warehouse.statements import statement
 
 _BATCH = 1000

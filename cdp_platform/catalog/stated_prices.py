@@ -15,7 +15,7 @@ from typing import Any
 from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.json_values import digits, exact
 from cdp_platform.catalog.jsonld import Document, many, single, text
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
 _MAX_PRICE = Decimal(10) ** 15

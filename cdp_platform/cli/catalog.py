@@ -11,7 +11,7 @@ from cdp_platform import settings
 from cdp_platform.cli.data import dagster_instance, require_active, show_outcome
 from cdp_platform.cli.printing import json_option, say, show, show_json
 from cdp_platform.errors import BlockedError, ConfigurationError
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import click
 
 from cdp_platform import settings
 from cdp_platform.cli.printing import bars, error_console, json_option, say, show, show_json
+from cdp_platform.customers import jobs
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.operations import dagster_home, looks
+from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import ArangoDatabase
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 
 
@@ -221,7 +222,7 @@ def sync(tenant_id: str, *, full: bool, segment_id: str | None, as_json: bool) -
     if full and segment_id is not None:
         raise click.UsageError("--full is about all documents and --segment about those of one segment: choose one.")
     config = {"full": full} if segment_id is None else {"segment_id": segment_id}
-    _run_for(tenant_id, "customers_sync", as_json=as_json, full_metrics=full, **config)
+    _run_for(tenant_id, jobs.SYNC, as_json=as_json, full_metrics=full, **config)
 
 
 @click.command()
@@ -234,7 +235,7 @@ def reconcile(tenant_id: str, *, approve: bool, as_json: bool) -> None:
     Finds what was deleted in the source and what changed without a newer stamp; runs every night by itself. Where more
     than 5 % are gone (and more than 10), or all, nothing is closed and the exit code is 1, until a person approves.
     """
-    _run_for(tenant_id, "customers_reconcile", as_json=as_json, reconcile=True, approve_deletes=approve)
+    _run_for(tenant_id, jobs.RECONCILE, as_json=as_json, reconcile=True, approve_deletes=approve)
 
 
 def require_active(tenant: tenants.Tenant) -> None:
@@ -265,7 +266,7 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
 
 def materialize(
     wanted: list[tenants.Tenant],
-    job: str = "customers_sync",
+    job: str = jobs.SYNC,
     ops: dict[str, Any] | None = None,
     assets: list[Any] | None = None,
 ) -> Any:

@@ -13,7 +13,7 @@ from cdp_platform.cli.data import materialize, require_active, show_outcome, ten
 from cdp_platform.cli.printing import duration, json_option, say, show, show_json
 from cdp_platform.embeddings.kinds import KINDS, Kind
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
 
     `cdp up` and a deployed daemon do it by themselves, seconds after a text changed. Exit code 1 if a step fails.
     """
-    from cdp_platform.embeddings import assets, models
+    from cdp_platform.embeddings import models
+    from cdp_platform.embeddings.defs import assets
     from cdp_platform.operations import looks
 
     with connect(settings.postgres()) as connection:

@@ -11,7 +11,7 @@ from cdp_platform.cli.data import SYNCED, materialize, show_outcome
 from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import say, show, show_json
 from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 _BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]

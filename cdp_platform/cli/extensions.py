@@ -20,7 +20,7 @@ from cdp_platform.cli.data import partition_keeper
 from cdp_platform.cli.everything import run_everything
 from cdp_platform.cli.printing import bars, error_console, say, show, show_json
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
 
 GROUP = "cdp_platform.commands"

@@ -12,9 +12,9 @@ from cdp_platform import settings
 from cdp_platform.cli.data import tenant_option
 from cdp_platform.cli.printing import json_option, say, show, show_json
 from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.ops import rejected as rejected_records
+from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse import rejected as rejected_records
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 

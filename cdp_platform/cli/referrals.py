@@ -11,10 +11,10 @@ from cdp_platform import settings
 from cdp_platform.cli.data import dagster_instance, materialize, require_active, show_outcome
 from cdp_platform.cli.printing import bars, json_option, say, show, show_json
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import locks, tenants
+from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.pacing import Pacer
-from cdp_platform.warehouse.tenants import Tenant
 
 # Columns of the table at the end of a run, as `show_outcome` takes them.
 EXPORTED = {"added": "added", "changed": "changed", "removed": "removed"}
@@ -108,7 +108,7 @@ def show_links(outcome: Any) -> None:
 
 
 def _export(what: str, wanted: list[Tenant]) -> Any:
-    from cdp_platform.referrals.assets import WORKSHEETS, tracker_events
+    from cdp_platform.referrals.defs.assets import WORKSHEETS, tracker_events
 
     keys = [tracker_events.key, *(WORKSHEETS[name].key for name in _names(what))]
     return materialize(wanted, "referrals_worksheets", assets=keys)
@@ -119,7 +119,7 @@ def _count_days(wanted: Sequence[Tenant]) -> Any:
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration import partitions
     from cdp_platform.orchestration.in_process import run_job, together
-    from cdp_platform.referrals.sensors import month_ranges, months_of
+    from cdp_platform.referrals.defs.sensors import month_ranges, months_of
 
     with connect(settings.postgres()) as connection:
         rows = connection.execute("SELECT tenant_id, touched FROM referrals.waiting()").fetchall()
@@ -192,7 +192,7 @@ def _show_days(wanted: Sequence[Tenant], *, as_json: bool) -> None:
     with connect(settings.postgres()) as connection:
         for tenant in wanted:
             with tenant_transaction(connection, tenant.tenant_id), connection.transaction(force_rollback=True):
-                metrics.lock(connection, tenant.tenant_id)
+                locks.take(connection, locks.referral_days(tenant.tenant_id))
                 found[tenant.tenant_id] = sorted(metrics.count_touched(connection, tenant).changed)
     if as_json:
         show_json(found)

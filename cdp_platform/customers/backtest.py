@@ -11,9 +11,9 @@ import psycopg
 from cdp_platform.customers.purchase_models import Floats
 from cdp_platform.customers.value import CurrencyModel, collect_and_expect, day_end
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
-from cdp_platform.warehouse.tenants import Tenant
 
 
 @dataclass(frozen=True)

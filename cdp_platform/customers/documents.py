@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from cdp_platform.moments import moment
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 Document = dict[str, Any]
 

@@ -19,11 +19,12 @@ import psycopg
 from cdp_platform.customers import profiles, stamps
 from cdp_platform.customers.documents import Document, key
 from cdp_platform.customers.mappers import Mapper
-from cdp_platform.warehouse import erasure, load, rejected, watermark
+from cdp_platform.ops import erasure, locks, rejected, watermark
+from cdp_platform.ops.rejected import RejectedDocumentError, Rejection
+from cdp_platform.ops.tenants import Tenant
+from cdp_platform.ops.watermark import Watermark
+from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.rejected import RejectedDocumentError, Rejection
-from cdp_platform.warehouse.tenants import Tenant
-from cdp_platform.warehouse.watermark import Watermark
 
 # Stamps ahead of the source's clock by more than this are an error, and not the skew between two clocks.
 _AHEAD = timedelta(minutes=10)
@@ -297,7 +298,8 @@ def _erase(
             raise psycopg.Rollback(shared)
     by_merge: set[str] = set()
     if erased.unread:
-        erasure.alone(connection, tenant.tenant_id)
+        # Alone, so not while this transaction shares it.
+        locks.take(connection, locks.erasure(tenant.tenant_id))
         erased = _Erased.of(connection, tenant, mapper, batch)
     read: set[int] = set()
     while unread := [document for document in erased.unread if id(document) not in read]:

@@ -8,8 +8,8 @@ from cdp_platform.customers.documents import Document
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.transactions import TransactionMapper
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse import load
-from cdp_platform.warehouse.tenants import Tenant
 
 COLLECTIONS = (profiles.COLLECTION, transactions.COLLECTION)
 

@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from cdp_platform.warehouse import erasure
+from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 

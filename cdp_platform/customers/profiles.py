@@ -15,9 +15,9 @@ import orjson
 from cdp_platform.customers import contacts
 from cdp_platform.customers import documents as read
 from cdp_platform.customers.documents import Document
+from cdp_platform.ops.rejected import RejectedDocumentError
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.load import Target
-from cdp_platform.warehouse.rejected import RejectedDocumentError
-from cdp_platform.warehouse.tenants import Tenant
 
 COLLECTION = "cdp_profile"
 

@@ -17,14 +17,13 @@ from psycopg import sql
 from cdp_platform.customers.landing import SyncResult, land
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.customers.sync import Progress, exclusively
+from cdp_platform.customers.sync import Progress
+from cdp_platform.ops import locks
+from cdp_platform.ops.brake import Brake
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
-# Fewer than these may go without a question, however few there are; more only up to the share.
-_FEW = 10
-MAX_GONE_SHARE = 0.05
-
+_BRAKE = Brake(max_share=0.05, free=10, stops_at_all=True)
 _PAGE = 1000
 
 
@@ -86,7 +85,7 @@ def reconcile(
     found = Reconciliation()
     compare = _Comparison(connection, tenant, mapper)
     total = source.count(mapper.collection)
-    with exclusively(connection, tenant, mapper.collection), compare.tables():
+    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)), compare.tables():
         for page in source.keys(mapper.collection):
             compare.take(page)
             found.source_count += len(page)
@@ -101,8 +100,7 @@ def reconcile(
         with tenant_transaction(connection, tenant.tenant_id):
             compare.leave_erased_out()
             held, found.gone = compare.count_gone()
-            everything = found.gone == held
-            if approve or (found.gone <= max(_FEW, MAX_GONE_SHARE * held) and not everything):
+            if approve or not _BRAKE.stops(found.gone, held):
                 found.closed = compare.close_gone()
             compare.record(found)
     return found

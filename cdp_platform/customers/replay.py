@@ -6,7 +6,7 @@ from cdp_platform.customers import sync
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import COLLECTIONS, mapper_of
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.ops.tenants import Tenant
 
 
 def replay(connection: psycopg.Connection, source: TenantSource, tenant: Tenant) -> dict[str, SyncResult]:

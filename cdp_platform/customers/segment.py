@@ -14,10 +14,11 @@ from cdp_platform.customers.documents import Document
 from cdp_platform.customers.landing import SyncResult, land
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.customers.sync import Progress, exclusively
+from cdp_platform.customers.sync import Progress
 from cdp_platform.errors import UnknownSegmentError
+from cdp_platform.ops import locks
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 _PAGE = 1000
 
@@ -53,7 +54,7 @@ def sync_profiles(
         UnknownSegmentError: neither the source nor a row here knows the segment.
     """
     result = SegmentResult()
-    with exclusively(connection, tenant, mapper.collection):
+    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
         before = set(_members(connection, tenant, segment_id))
         for batch in source.members(segment_id):
             _land(connection, tenant, mapper, batch, result.landed)
@@ -86,7 +87,7 @@ def sync_transactions(
         BusyError: a sync of this tenant's conversions did not end in time; nothing was done.
     """
     result = SegmentResult()
-    with exclusively(connection, tenant, mapper.collection):
+    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
         members = _members(connection, tenant, segment_id)
         result.members = len(members)
         for profile_ids in _pages(members):

@@ -12,8 +12,8 @@ from cdp_platform.customers import profiles, stamps, transactions
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.stamps import stamp
 from cdp_platform.errors import MissingCollectionError
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.resources.arango import ArangoDatabase, Bookmark
-from cdp_platform.warehouse.tenants import Tenant
 
 # What the sync asks for is one range of this index; without it the server sorts the whole collection each time.
 WANTED_INDEX = ("updatedAt", "_key")

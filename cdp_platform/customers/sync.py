@@ -11,8 +11,8 @@ What no incremental run sees: a document that is deleted, and one that is change
 finds both.
 """
 
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,17 +24,14 @@ from cdp_platform.customers import sharing
 from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_in_turn, move
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.errors import BusyError
-from cdp_platform.warehouse import load, rejected, watermark
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.ops import locks, rejected, watermark
+from cdp_platform.ops.tenants import Tenant
+from cdp_platform.warehouse import load
+from cdp_platform.warehouse.connection import tenant_transaction
 
 # A stamp is set before its commit. ArangoDB ends stream transactions after two minutes at most, and large AQL writes
 # commit in pieces; ten minutes cover the slowest writer with room for the skew between two application servers.
 OVERLAP = timedelta(minutes=10)
-
-# Whoever comes second waits this long for the first to end.
-_WAIT_SECONDS = 300
 
 # Documents from which on a second worker has made up for its start: a thread's connection, a process's second.
 _WORTH_A_THREAD = 10_000
@@ -71,7 +68,7 @@ def sync(
         WorkerLostError: the second process was ended from outside; likewise.
     """
     collection, database = mapper.collection, tenant.arango_database
-    with exclusively(connection, tenant, collection), load.collector_at_rest():
+    with locks.held(connection, locks.sync(tenant.tenant_id, collection)), load.collector_at_rest():
         with tenant_transaction(connection, tenant.tenant_id):
             known = watermark.read(
                 connection, tenant.tenant_id, collection, database=database, mapper_version=mapper.version
@@ -142,7 +139,7 @@ def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, ba
         BusyError: a sync of this tenant and collection did not end in time; nothing was done.
     """
     result = SyncResult()
-    with exclusively(connection, tenant, mapper.collection):
+    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
         after = ""
         while True:
             with tenant_transaction(connection, tenant.tenant_id):
@@ -155,15 +152,6 @@ def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, ba
                 mapper.prepare(documents)
                 result.add(land(connection, tenant, mapper, documents))
             after = page[-1][0]
-
-
-@contextmanager
-def exclusively(connection: psycopg.Connection, tenant: Tenant, collection: str) -> Generator[None]:
-    """Be the only one who writes what comes from this collection of this tenant; raises BusyError after a long wait."""
-    with single_flight(connection, f"sync {tenant.tenant_id} {collection}", wait_seconds=_WAIT_SECONDS) as free:
-        if not free:
-            raise BusyError(f"Another sync of {collection} for tenant {tenant.tenant_id} has been running for long.")
-        yield
 
 
 def _now(connection: psycopg.Connection) -> datetime:

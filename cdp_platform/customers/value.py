@@ -21,10 +21,10 @@ from cdp_platform.customers.purchase_models import (
     fit_purchases,
     fit_spend,
 )
-from cdp_platform.warehouse import erasure
+from cdp_platform.ops import erasure, locks
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
-from cdp_platform.warehouse.tenants import Tenant
 
 # With fewer, the parameters say little: their standard errors are of the size of the parameters.
 MIN_CUSTOMERS = 100
@@ -126,10 +126,7 @@ def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | N
         now: the moment of the run; the present if not given.
     """
     with tenant_transaction(connection, tenant.tenant_id):
-        # Two at once would both insert what is new.
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"customers.customer_value {tenant.tenant_id}"]
-        )
+        locks.take(connection, locks.value(tenant.tenant_id))
         moment = _moment(connection, tenant, now or datetime.now(UTC))
         models = collect_and_expect(connection, tenant, moment, days=HORIZON_DAYS)
         values = {"tenant": tenant.tenant_id, "day": moment.day}

@@ -15,7 +15,7 @@ import psycopg
 
 from cdp_platform.embeddings import texts
 from cdp_platform.embeddings.models import Model
-from cdp_platform.warehouse import erasure
+from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from cdp_platform.embeddings.clusters import centroids_of, profile_vectors, sample
 from cdp_platform.embeddings.models import Model
-from cdp_platform.warehouse import erasure
+from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from cdp_platform.embeddings.kinds import Kind
-from cdp_platform.warehouse import erasure
+from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 

@@ -7,13 +7,12 @@ import psycopg
 from cdp_platform.customers import profiles
 from cdp_platform.customers.mappers import COLLECTIONS
 from cdp_platform.customers.source import TenantSource
-from cdp_platform.customers.sync import exclusively
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.warehouse import erasure, watermark
+from cdp_platform.ops import erasure, locks, watermark
+from cdp_platform.ops.erasure import Receipt
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.erasure import Receipt
 from cdp_platform.warehouse.statements import statement
-from cdp_platform.warehouse.tenants import Tenant
 
 
 def erase_person(connection: psycopg.Connection, tenant: Tenant, profile_ids: Collection[str]) -> Receipt:
@@ -53,8 +52,8 @@ def lift(connection: psycopg.Connection, tenant: Tenant, profile_ids: Collection
         BusyError: a sync of this tenant did not end in time; nothing was changed.
     """
     with (
-        exclusively(connection, tenant, COLLECTIONS[0]),
-        exclusively(connection, tenant, COLLECTIONS[1]),
+        locks.held(connection, locks.sync(tenant.tenant_id, COLLECTIONS[0])),
+        locks.held(connection, locks.sync(tenant.tenant_id, COLLECTIONS[1])),
         tenant_transaction(connection, tenant.tenant_id),
     ):
         lifted = erasure.lift(connection, tenant.tenant_id, profile_ids)

@@ -14,12 +14,12 @@ from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.operations import dagster_home, looks
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import asked_for
 from cdp_platform.resources.arango import ArangoDatabase
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import current, head
-from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform.warehouse.versions import unmet
 
 T = TypeVar("T")

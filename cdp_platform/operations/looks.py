@@ -19,14 +19,14 @@ from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.deadline import within
 from cdp_platform.errors import SourceError, UnavailableError
+from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import spreadsheet_of
 from cdp_platform.referrals.tracker_database import VARIABLE, address, open_tracker
 from cdp_platform.resources import network
 from cdp_platform.resources.arango import ArangoDatabase, open_database
 from cdp_platform.resources.sheets import Patience, open_spreadsheet
 from cdp_platform.warehouse.connection import NETWORK_LIMITS, connect, refusal
-from cdp_platform.warehouse.pacing import Pacer
-from cdp_platform.warehouse.tenants import Tenant
 
 T = TypeVar("T")
 

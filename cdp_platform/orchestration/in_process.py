@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 
 from cdp_platform import settings
+from cdp_platform.ops import run_leases
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.pools import waiting_for_pools
-from cdp_platform.warehouse import run_leases
 from cdp_platform.warehouse.connection import application, connect
 
 _INTERRUPTED = "the run was interrupted before its end; run the command again"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import dagster as dg
 import psycopg
 
+from cdp_platform.ops import run_leases
+from cdp_platform.ops.run_leases import Lease
 from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.coordinator import QUEUED
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.warehouse import run_leases
-from cdp_platform.warehouse.run_leases import Lease
 
 # As `run_monitoring.max_runtime_seconds` of dagster.yaml: from there on the daemon ends a run itself, if it is there.
 LONGEST_RUN_SECONDS = 7200

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import dagster as dg
 
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.ops.tenants import Tenant
 
 # Two parameters that the platform needs are marked as changeable in Dagster: `backfill_policy` (beta) and
 # `partitions_def` of a check (preview). Their tests would notice a change; a warning on every command tells nobody.

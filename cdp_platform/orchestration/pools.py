@@ -14,8 +14,8 @@ import dagster as dg
 
 from cdp_platform import settings
 from cdp_platform.errors import BusyError
+from cdp_platform.ops import run_leases
 from cdp_platform.orchestration.lost_runs import end_lost
-from cdp_platform.warehouse import run_leases
 from cdp_platform.warehouse.connection import connect
 
 _log = logging.getLogger(__name__)

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.warehouse import tenants
 
 
 @dg.sensor(

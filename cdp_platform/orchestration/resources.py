@@ -12,11 +12,11 @@ import dagster as dg
 import psycopg
 
 from cdp_platform import settings
+from cdp_platform.ops import run_leases
+from cdp_platform.ops.pacing import Pacer
 from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database
 from cdp_platform.resources.sheets import Spreadsheet, open_spreadsheet
-from cdp_platform.warehouse import run_leases
 from cdp_platform.warehouse.connection import UNNAMED, act_as, application, connect
-from cdp_platform.warehouse.pacing import Pacer
 
 
 class WarehouseResource(dg.ConfigurableResource):

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.warehouse import tenants
 
 # However many tenants there are, and wherever the retired ones stand among them.
 MAX_RUNS = 10

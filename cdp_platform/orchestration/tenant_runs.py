@@ -13,10 +13,10 @@ import dagster as dg
 import psycopg
 
 from cdp_platform.errors import BlockedError
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.failures import describe, is_transient
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.tenants import Tenant
 
 Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
 """Does one tenant's share, on a connection of its own, and returns the metadata of its materialization."""

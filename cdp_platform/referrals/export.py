@@ -24,7 +24,9 @@ from uuid import UUID, uuid4
 import orjson
 import psycopg
 
-from cdp_platform.errors import BusyError, ConfigurationError, PlatformError, SourceError
+from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
+from cdp_platform.ops import locks
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals import layout, picture
 from cdp_platform.referrals.layout import Shown, Staging
 from cdp_platform.referrals.ledger import Book
@@ -32,8 +34,7 @@ from cdp_platform.referrals.picture import Difference, Live, RawData
 from cdp_platform.referrals.plan import Limits, Plan, Planner
 from cdp_platform.referrals.worksheets import RAW_DATA, Row, normal
 from cdp_platform.resources.sheets import OutcomeUnknownError, SheetInfo, Spreadsheet
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.warehouse.connection import tenant_transaction
 
 # Told how many rows are laid out, and how many are to be.
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -111,10 +112,8 @@ def export(
         SourceError: Google Sheets failed. The spreadsheet is as before, or as it is to be.
     """
     limits = limits or Limits()
-    work = f"export to spreadsheet {spreadsheet.spreadsheet_id}"
-    with single_flight(connection, work, wait_seconds=limits.wait) as free:
-        if not free:
-            raise BusyError(f"Another export to {spreadsheet.url} is under way. Nothing was changed; try again later.")
+    lock = locks.spreadsheet(spreadsheet.spreadsheet_id, link=spreadsheet.url)
+    with locks.held(connection, lock, wait_seconds=limits.wait):
         return _Export(connection, tenant, spreadsheet, limits, progress).run(names, dry_run=dry_run)
 
 

@@ -15,8 +15,9 @@ from datetime import date
 import psycopg
 from psycopg.rows import class_row
 
+from cdp_platform.ops import locks
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def count_days(connection: psycopg.Connection, tenant: Tenant, first: date, end:
     """
     zone = tenant.settings.time_zone
     with tenant_transaction(connection, tenant.tenant_id):
-        lock(connection, tenant.tenant_id)
+        locks.take(connection, locks.referral_days(tenant.tenant_id))
         _use_zone(connection, tenant.tenant_id, zone)
         # First of all: what is touched after this statement stays touched.
         connection.execute(
@@ -75,7 +76,7 @@ def count_touched(connection: psycopg.Connection, tenant: Tenant) -> Counted:
     """Count those days again whose events changed since they were counted.
 
     Inside a transaction of the tenant, which decides what is seen: the figures agree with every event that it sees.
-    Whoever takes a snapshot takes `lock` before it.
+    The caller has the lock `locks.referral_days`, and takes it before a snapshot.
     """
     zone = tenant.settings.time_zone
     _use_zone(connection, tenant.tenant_id, zone)
@@ -159,13 +160,6 @@ def audit(connection: psycopg.Connection, tenant: Tenant, first: date, end: date
         ).fetchone()
     assert found is not None  # noqa: S101 (a query without FROM: one row always)
     return found
-
-
-def lock(connection: psycopg.Connection, tenant_id: str) -> None:
-    """Keep others from counting days of this tenant until the transaction ends: two at once would insert the same."""
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"cdp_platform:referral days {tenant_id}"]
-    )
 
 
 def _count(

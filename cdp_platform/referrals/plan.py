@@ -12,15 +12,15 @@ import orjson
 import psycopg
 from psycopg import IsolationLevel
 
-from cdp_platform.errors import BusyError, ConfigurationError
+from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import locks
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals import masking, metrics, picture, worksheets
 from cdp_platform.referrals.layout import Shown, Staging, TabChange, new_sheet_id, tab_of
 from cdp_platform.referrals.ledger import Book
 from cdp_platform.referrals.picture import Live, RawData, Read, Worksheet
 from cdp_platform.referrals.worksheets import RAW_DATA, SUMMARIES, Cells, Row
-from cdp_platform.warehouse import erasure
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.warehouse.connection import tenant_transaction
 
 
 @dataclass(frozen=True)
@@ -227,14 +227,9 @@ class Planner:
         """
         tenant_id, wait = self.tenant.tenant_id, self.limits.wait
         with (
-            single_flight(self.connection, f"referral days {tenant_id}", wait_seconds=wait) as nobody_counts,
-            single_flight(self.connection, erasure.lock_name(tenant_id), wait_seconds=wait) as nobody_is_erased,
+            locks.held(self.connection, locks.referral_days(tenant_id), wait_seconds=wait),
+            locks.held(self.connection, locks.erasure(tenant_id), wait_seconds=wait),
         ):
-            if not (nobody_counts and nobody_is_erased):
-                raise BusyError(
-                    f"Days of tenant {tenant_id} are being counted, or somebody is being erased. Nothing was changed; "
-                    "try again later."
-                )
             self.connection.isolation_level = IsolationLevel.REPEATABLE_READ
             try:
                 with tenant_transaction(self.connection, tenant_id):

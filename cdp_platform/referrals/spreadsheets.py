@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.ops.tenants import Tenant
 
 NONE = "it has no spreadsheet: `cdp tenant add {} --google-sheet-id ID`, or GOOGLE_SHEET_ID for a single tenant"
 

@@ -24,14 +24,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from cdp_platform.errors import BusyError
+from cdp_platform.ops import erasure, locks, rejected, watermark
+from cdp_platform.ops.rejected import Rejection
+from cdp_platform.ops.watermark import Watermark
 from cdp_platform.referrals.tracker_database import TrackerDatabase, open_tracker
 from cdp_platform.referrals.tracker_relations import RELATIONS, Relation
-from cdp_platform.warehouse import erasure, rejected, watermark
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
-from cdp_platform.warehouse.rejected import Rejection
+from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
-from cdp_platform.warehouse.watermark import Watermark
 
 # Longer than a transaction of a web application is open, with room for the skew between two of its servers.
 OVERLAP = timedelta(hours=1)
@@ -112,13 +111,10 @@ def bring(
         SourceError: no connection, or the tracker could not be read to its end; says which relation or column is
             missing, or which right.
     """
-    with single_flight(connection, f"tracker {tenant_id}", wait_seconds=_WAIT_SECONDS) as free:
-        if not free:
-            raise BusyError(f"Another run has been bringing the tracker's rows of tenant {tenant_id} for long.")
-        with open_tracker(tracker_url) as tracker:
-            tracker.check()
-            with tenant_transaction(connection, tenant_id):
-                return _Bringing(connection, tracker, tenant_id, progress).run(full=full)
+    with locks.held(connection, locks.tracker(tenant_id)), open_tracker(tracker_url) as tracker:
+        tracker.check()
+        with tenant_transaction(connection, tenant_id):
+            return _Bringing(connection, tracker, tenant_id, progress).run(full=full)
 
 
 def changed(tracker_url: str) -> dict[str, str]:

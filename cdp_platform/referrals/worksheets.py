@@ -23,9 +23,9 @@ import orjson
 import psycopg
 from psycopg import sql
 
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.masking import Mask
 from cdp_platform.warehouse.statements import statement
-from cdp_platform.warehouse.tenants import Tenant
 
 Cell: TypeAlias = str | int | float
 Row: TypeAlias = list[Cell]

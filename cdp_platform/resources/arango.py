@@ -14,6 +14,7 @@ import orjson
 
 from cdp_platform import settings
 from cdp_platform.errors import MissingCollectionError, SourceError, shown_address
+from cdp_platform.resources import outside
 from cdp_platform.resources.network import reason
 from cdp_platform.settings import ArangoSettings
 
@@ -37,8 +38,6 @@ _DATABASE_NOT_FOUND = 1228
 _CURSOR_NOT_FOUND = 1600
 _HTTP_UNAUTHORIZED = 401
 _HTTP_FORBIDDEN = 403
-_HTTP_SERVER_ERROR = 500
-_HTTP_TRY_AGAIN = {408, 429}
 
 
 @dataclass(frozen=True)
@@ -283,5 +282,5 @@ def _source_error(error: Any, where: str, user: str) -> SourceError:
         )
     return SourceError(
         f"{where}: HTTP {status}, error {number}: {error.error_message}",
-        transient=status >= _HTTP_SERVER_ERROR or status in _HTTP_TRY_AGAIN,
+        transient=outside.verdict(status).passes,
     )

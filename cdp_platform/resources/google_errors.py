@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
-from cdp_platform.resources import network, retry_after
+from cdp_platform.resources import network, outside
+from cdp_platform.resources.outside import Verdict
 
 if TYPE_CHECKING:
     from google.auth.exceptions import RefreshError
@@ -25,9 +26,6 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _TOO_LARGE = 413
-_TOO_MANY = 429
-_SERVER_ERROR = 500
-_PERHAPS_DONE_STATUSES = {408, 409}
 
 
 @dataclass(frozen=True)
@@ -114,15 +112,16 @@ def _refused(error: RefusedError, target: Target, cells: Callable[[], Iterable[s
     status = error.status
     words, reasons = _said(error.content, cells)
     said = f"HTTP {status}" + (f": {words}" if words else "")
-    if status == _TOO_MANY or status >= _SERVER_ERROR or status in _PERHAPS_DONE_STATUSES:
-        paced = status == _TOO_MANY
-        pause = retry_after.seconds(error.headers.get("retry-after")) or 0.0
+    verdict = outside.verdict(status)
+    if verdict.passes:
+        paced = verdict is Verdict.WAIT
+        pause = outside.retry_after_seconds(error.headers.get("retry-after")) or 0.0
         asked = f" It asks to wait {pause:.0f} s." if pause else ""
         what = "no more requests for now" if paced else "failed"
         return Trouble(
             SourceError(f"{target.where}: {what} ({said}).{asked} Try again later.", transient=True),
             passing=True,
-            perhaps_done=not paced,
+            perhaps_done=verdict is Verdict.UNKNOWN,
             pause=pause,
             for_all=paced,
         )

@@ -1,5 +1,6 @@
-"""PostgreSQL: connections, tenants, migrations, bulk load, watermarks, rejected records.
+"""PostgreSQL: connections, the tenant they act for, migrations, bulk load, SQL files.
 
-What belongs here: whatever every room needs of the warehouse. What does not: a room's own tables (their SQL lives in
-the room, their migration in `migrations/`) and anything that knows Dagster or another outside system.
+What belongs here: how to use PostgreSQL, whatever the data is about. What does not: tables that all rooms share
+(`ops`), a room's own tables (their SQL lies in the room, their migration in `migrations/`), Dagster and other outside
+systems.
 """

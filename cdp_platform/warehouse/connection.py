@@ -259,13 +259,19 @@ def tenant_transaction(connection: psycopg.Connection, tenant_id: str) -> Genera
         yield connection
 
 
+def advisory_key(work: str) -> sql.Composed:
+    """The key of the advisory lock of this work, for statements."""
+    return sql.SQL("hashtextextended({}, 0)").format(sql.Literal(f"cdp_platform:{work}"))
+
+
 @contextmanager
 def single_flight(connection: psycopg.Connection, work: str, *, wait_seconds: float) -> Generator[bool]:
     """Hold the advisory lock of this work for the connection's session; yields whether it was free in time.
 
-    A session lock, because the work spans many transactions; a crashed session frees it by itself.
+    A session lock, because the work spans many transactions; a crashed session frees it by itself. All such work but a
+    migration is in `cdp_platform.ops.locks`.
     """
-    key = sql.SQL("hashtextextended({}, 0)").format(sql.Literal(f"cdp_platform:{work}"))
+    key = advisory_key(work)
     try:
         with connection.transaction():
             connection.execute(

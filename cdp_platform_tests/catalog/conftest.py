@@ -17,8 +17,8 @@ from cdp_platform.catalog import landing, registries, rounds
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.rounds import FeedRound
 from cdp_platform.catalog.sources import open_source
+from cdp_platform.ops import rejected, tenants
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
-from cdp_platform.warehouse import rejected, tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 

@@ -10,12 +10,12 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.catalog import rounds
-from cdp_platform.catalog.assets import BRAND_REGISTRY, PRODUCT_FEED
+from cdp_platform.catalog.defs.assets import BRAND_REGISTRY, PRODUCT_FEED
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import locks, tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
-from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
+from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
 from cdp_platform_tests.customers.conftest import figures, verdicts
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
@@ -117,8 +117,7 @@ def alone(mall: Mall, asset: dg.AssetKey) -> dg.ExecuteInProcessResult:
 def test_a_second_run_of_an_ingestor_steps_aside(mall: Mall, second_connection):
     mall.shop("a")
     mall.shop("b")
-    with single_flight(second_connection, "ingestor acme a", wait_seconds=5) as free:
-        assert free
+    with locks.held(second_connection, locks.ingestor("acme", "a")):
         outcome = mall.run("a", "b")
     assert outcome.success
     assert only(outcome, "product_feed", "a", "skipped", "products") == ("another run is at work on it", None)
@@ -203,7 +202,7 @@ def staleness(mall: Mall, at: datetime | None = None, *, monkeypatch: pytest.Mon
             def now(cls, tz=None):
                 return at
 
-        monkeypatch.setattr("cdp_platform.catalog.checks.datetime", Clock)
+        monkeypatch.setattr("cdp_platform.catalog.defs.checks.datetime", Clock)
     result = build_definitions().resolve_job_def("catalog_checks").execute_in_process(instance=mall.instance)
     return next(each for each in result.get_asset_check_evaluations() if each.check_name == "staleness")
 

@@ -9,7 +9,7 @@ import pytest
 
 from cdp_platform.catalog import landing, registries, staging
 from cdp_platform.catalog.sources import open_source
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests import crashes
 from cdp_platform_tests.catalog.conftest import Shop, brand, group, ingestor_of, offer, organization, product, shard

@@ -12,7 +12,7 @@ from cdp_platform.catalog.errors import ValidationError
 from cdp_platform.catalog.indexes import read_index
 from cdp_platform.catalog.items import Entry
 from cdp_platform.catalog.organizations import read_registry
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform_tests.catalog.conftest import BRAND, ORGANIZATION, brand, group, offer, organization, product, shard
 
 BRANDS = Brands({BRAND: "Northwind"})

@@ -11,7 +11,7 @@ from cdp_platform.catalog import gtins, items, jsonld
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.items import Entry
 from cdp_platform.catalog.organizations import read_registry
-from cdp_platform.warehouse.rejected import RejectedDocumentError
+from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform_tests.catalog.conftest import BRAND, brand, group, offer, organization, product, shard
 
 BRANDS = Brands({BRAND: "Northwind"})

@@ -11,10 +11,11 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
-from cdp_platform.catalog import changes, quality, rounds, sensors
+from cdp_platform.catalog import changes, rounds
+from cdp_platform.catalog.defs import quality, sensors
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess

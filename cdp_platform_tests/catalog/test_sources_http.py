@@ -174,7 +174,7 @@ def test_a_lost_answer_is_asked_for_again(feeds: str, sandbox: SandboxProcess, a
     assert digest(document.content) == digest(httpx.get(f"{feeds}/{SHARD}").content)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
 def test_what_can_pass_is_tried_again(feeds: str, sandbox: SandboxProcess, status: int) -> None:
     sandbox.spoil({"match": {"path_regex": INDEX}, "action": "status", "status": status, "times": 2})
     fetched(feeds, INDEX)

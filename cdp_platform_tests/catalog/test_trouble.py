@@ -13,7 +13,7 @@ from cdp_platform.catalog.errors import ProcessingError, SourceError, Validation
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source, Validators
 from cdp_platform.errors import BusyError
-from cdp_platform.warehouse.connection import single_flight
+from cdp_platform.ops import locks
 from cdp_platform_tests.catalog.conftest import (
     ORGANIZATION,
     Shop,
@@ -277,10 +277,10 @@ def test_items_beyond_the_limit_stop_the_round(shop: Shop):
 def test_two_rounds_of_an_organization_do_not_run_at_once(
     shop: Shop, second_connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(landing, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "FEED_WAIT_SECONDS", 0.1)
     shop.write_feed(*WHOLE)
     shop.take_registry()
-    with single_flight(second_connection, f"catalog acme {ORGANIZATION}", wait_seconds=1), pytest.raises(BusyError):
+    with locks.held(second_connection, locks.feed("acme", ORGANIZATION)), pytest.raises(BusyError):
         shop.take_feeds()
     assert shop.products() == []
 

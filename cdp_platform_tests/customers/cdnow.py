@@ -11,9 +11,9 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 
 class Purchase(NamedTuple):

@@ -20,15 +20,15 @@ from cdp_platform.customers.reconcile import Reconciliation, reconcile
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import sync
 from cdp_platform.operations.erasure import erase_person
+from cdp_platform.ops import rejected, tenants, watermark
+from cdp_platform.ops.erasure import Receipt
+from cdp_platform.ops.rejected import RejectedRecord
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
 from cdp_platform.resources import arango
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse import rejected, tenants, watermark
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.erasure import Receipt
-from cdp_platform.warehouse.rejected import RejectedRecord
-from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess
 
 _numbers = itertools.count(1)

@@ -9,12 +9,12 @@ import pytest
 
 from cdp_platform.build import build_definitions
 from cdp_platform.cli.data import materialize
-from cdp_platform.customers.sensors import for_both_collections
+from cdp_platform.customers.defs.sensors import for_both_collections
 from cdp_platform.errors import UnavailableError
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.failures import is_transient
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers

@@ -8,9 +8,9 @@ from alembic import command
 from psycopg.types.json import Jsonb
 
 from cdp_platform.customers import profiles, transactions
+from cdp_platform.ops import watermark
 from cdp_platform.settings import PostgresSettings
 from cdp_platform.warehouse import migrate as migration
-from cdp_platform.warehouse import watermark
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import Server, postgres_settings

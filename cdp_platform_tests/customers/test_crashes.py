@@ -14,9 +14,9 @@ from cdp_platform.customers import metrics, profiles, transactions, value
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.replay import replay
 from cdp_platform.customers.source import TenantSource, stamp
+from cdp_platform.ops import tenants
 from cdp_platform.resources import arango
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import Warehouse

@@ -10,8 +10,8 @@ from cdp_platform.customers import metrics, value
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.worker import drain
+from cdp_platform.ops.erasure import while_nobody_is_erased
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.erasure import while_nobody_is_erased
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import Leo
 

@@ -15,8 +15,8 @@ from cdp_platform import settings
 from cdp_platform.customers import metrics, sharing
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.landing import land
-from cdp_platform.warehouse import erasure
-from cdp_platform.warehouse.connection import connect, single_flight, tenant_transaction
+from cdp_platform.ops import locks
+from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import Leo
 from cdp_platform_tests.customers.planted import found
@@ -232,8 +232,7 @@ def test_an_export_of_worksheets_and_an_erasure_wait_for_each_other(leo: Leo):
     leo.profile("nam")
     leo.sync()
     with connect(settings.postgres()) as exporting:
-        with single_flight(exporting, erasure.lock_name("acme"), wait_seconds=1) as free:
-            assert free
+        with locks.held(exporting, locks.erasure("acme")):
             erasing = Work(lambda: leo.erase("nam"))
             until(lambda: somebody_waits_for_the_erasure_lock(leo.connection))
         erasing.ends()

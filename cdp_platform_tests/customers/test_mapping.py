@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cdp_platform.customers import contacts, documents, profiles, transactions
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.transactions import TransactionMapper
-from cdp_platform.warehouse.rejected import RejectedDocumentError
-from cdp_platform.warehouse.tenants import Tenant
+from cdp_platform.ops.rejected import RejectedDocumentError
+from cdp_platform.ops.tenants import Tenant
 
 TENANT = Tenant("acme", "Acme", "active", "acme", {"phone_region": "VN"})
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp_platform.build import build_definitions
-from cdp_platform.customers import sensors
+from cdp_platform.customers.defs import sensors
 from cdp_platform.customers.source import SourceState
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.orchestration.registry import tenant_registry
-from cdp_platform.warehouse import tenants
 from cdp_platform_tests.customers.conftest import Leo, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")

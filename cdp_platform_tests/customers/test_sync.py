@@ -16,8 +16,9 @@ from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.replay import replay
 from cdp_platform.customers.source import TenantSource, stamp
 from cdp_platform.errors import BusyError, MissingCollectionError, SourceError
+from cdp_platform.ops import locks
 from cdp_platform.resources.arango import open_database
-from cdp_platform.warehouse.connection import connect, single_flight
+from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.customers.conftest import STAMP, Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
@@ -216,7 +217,7 @@ def test_a_page_that_is_no_json_is_an_outage_and_not_a_defect(leo: Leo):
     assert leo.sandbox.fired()[0] >= 1
 
 
-@pytest.mark.parametrize(("status", "transient"), [(429, True), (503, True), (500, True), (400, False)])
+@pytest.mark.parametrize(("status", "transient"), [(429, True), (408, True), (503, True), (500, True), (400, False)])
 def test_what_may_pass_is_told_from_what_does_not(leo: Leo, status: int, transient: bool):
     rule = {"match": {"path_regex": "/_api/cursor"}, "action": "status", "status": status, "times": None}
     leo.sandbox.spoil({**rule, "body": {"error": True, "code": status, "errorNum": status, "errorMessage": "no"}})
@@ -324,11 +325,11 @@ def test_a_rejected_document_that_is_gone_no_longer_waits_after_a_full_run(leo: 
 def test_replay_waits_for_a_sync_and_writes_nothing_older(leo: Leo, warehouse, monkeypatch: pytest.MonkeyPatch):
     leo.profile("p1", 1, inSegments={"id": "x"})
     leo.sync()
-    monkeypatch.setattr(sync_module, "_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(locks, "SYNC_WAIT_SECONDS", 0.2)
     mapper = ProfileMapper(leo.tenant, lambda _keys: [])
     with (
         connect(warehouse.settings) as other,
-        sync_module.exclusively(other, leo.tenant, "cdp_profile"),
+        locks.held(other, locks.sync("acme", "cdp_profile")),
         pytest.raises(BusyError),
     ):
         sync_module.replay(leo.connection, leo.tenant, mapper)
@@ -458,11 +459,11 @@ def test_a_document_that_says_it_is_anothers_is_never_taken(leo: Leo):
 
 def test_two_syncs_of_one_tenant_never_interleave(leo: Leo, warehouse, monkeypatch: pytest.MonkeyPatch):
     leo.profile("p1")
-    monkeypatch.setattr(sync_module, "_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(locks, "SYNC_WAIT_SECONDS", 0.2)
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with connect(warehouse.settings) as other, single_flight(other, "sync acme cdp_profile", wait_seconds=5):
+        with connect(warehouse.settings) as other, locks.held(other, locks.sync("acme", "cdp_profile")):
             held.set()
             release.wait(20)
 

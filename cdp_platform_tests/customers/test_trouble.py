@@ -22,9 +22,9 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.customers import profiles
 from cdp_platform.errors import SourceError
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration.failures import describe, is_transient
 from cdp_platform.resources import arango
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import PASSWORD as POSTGRES_PASSWORD

@@ -14,8 +14,8 @@ from cdp_platform.customers import backtest as backtests
 from cdp_platform.customers import value
 from cdp_platform.customers.purchase_models import NoModelError, PurchaseModel, SpendModel, fit_purchases, fit_spend
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform_tests.customers import cdnow
 from cdp_platform_tests.customers.cdnow import Purchase
 

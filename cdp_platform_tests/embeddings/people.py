@@ -7,7 +7,7 @@ import psycopg
 
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.models import Model
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 
 DIMENSIONS = 64

@@ -10,9 +10,9 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.embeddings import models
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
-from cdp_platform.warehouse import tenants
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import figures, verdicts
 from cdp_platform_tests.embeddings.conftest import OpenAIStub

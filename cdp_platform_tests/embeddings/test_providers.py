@@ -320,7 +320,7 @@ def test_a_quota_that_is_used_up_needs_a_person_and_no_patience(
     assert openai_stub.fired() == [1]
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 409])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 409, 425])
 def test_a_service_that_fails_is_no_texts_fault(remote: Provider, openai_stub: OpenAIStub, status: int) -> None:
     openai_stub.spoil("status", status=status, times=2)
     with pytest.raises(ProviderUnavailableError, match=f"HTTP {status}") as unavailable:

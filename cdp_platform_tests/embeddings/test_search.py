@@ -12,8 +12,8 @@ from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import ModelChoice, open_provider
 from cdp_platform.embeddings.search import Hit
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import tenants
 from cdp_platform.settings import EmbeddingSettings
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings
 from cdp_platform_tests.embeddings.planted import clustered, plant

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 
 from cdp_platform.build import build_definitions
-from cdp_platform.embeddings import models, sensors
+from cdp_platform.embeddings import models
+from cdp_platform.embeddings.defs import sensors
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.embeddings.texts import Desk
 

@@ -14,7 +14,7 @@ from cdp_platform.embeddings import models, queue, worker
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Embedded, Provider
 from cdp_platform.embeddings.worker import Outcome
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 from cdp_sandbox.openai.vectors import count_tokens, embed

@@ -16,8 +16,8 @@ from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.folder import SHIPPED
 from cdp_platform.operations import looks
 from cdp_platform.operations.health import Finding, examine
+from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import ArangoDatabase
-from cdp_platform.warehouse import tenants
 from cdp_platform_tests import silence
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
 from cdp_platform_tests.resources.conftest import SheetsStub

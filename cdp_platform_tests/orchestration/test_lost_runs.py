@@ -12,6 +12,8 @@ import dagster as dg
 import psycopg
 import pytest
 
+from cdp_platform.ops import run_leases
+from cdp_platform.ops.run_leases import SILENCE_SECONDS, Process, this_process
 from cdp_platform.orchestration.lost_runs import (
     LONGEST_RUN_SECONDS,
     end_lost,
@@ -20,9 +22,7 @@ from cdp_platform.orchestration.lost_runs import (
     moving,
 )
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.warehouse import run_leases
 from cdp_platform.warehouse.connection import connect
-from cdp_platform.warehouse.run_leases import SILENCE_SECONDS, Process, this_process
 from cdp_platform_tests.conftest import Warehouse
 
 

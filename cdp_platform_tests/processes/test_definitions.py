@@ -43,7 +43,7 @@ def test_definitions_load_without_what_only_work_needs(source: Checkout):
     load = "from cdp_platform.definitions import defs; defs().get_repository_def()"
     done = source.run("python", "-c", f"{load}; import json, sys; print(json.dumps(list(sys.modules)))")
     loaded = set(done.json())
-    assert "cdp_platform.customers.assets" in loaded
+    assert "cdp_platform.customers.defs.assets" in loaded
     assert not loaded & ONLY_FOR_WORK
 
 

@@ -18,9 +18,9 @@ from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from cdp_platform import settings
-from cdp_platform.customers.sensors import TICK_BUDGET_SECONDS
+from cdp_platform.customers.defs.sensors import TICK_BUDGET_SECONDS
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, new_checkout, wait_for
 from cdp_sandbox.demo.model import CONVERSIONS, PROFILES, Document, conversion, stamp

@@ -4,7 +4,7 @@ import httpx
 import psycopg
 import pytest
 
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import Tracker
 from cdp_platform_tests.resources.conftest import SheetsStub, sheets_stub  # noqa: F401 (a fixture for this room too)

@@ -8,11 +8,11 @@ from typing import Any, Self
 import httpx
 import psycopg
 
+from cdp_platform.ops import tenants
 from cdp_platform.referrals.export import ExportResult, export
 from cdp_platform.referrals.plan import Limits
 from cdp_platform.referrals.worksheets import COLUMNS
 from cdp_platform.resources.sheets import SheetInfo, Spreadsheet
-from cdp_platform.warehouse import tenants
 from cdp_platform_tests.referrals.tracker import Tracker
 from cdp_platform_tests.resources.conftest import SheetsStub
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.cli import cdp
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import RunOutcome, run_job
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA
-from cdp_platform.warehouse import tenants
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import Tracker

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from cdp_platform.cli.referrals import export_data
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform_tests.conftest import Warehouse
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cdp_platform.errors import BusyError, ConfigurationError
+from cdp_platform.ops import locks, tenants
 from cdp_platform.referrals import worksheets
 from cdp_platform.referrals.picture import RawData, summary_ranges
 from cdp_platform.referrals.plan import Limits
@@ -21,8 +22,7 @@ from cdp_platform.referrals.worksheets import (
     TIME_SERIES,
 )
 from cdp_platform.resources.sheets import SheetInfo
-from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.connection import connect, single_flight
+from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.referrals.exporter import ALL, READ_ONLY, Exporter
 from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
@@ -308,10 +308,12 @@ def test_a_row_of_an_erased_person_is_written_again_without_them(exporter: Expor
 def test_while_a_person_is_erased_nothing_of_them_is_read(exporter: Exporter, tracker: Tracker, warehouse: Warehouse):
     tracker.click()
     exporter.limits = Limits(wait=0.1)
-    with connect(warehouse.settings) as other, single_flight(other, "erase acme", wait_seconds=0.1) as free:
-        assert free
-        with pytest.raises(BusyError, match="somebody is being erased"):
-            exporter.run()
+    with (
+        connect(warehouse.settings) as other,
+        locks.held(other, locks.erasure("acme")),
+        pytest.raises(BusyError, match="somebody is being erased"),
+    ):
+        exporter.run()
     exporter.run()
     assert exporter.ledger() == ["failed", "confirmed"]
 
@@ -349,11 +351,13 @@ def test_another_export_to_the_same_spreadsheet_is_told_to_wait(
 ):
     tracker.click()
     exporter.limits = Limits(wait=0.1)
-    work = f"export to spreadsheet {exporter.stub.spreadsheet_id}"
-    with connect(warehouse.settings) as other, single_flight(other, work, wait_seconds=0.1) as free:
-        assert free
-        with pytest.raises(BusyError, match="Another export"):
-            exporter.run()
+    lock = locks.spreadsheet(exporter.stub.spreadsheet_id, link="")
+    with (
+        connect(warehouse.settings) as other,
+        locks.held(other, lock),
+        pytest.raises(BusyError, match="Another export"),
+    ):
+        exporter.run()
     assert exporter.arrived() == []
     assert exporter.ledger() == []
 

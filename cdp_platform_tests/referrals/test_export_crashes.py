@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from cdp_platform.ops import tenants
 from cdp_platform.referrals.plan import Limits
 from cdp_platform.referrals.worksheets import RAW_DATA
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import Warehouse

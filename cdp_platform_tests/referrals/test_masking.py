@@ -6,8 +6,8 @@ import hmac
 import psycopg
 import pytest
 
+from cdp_platform.ops import tenants
 from cdp_platform.referrals.masking import Mask, mask
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 
 SALT = bytes(range(32))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals import metrics
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.referrals.tracker import Tracker
 

@@ -12,13 +12,14 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import run_job
-from cdp_platform.referrals import metrics, sensors
+from cdp_platform.referrals import metrics
+from cdp_platform.referrals.defs import sensors
 from cdp_platform.referrals.spreadsheets import spreadsheet_of
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 from cdp_platform_tests.referrals.tracker import Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")

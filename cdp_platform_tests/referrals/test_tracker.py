@@ -13,10 +13,10 @@ import pytest
 from psycopg import sql
 
 from cdp_platform.errors import BusyError, ConfigurationError, SourceError
+from cdp_platform.ops import locks, rejected, tenants, watermark
 from cdp_platform.referrals import tracker as tracker_module
 from cdp_platform.referrals.tracker import Brought, bring, changed, counts
-from cdp_platform.warehouse import rejected, tenants, watermark
-from cdp_platform.warehouse.connection import connect, single_flight, tenant_transaction
+from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse
 from cdp_sandbox.processes import free_port
@@ -686,17 +686,19 @@ def test_the_tracker_is_only_read(room: Room):
 
 def test_two_runs_of_a_tenant_do_not_meet(room: Room, monkeypatch: pytest.MonkeyPatch):
     room.application.usual()
-    monkeypatch.setattr(tracker_module, "_WAIT_SECONDS", 0.05)
-    with connect(room.warehouse.settings) as other, single_flight(other, "tracker t1", wait_seconds=1) as free:
-        assert free
-        with pytest.raises(BusyError):
-            room.bring()
+    monkeypatch.setattr(locks, "TRACKER_WAIT_SECONDS", 0.05)
+    with (
+        connect(room.warehouse.settings) as other,
+        locks.held(other, locks.tracker("t1")),
+        pytest.raises(BusyError),
+    ):
+        room.bring()
     assert room.bring().new == 15
 
 
 def test_an_erasure_waits_for_the_run_that_is_writing(room: Room):
     """Otherwise rows that were read before it would be written after it."""
-    from cdp_platform.warehouse.erasure import erase
+    from cdp_platform.ops.erasure import erase
 
     room.application.usual()
     done = threading.Event()

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from cdp_platform.ops import tenants
 from cdp_platform.referrals import metrics, worksheets
 from cdp_platform.referrals.ledger import Book
 from cdp_platform.referrals.masking import Mask
 from cdp_platform.referrals.worksheets import CAMPAIGN_SUMMARY, COLUMNS, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES, Cells
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.referrals.tracker import Tracker
 

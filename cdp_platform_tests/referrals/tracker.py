@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql
 
 from cdp_platform import settings
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 MOMENT = datetime(2026, 3, 5, 12, tzinfo=UTC)
 

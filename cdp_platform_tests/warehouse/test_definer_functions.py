@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
 
 OURS = ["ops", "customers", "embeddings", "catalog", "referrals"]

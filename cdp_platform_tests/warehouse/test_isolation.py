@@ -3,8 +3,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdp_platform.errors import ConfigurationError, UnavailableError, UnknownTenantError
-from cdp_platform.warehouse import tenants
+from cdp_platform.errors import UnavailableError
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 
@@ -173,35 +173,3 @@ def test_a_retired_tenant_keeps_its_rows_and_comes_back(two_tenants: psycopg.Con
     assert not tenants.get(two_tenants, "alpha").active
     assert tenants.add(two_tenants, "alpha") is False
     assert tenants.get(two_tenants, "alpha").active
-
-
-def test_taking_a_tenant_back_changes_only_what_is_given(app: psycopg.Connection):
-    stored = {"phone_region": "US", "shared_database": True}
-    tenants.add(app, "acme", name="Acme", arango_database="leo", settings=stored)
-    tenants.retire(app, "acme")
-    tenants.add(app, "acme")
-    back = tenants.get(app, "acme")
-    assert (back.name, back.arango_database, back.stored_settings, back.active) == ("Acme", "leo", stored, True)
-    tenants.add(app, "acme", settings={"phone_region": "GB"})
-    assert tenants.get(app, "acme").stored_settings == {"phone_region": "GB", "shared_database": True}
-
-
-def test_a_new_tenant_needs_a_database(app: psycopg.Connection):
-    with pytest.raises(ConfigurationError, match="In which ArangoDB database"):
-        tenants.add(app, "acme")
-
-
-def test_an_unknown_tenant_is_an_error_that_says_where_to_look(app: psycopg.Connection):
-    with pytest.raises(UnknownTenantError, match="cdp tenant list"):
-        tenants.get(app, "nobody")
-    with pytest.raises(UnknownTenantError, match="cdp tenant list"):
-        tenants.retire(app, "nobody")
-
-
-@pytest.mark.parametrize(
-    ("tenant_id", "settings"),
-    [("Upper", {}), ("", {}), ("a" * 64, {}), ("ok", {"phone_region": "XX"}), ("ok", {"x": 1})],
-)
-def test_an_unusable_tenant_is_refused_with_the_reason(app: psycopg.Connection, tenant_id: str, settings: dict):
-    with pytest.raises(ConfigurationError, match=r"not usable|Settings of tenant"):
-        tenants.add(app, tenant_id, name="x", arango_database="x", settings=settings)

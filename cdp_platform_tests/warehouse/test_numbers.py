@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from cdp_platform.warehouse import tenants
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 
 

@@ -15,8 +15,9 @@ import psycopg
 import pytest
 
 from cdp_platform.errors import BusyError, UnavailableError
+from cdp_platform.ops import tenants
 from cdp_platform.warehouse import connection as connections
-from cdp_platform.warehouse import tenants, waits
+from cdp_platform.warehouse import waits
 from cdp_platform.warehouse.connection import act_as, connect, long_statements, single_flight, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 

@@ -22,14 +22,12 @@ from cdp_platform.catalog.sources import addresses
 from cdp_platform.catalog.sources.content_encodings import decoder_of
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
 from cdp_platform.catalog.sources.retries import Deadline, PassingError, Patience, retried
-from cdp_platform.resources import network, retry_after
+from cdp_platform.resources import network, outside
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_MAY_PASS = {408, 425, 429}
 _OK = 200
 _NOT_MODIFIED = 304
-_SERVER_ERROR = 500
 # What compression can add to a body that it does not make smaller.
 _ENCODING_SLACK = 65_536
 
@@ -305,8 +303,8 @@ def _require_success(response: httpcore.Response, where: str, *, conditional: bo
     status = response.status
     if status == _OK or (status == _NOT_MODIFIED and conditional):
         return
-    if status in _MAY_PASS or status >= _SERVER_ERROR:
-        raise PassingError(f"HTTP {status}", wait=retry_after.seconds(_header(response, b"retry-after")))
+    if outside.verdict(status).passes:
+        raise PassingError(f"HTTP {status}", wait=outside.retry_after_seconds(_header(response, b"retry-after")))
     advice = {
         401: "It wants a password, and the platform sends none. Ask for an open address.",
         403: "Its server lets nobody in from here. Ask its owner.",

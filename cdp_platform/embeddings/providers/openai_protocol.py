@@ -29,7 +29,8 @@ from cdp_platform.embeddings.providers.contract import (
 )
 from cdp_platform.embeddings.providers.models import ModelChoice
 from cdp_platform.errors import shown_address
-from cdp_platform.resources import network, retry_after
+from cdp_platform.resources import network, outside
+from cdp_platform.resources.outside import Verdict
 from cdp_platform.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -44,14 +45,10 @@ _WORDS_CHARACTERS = 500
 # Taking out shorter texts would take the provider's own words apart.
 _SHORTEST_QUOTE = 3
 
-_REFUSED_STATUSES = {400, 413, 422}
-_TRY_AGAIN_STATUSES = {408, 409, 425}
 _UNAUTHORIZED = 401
 _PAYMENT_REQUIRED = 402
 _FORBIDDEN = 403
 _NOT_FOUND = 404
-_TOO_MANY = 429
-_SERVER_ERROR = 500
 
 # Codes and types of OpenAI's error object. They go before the status: servers differ in that.
 _KEY_CODES = {"invalid_api_key"}
@@ -161,16 +158,17 @@ class OpenAIProvider:
             raise ProviderUnusableError(
                 f"{self._where}: no model {self._model} ({said}). Check EMBED_MODEL_ID and OPENAI_BASE_URL."
             ) from None
+        verdict = outside.verdict(status)
         # A batch that is larger than the limit per minute never gets through by waiting.
-        if status in _REFUSED_STATUSES or (status == _TOO_MANY and words.startswith("Request too large")):
+        if verdict is Verdict.REFUSED or (verdict is Verdict.WAIT and words.startswith("Request too large")):
             raise RefusedTextError(f"{self._where}: refused ({said})") from None
         pause = _pause_seconds(error.response.headers)
-        if status == _TOO_MANY:
+        if verdict is Verdict.WAIT:
             raise PacedError(
                 f"{self._where}: no more for now ({said})",
                 retry_after_seconds=_DEFAULT_PACE_SECONDS if pause is None else pause,
             ) from None
-        if status in _TRY_AGAIN_STATUSES or status >= _SERVER_ERROR:
+        if verdict.passes:
             raise ProviderUnavailableError(f"{self._where}: failed ({said})", retry_after_seconds=pause) from None
         raise ProviderUnusableError(f"{self._where}: {said}. Is OPENAI_BASE_URL right?") from None
 
@@ -247,7 +245,7 @@ def _pause_seconds(headers: Mapping[str, str]) -> float | None:
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         pause = milliseconds / 1000
     else:
-        pause = retry_after.seconds(headers.get("retry-after"))
+        pause = outside.retry_after_seconds(headers.get("retry-after"))
     if pause is None:
         resets = (_duration(headers.get(f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens"))
         pause = max((one for one in resets if one is not None), default=None)

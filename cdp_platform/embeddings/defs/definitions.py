@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from cdp_platform.embeddings import assets, checks, sensors
+from cdp_platform.embeddings.defs import assets, checks, sensors
 
 definitions = dg.Definitions(
     assets=[*assets.EMBEDDINGS.values(), assets.profile_clusters, assets.lookalike_audiences],

@@ -7,8 +7,9 @@ from typing import Any
 
 import dagster as dg
 
-from cdp_platform.customers import checks, profiles, transactions
-from cdp_platform.customers.assets import (
+from cdp_platform.customers import jobs, profiles, transactions
+from cdp_platform.customers.defs import checks
+from cdp_platform.customers.defs.assets import (
     GROUP,
     cdp_profile,
     cdp_profile2conversion,
@@ -19,10 +20,10 @@ from cdp_platform.customers.assets import (
 )
 from cdp_platform.customers.source import SourceState, TenantSource
 from cdp_platform.errors import SourceError
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
 from cdp_platform.orchestration.schedules import MAX_RUNS, for_all_tenants
-from cdp_platform.warehouse import tenants
 
 # A tick has 60 seconds before Dagster gives it up and its cursor is lost.
 TICK_BUDGET_SECONDS = 20.0
@@ -58,7 +59,7 @@ def for_both_collections(**config: Any) -> dict[str, Any]:
 
 
 customers_job = dg.define_asset_job(
-    "customers_sync",
+    jobs.SYNC,
     selection=_ROOM,
     description="Profiles, transactions, metrics and value of a tenant, or of a range of tenants in one run.",
 )
@@ -66,7 +67,7 @@ customers_job = dg.define_asset_job(
 _RECONCILE = {"ops": for_both_collections(reconcile=True)}
 
 reconcile_job = dg.define_asset_job(
-    "customers_reconcile",
+    jobs.RECONCILE,
     selection=_ROOM,
     config=_RECONCILE,
     description="As customers_sync, and then all keys of both sides are compared: finds what was deleted in the "

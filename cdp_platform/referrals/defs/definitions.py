@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from cdp_platform.referrals import assets, checks, sensors
+from cdp_platform.referrals.defs import assets, checks, sensors
 
 
 def definitions() -> dg.Definitions:

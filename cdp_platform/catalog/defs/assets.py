@@ -14,22 +14,20 @@ import psycopg
 
 from cdp_platform.catalog import figures, landing, registries, rounds
 from cdp_platform.catalog.config import Ingestor
+from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED, WHOLE, examine_whole
 from cdp_platform.catalog.figures import Figures, Live
-from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED, WHOLE, examine_whole
 from cdp_platform.catalog.rounds import FAILED, REGISTRY, FeedRound
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.errors import BlockedError, PlatformError
+from cdp_platform.ops import locks, rejected, tenants
 from cdp_platform.orchestration.failures import IO_RETRIES, describe
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition
-from cdp_platform.warehouse import rejected, tenants
-from cdp_platform.warehouse.connection import single_flight, tenant_transaction
+from cdp_platform.warehouse.connection import tenant_transaction
 
 GROUP = "catalog"
 OWNERS = ["team:customer-data"]
-
-_STEPS_ASIDE_AFTER_SECONDS = 1.0
 
 
 def partitions_of(ingestors: Sequence[Ingestor]) -> dg.StaticPartitionsDefinition:
@@ -170,8 +168,7 @@ def _free(connection: psycopg.Connection, ingestor: Ingestor) -> Generator[str |
     if not tenants.get(connection, ingestor.tenant).active:
         yield f"its tenant {ingestor.tenant} is retired"
         return
-    work = f"ingestor {ingestor.tenant} {ingestor.name}"
-    with single_flight(connection, work, wait_seconds=_STEPS_ASIDE_AFTER_SECONDS) as free:
+    with locks.tried(connection, locks.ingestor(ingestor.tenant, ingestor.name)) as free:
         yield None if free else "another run is at work on it"
 
 

@@ -13,18 +13,18 @@ import psycopg
 from psycopg import sql
 
 from cdp_platform.customers import metrics, profiles, transactions
-from cdp_platform.customers.assets import cdp_profiles, customer_metrics, customer_value, transaction_lines
-from cdp_platform.customers.quality import count, examine_keys
+from cdp_platform.customers.defs.assets import cdp_profiles, customer_metrics, customer_value, transaction_lines
+from cdp_platform.customers.defs.quality import count, examine_keys
 from cdp_platform.customers.reconcile import last
 from cdp_platform.customers.stamps import undated_words
+from cdp_platform.ops import rejected, tenants, watermark
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
-from cdp_platform.warehouse import rejected, tenants, watermark
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.load import Target
-from cdp_platform.warehouse.tenants import Tenant
 
 # Any rejected document is worth a look; one in a hundred means that the mapping or the source is broken.
 REJECTED_SHARE_ERROR = 0.01

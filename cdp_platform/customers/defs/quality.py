@@ -4,9 +4,9 @@ import dagster as dg
 import psycopg
 from psycopg import sql
 
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.load import Target
-from cdp_platform.warehouse.tenants import Tenant
 
 
 def count(connection: psycopg.Connection, tenant: Tenant, query: sql.SQL | sql.Composed) -> tuple[int, ...]:

@@ -13,6 +13,8 @@ import dagster as dg
 import psycopg
 
 from cdp_platform import settings
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
@@ -22,8 +24,6 @@ from cdp_platform.referrals import metrics, tracker
 from cdp_platform.referrals.export import ExportResult, WorksheetResult, export
 from cdp_platform.referrals.spreadsheets import NONE, spreadsheet_of
 from cdp_platform.referrals.worksheets import CAMPAIGN_SUMMARY, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES
-from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.tenants import Tenant
 
 GROUP = "referrals"
 OWNERS = ["team:customer-data"]

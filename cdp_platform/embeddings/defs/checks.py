@@ -6,14 +6,14 @@ import dagster as dg
 import psycopg
 
 from cdp_platform.embeddings import queue
-from cdp_platform.embeddings.assets import EMBEDDINGS
+from cdp_platform.embeddings.defs.assets import EMBEDDINGS
 from cdp_platform.embeddings.kinds import Kind
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 # Longer than a run takes, or a provider asks for patience.
 LATE = timedelta(hours=1)

@@ -5,17 +5,17 @@ from datetime import date
 import dagster as dg
 import psycopg
 
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_partition, check_each_tenant
 from cdp_platform.referrals import metrics
-from cdp_platform.referrals.assets import WORKSHEETS, daily_metrics, days_of, tenant_months
+from cdp_platform.referrals.defs.assets import WORKSHEETS, daily_metrics, days_of, tenant_months
 from cdp_platform.referrals.ledger import last_export
 from cdp_platform.referrals.worksheets import RAW_DATA
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 
 @dg.asset_check(

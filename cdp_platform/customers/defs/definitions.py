@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from cdp_platform.customers import assets, checks, sensors
+from cdp_platform.customers.defs import assets, checks, sensors
 
 definitions = dg.Definitions(
     assets=[

@@ -15,14 +15,14 @@ from cdp_platform import settings
 from cdp_platform.embeddings import clusters, indexes, lookalikes, models, queue, worker
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.reconcile import Reconciled, reconcile
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import table
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import Progress, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant, partition_keys
-from cdp_platform.warehouse import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 GROUP = "embeddings"
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import sensors as customers
-from cdp_platform.embeddings import assets, models
+from cdp_platform.customers import jobs
+from cdp_platform.embeddings import models
+from cdp_platform.embeddings.defs import assets
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import for_all_tenants
@@ -80,7 +81,7 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
         return dg.SkipReason(f"Nothing waits that no run is at work on ({len(busy)} tenants in a run).")
     if _has_just_failed(context.instance):
         return dg.SkipReason("The last run failed; the next one waits a minute.")
-    synced = due & partitions.busy(context.instance, {customers.customers_job.name, customers.reconcile_job.name})
+    synced = due & partitions.busy(context.instance, {jobs.SYNC, jobs.RECONCILE})
     if len(synced) > 1 and _has_just_begun(context.instance):
         due -= synced
         if not due:

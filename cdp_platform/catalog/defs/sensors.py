@@ -13,13 +13,13 @@ import psycopg
 from cdp_platform.catalog import changes, cleanup
 from cdp_platform.catalog.cleanup import Cleaned
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED
+from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED
 from cdp_platform.catalog.sources import Validators, open_source
 from cdp_platform.errors import PlatformError
+from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.warehouse import tenants
 
 INGEST = "catalog_ingest"
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from cdp_platform.ops import locks
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
@@ -96,26 +97,16 @@ def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection
     return [row[0] for row in rows]
 
 
-def lock_name(tenant_id: str) -> str:
-    """The work of `single_flight` that keeps erasures and writers of this tenant away; ``ops.erasure_lock``."""
-    return f"erase {tenant_id}"
-
-
 def while_nobody_is_erased(connection: psycopg.Connection, tenant_id: str) -> None:
     """Keep erasures of this tenant waiting until the caller's transaction ends; waits for one that is under way."""
-    connection.execute("SELECT pg_advisory_xact_lock_shared(ops.erasure_lock(%s))", [tenant_id])
-
-
-def alone(connection: psycopg.Connection, tenant_id: str) -> None:
-    """Keep writers and erasures of this tenant waiting until the caller's transaction ends; it must not be a writer."""
-    connection.execute("SELECT pg_advisory_xact_lock(ops.erasure_lock(%s))", [tenant_id])
+    locks.share(connection, locks.erasure(tenant_id))
 
 
 def leave_out(connection: psycopg.Connection, tenant_id: str, source: str, documents: Iterable[LeftOut]) -> None:
     """Leave tombstones for documents of erased persons, which say which version was left out."""
     documents = list(documents)
     connection.execute(
-        statement("warehouse", "leave_out"),
+        statement("ops", "leave_out"),
         {
             "tenant": tenant_id,
             "source": source,

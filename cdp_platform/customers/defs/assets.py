@@ -11,22 +11,23 @@ import dagster as dg
 import psycopg
 
 from cdp_platform.customers import metrics, profiles, segment, transactions, value
+from cdp_platform.customers.defs.quality import examine_keys
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
-from cdp_platform.customers.quality import examine_keys
 from cdp_platform.customers.reconcile import reconcile
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import Progress as Watch
 from cdp_platform.customers.sync import sync
+from cdp_platform.ops import rejected
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import follow_upstream
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import ArangoResource, Progress, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant
-from cdp_platform.warehouse import load, rejected
+from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.tenants import Tenant
 
 GROUP = "customers"
 OWNERS = ["team:customer-data"]

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from cdp_platform import settings
-from cdp_platform.catalog import assets, checks, sensors
 from cdp_platform.catalog.config import configured
+from cdp_platform.catalog.defs import assets, checks, sensors
 
 
 def definitions() -> dg.Definitions:

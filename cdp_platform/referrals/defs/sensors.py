@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from cdp_platform import settings
+from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import MAX_RUNS
-from cdp_platform.referrals import assets, tracker
+from cdp_platform.referrals import tracker
+from cdp_platform.referrals.defs import assets
 from cdp_platform.referrals.spreadsheets import asked_for
 from cdp_platform.referrals.worksheets import RAW_DATA
-from cdp_platform.warehouse import tenants
-from cdp_platform.warehouse.tenants import Tenant
 
 # The worksheets of a day show the day before whole.
 _MORNING = time(1)

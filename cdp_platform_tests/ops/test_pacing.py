@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from cdp_platform.ops.pacing import Pacer, open_pacer
 from cdp_platform.warehouse.connection import connect, tenant_transaction
-from cdp_platform.warehouse.pacing import Pacer, open_pacer
 from cdp_platform_tests.conftest import Warehouse
 
 MINUTE = timedelta(seconds=60)
@@ -88,7 +88,7 @@ def test_turns_of_one_name_are_nothing_to_another(app: psycopg.Connection) -> No
 def test_all_processes_rest_when_one_was_asked_to(warehouse: Warehouse, app: psycopg.Connection) -> None:
     code = """
 from cdp_platform import settings
-from cdp_platform.warehouse.pacing import open_pacer
+from cdp_platform.ops.pacing import open_pacer
 with open_pacer(settings.postgres()) as pacer:
     pacer.rest("tired", 300)
 """

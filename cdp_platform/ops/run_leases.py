@@ -127,7 +127,7 @@ class Lease:
 def find(connection: psycopg.Connection) -> dict[str, Lease]:
     """All leases by run."""
     with connection.cursor(row_factory=class_row(Lease)) as cursor:
-        return {lease.run_id: lease for lease in cursor.execute(statement("warehouse", "run_leases")).fetchall()}
+        return {lease.run_id: lease for lease in cursor.execute(statement("ops", "run_leases")).fetchall()}
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def _renew(connect: Connect, run_id: str, command: str) -> None:
     process = this_process()
     with _tolerantly(), connect() as connection:
         connection.execute(
-            statement("warehouse", "renew_run_lease"),
+            statement("ops", "renew_run_lease"),
             [run_id, command, process.host, process.space, process.pid, process.started_at],
         )
 

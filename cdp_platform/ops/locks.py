@@ -1,0 +1,172 @@
+"""Every advisory lock of the platform: its name, what it keeps apart, how long is waited for it, and the order.
+
+A connection that takes several locks takes them in the order of the functions below, from the top. Otherwise two
+processes could each hold what the other waits for. `held`, `tried`, `take` and `share` raise RuntimeError where a
+connection takes a lock that stands above one that its session holds. Locks of one kind are in the order of their names.
+
+Functions of the database take two more, after all of these: ``customers.refresh_customer_metrics`` one per tenant, and
+``embeddings.build_vector_indexes`` one per kind and model. `cdp migrate` takes ``migrate``, and no other lock with it.
+
+While a statement waits for a lock, `cdp_platform.warehouse.waits` logs who holds it, and an error of a connection of
+`connect` ends with that.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import sql
+
+from cdp_platform.errors import BusyError
+from cdp_platform.warehouse.connection import LOCK_SECONDS, advisory_key, single_flight
+
+INGESTOR_WAIT_SECONDS = 1.0
+FEED_WAIT_SECONDS = 60.0
+SYNC_WAIT_SECONDS = 300.0
+TRACKER_WAIT_SECONDS = 300.0
+
+_held: WeakKeyDictionary[psycopg.Connection, list["Lock"]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, order=True)
+class Lock:
+    """One advisory lock.
+
+    Attributes:
+        order: the place of its kind in the order.
+        name: what its key is the hash of.
+        busy: the message of the BusyError where it was not free in time.
+        wait_seconds: how long `held` and `tried` wait. `take` and `share` wait as long as their connection waits for
+            any lock, which is usually as long as the default here.
+    """
+
+    order: int
+    name: str
+    busy: str = field(compare=False)
+    wait_seconds: float = field(default=LOCK_SECONDS, compare=False)
+
+
+def ingestor(tenant_id: str, name: str) -> Lock:
+    """Held by the run that works on an ingestor. A second run leaves the ingestor to the first."""
+    busy = f"Another run is at work on the ingestor {name} of tenant {tenant_id}."
+    return Lock(1, f"ingestor {tenant_id} {name}", busy, INGESTOR_WAIT_SECONDS)
+
+
+def feed(tenant_id: str, organization_id: str) -> Lock:
+    """Held while an organization's feed is read and landed."""
+    busy = f"Another round of {organization_id} for tenant {tenant_id} has been running for long."
+    return Lock(2, f"catalog {tenant_id} {organization_id}", busy, FEED_WAIT_SECONDS)
+
+
+def registry(tenant_id: str) -> Lock:
+    """Who owns what in the catalogue: taken by transactions that change it, shared by those that rely on it."""
+    busy = f"The registries of tenant {tenant_id} are being changed. Try again later."
+    return Lock(3, f"registry {tenant_id}", busy)
+
+
+def sync(tenant_id: str, collection: str) -> Lock:
+    """Held by whatever writes rows that come from this collection of a tenant: a sync, a replay, a reconciliation."""
+    busy = f"Another sync of {collection} for tenant {tenant_id} has been running for long."
+    return Lock(4, f"sync {tenant_id} {collection}", busy, SYNC_WAIT_SECONDS)
+
+
+def tracker(tenant_id: str) -> Lock:
+    """Held while a tenant's rows are brought from the tracker."""
+    busy = f"Another run has been bringing the tracker's rows of tenant {tenant_id} for long."
+    return Lock(5, f"tracker {tenant_id}", busy, TRACKER_WAIT_SECONDS)
+
+
+def spreadsheet(spreadsheet_id: str, *, link: str) -> Lock:
+    """Held by an export; ``link`` is the spreadsheet's address for people."""
+    busy = f"Another export to {link} is under way. Nothing was changed; try again later."
+    return Lock(6, f"export to spreadsheet {spreadsheet_id}", busy)
+
+
+def referral_days(tenant_id: str) -> Lock:
+    """Taken by whoever counts days of a tenant, as two at once would insert the same; held by an export's snapshot."""
+    busy = f"Days of tenant {tenant_id} are being counted. Try again later."
+    return Lock(7, f"referral days {tenant_id}", busy)
+
+
+def value(tenant_id: str) -> Lock:
+    """Taken by whoever computes the value of a tenant's customers, as two at once would insert the same."""
+    busy = f"The value of the customers of tenant {tenant_id} is being computed. Try again later."
+    return Lock(8, f"value {tenant_id}", busy)
+
+
+def erasure(tenant_id: str) -> Lock:
+    """Taken by erasures of persons of a tenant, shared by transactions that write rows about persons.
+
+    The database's own ``ops.erasure_lock`` has the same key. See `cdp_platform.ops.erasure`.
+    """
+    busy = f"In tenant {tenant_id} somebody is being erased, or rows about persons are being written. Try again later."
+    return Lock(9, f"erase {tenant_id}", busy)
+
+
+@contextmanager
+def held(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | None = None) -> Generator[None]:
+    """Hold a lock over many transactions.
+
+    Args:
+        connection: outside any transaction. A session that crashes frees its locks.
+        lock: which.
+        wait_seconds: others than those of the lock.
+
+    Raises:
+        BusyError: it was not free in time; nothing was done.
+    """
+    with tried(connection, lock, wait_seconds=wait_seconds) as free:
+        if not free:
+            raise BusyError(lock.busy)
+        yield
+
+
+@contextmanager
+def tried(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | None = None) -> Generator[bool]:
+    """Hold a lock over many transactions if it is free in time; yields whether it was. Arguments as of `held`."""
+    _require_order(connection, lock)
+    wait_seconds = lock.wait_seconds if wait_seconds is None else wait_seconds
+    with single_flight(connection, lock.name, wait_seconds=wait_seconds) as free:
+        if not free:
+            yield False
+            return
+        mine = _held.setdefault(connection, [])
+        mine.append(lock)
+        try:
+            yield True
+        finally:
+            mine.remove(lock)
+
+
+def take(connection: psycopg.Connection, lock: Lock) -> None:
+    """Have a lock alone until the end of the transaction.
+
+    Raises:
+        BusyError: it was not free within the connection's limit; the transaction can only be rolled back.
+    """
+    _lock(connection, lock, sql.SQL("pg_advisory_xact_lock"))
+
+
+def share(connection: psycopg.Connection, lock: Lock) -> None:
+    """Have a lock until the end of the transaction, with others who share it.
+
+    Raises:
+        BusyError: as `take`.
+    """
+    _lock(connection, lock, sql.SQL("pg_advisory_xact_lock_shared"))
+
+
+def _lock(connection: psycopg.Connection, lock: Lock, function: sql.SQL) -> None:
+    _require_order(connection, lock)
+    try:
+        connection.execute(sql.SQL("SELECT {}({})").format(function, advisory_key(lock.name)))
+    except psycopg.errors.LockNotAvailable as error:
+        raise BusyError(lock.busy) from error
+
+
+def _require_order(connection: psycopg.Connection, lock: Lock) -> None:
+    mine = _held.get(connection, [])
+    if lock not in mine and any(lock < other for other in mine):
+        raise RuntimeError(f"the lock {lock.name!r} is to be taken before {max(mine).name!r}")

@@ -1,0 +1,65 @@
+"""What an HTTP status says is to be done, and how long the server asks to wait: one table for all clients.
+
+It lies here and not in `cdp_platform.ops`, since the clients in this package stand below that. What a person can do is
+in each client's own messages. The body of an answer may say more than its status.
+"""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_SERVER_ERROR = 500
+
+
+class Verdict(Enum):
+    """What an answer that is no success means for the request."""
+
+    RETRY = "retry"
+    """Nothing was done. The same request may be taken later."""
+
+    WAIT = "wait"
+    """Nothing was done: too many requests. Whoever uses the same account waits too."""
+
+    UNKNOWN = "unknown"
+    """It failed, and may have been done all the same. The same request may be taken later."""
+
+    REFUSED = "refused"
+    """Nothing was done, because of what the request holds. Another request may be taken."""
+
+    GIVE_UP = "give up"
+    """Nothing was done, and no request will be taken before a person acts."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same request may be taken later."""
+        return self in {Verdict.RETRY, Verdict.WAIT, Verdict.UNKNOWN}
+
+
+_VERDICTS = {
+    400: Verdict.REFUSED,  # Bad Request
+    408: Verdict.UNKNOWN,  # Request Timeout, also of a proxy that no longer waits for the answer
+    409: Verdict.UNKNOWN,  # Conflict with another request, which may have been an earlier attempt
+    413: Verdict.REFUSED,  # Content Too Large
+    422: Verdict.REFUSED,  # Unprocessable Content
+    425: Verdict.RETRY,  # Too Early
+    429: Verdict.WAIT,  # Too Many Requests
+}
+
+
+def verdict(status: int) -> Verdict:
+    """What a status that is no success means; of one that the table has not, by its class."""
+    return _VERDICTS.get(status, Verdict.UNKNOWN if status >= _SERVER_ERROR else Verdict.GIVE_UP)
+
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """Seconds from either form of ``Retry-After`` (RFC 9110, 10.2.3); 0 for a date that is over, None if neither."""
+    text = (value or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
