@@ -8,6 +8,7 @@ import dagster as dg
 from cdp_platform.catalog.defs.definitions import definitions as catalog
 from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
+from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource, silent
@@ -26,7 +27,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
     shared = dg.Definitions(
         assets=[runs],
         asset_checks=[moving],
-        sensors=[tenant_registry, lost_runs],
+        sensors=[tenant_registry, lost_runs, Automation()],
         resources={
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),

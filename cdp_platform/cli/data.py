@@ -264,6 +264,10 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
         raise click.exceptions.Exit(1)
 
 
+# Dagster's own job, which has every asset.
+ASSET_JOB = "__ASSET_JOB"
+
+
 def materialize(
     wanted: list[tenants.Tenant],
     job: str = jobs.SYNC,

@@ -7,7 +7,7 @@ import click
 
 from cdp_platform import settings
 from cdp_platform.cli.catalog import TAKEN, ingest
-from cdp_platform.cli.data import SYNCED, materialize, show_outcome
+from cdp_platform.cli.data import ASSET_JOB, SYNCED, materialize, show_outcome
 from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import say, show, show_json
 from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
@@ -65,11 +65,21 @@ def _runs(wanted: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str,
     from cdp_platform.catalog.config import configured
 
     yield _SYNC, "tenant", SYNCED, materialize(wanted)
+    if followers := _followers():
+        yield "followers", "tenant", {}, materialize(wanted, ASSET_JOB, assets=followers)
     if ingestors := [ingestor.name for ingestor in configured()]:
         yield "catalog_ingest", "ingestor", TAKEN, ingest(ingestors)
     for job, figures in _AFTER_THE_SYNC.items():
         yield job, "tenant", figures, materialize(wanted, job)
     yield _EXPORT, "tenant", EXPORTED, count_and_export([each for each in wanted if each.settings.google_sheet_id])
+
+
+def _followers() -> list[Any]:
+    """Keys of the assets that follow the sync and belong to no job; the daemon makes them by `automation`."""
+    from cdp_platform.build import build_definitions
+    from cdp_platform.orchestration.automation import followers
+
+    return followers(build_definitions(), without=_SYNC)
 
 
 def _as_expected(outcome: Any, may_fail: Collection[str]) -> bool:

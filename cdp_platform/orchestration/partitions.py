@@ -6,6 +6,7 @@ tenants or two thousand.
 
 import warnings
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from itertools import pairwise
 
 import dagster as dg
@@ -26,7 +27,7 @@ _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _PARTITION = "dagster/partition"
 
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -46,8 +47,10 @@ def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int |
     Args:
         partitions: all of them, in the instance's order.
         wanted: those that runs are for.
-        at_most: so many runs. The narrowest gaps are closed for it, and whoever lies in one has a run too.
+        at_most: the number of runs. The narrowest gaps are closed for it: the partitions in them have a run too.
     """
+    if at_most == 0:
+        return []
     places = [place for place, key in enumerate(partitions) if key in wanted]
     gaps = [(after - before, before, after) for before, after in pairwise(places) if after > before + 1]
     if at_most is not None:
@@ -65,23 +68,49 @@ def busy(instance: dg.DagsterInstance, jobs: Collection[str], order: Sequence[st
         jobs: by name.
         order: all partitions of these jobs, in order; the tenants if not given.
     """
-    order = known(instance) if order is None else order
+    return _covered(
+        [run for run in _unfinished(instance) if run.job_name in jobs], known(instance) if order is None else order
+    )
+
+
+def at_work_on(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) -> set[str]:
+    """The tenants that an unfinished run is for which makes one of these assets.
+
+    A run of a whole job does not name its assets: it counts, whatever the job is.
+    """
+    made = set(assets)
+    return _covered(
+        [run for run in _unfinished(instance) if run.asset_selection is None or made & run.asset_selection],
+        known(instance),
+    )
+
+
+def _unfinished(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+
+
+def _covered(runs: Iterable[dg.DagsterRun], order: Sequence[str]) -> set[str]:
+    """The partitions that these runs are for. Runs over partitions of another kind cover none."""
     found: set[str] = set()
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        if run.job_name not in jobs:
-            continue
+    for run in runs:
         if _RANGE_START in run.tags:
             first, last = run.tags[_RANGE_START], run.tags[_RANGE_END]
             if first in order and last in order:
                 found.update(order[order.index(first) : order.index(last) + 1])
-        elif _PARTITION in run.tags:
+        elif run.tags.get(_PARTITION) in order:
             found.add(run.tags[_PARTITION])
     return found
 
 
 def is_running(instance: dg.DagsterInstance, job_name: str) -> bool:
     """Whether a run of this job has not ended yet."""
-    return bool(instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED), limit=1))
+    return bool(instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED), limit=1))
+
+
+def unfinished_since(instance: dg.DagsterInstance, jobs: Collection[str]) -> datetime | None:
+    """When the oldest unfinished run of these jobs was asked for; None if there is none."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
+    return min((each.create_timestamp for each in records if each.dagster_run.job_name in jobs), default=None)
 
 
 def known(instance: dg.DagsterInstance) -> list[str]:
@@ -105,7 +134,7 @@ def to_delete(instance: dg.DagsterInstance, tenants: Iterable[Tenant], partition
     superfluous = [partition for partition in partitions if partition not in active]
     if not superfluous:
         return []
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
+    runs = _unfinished(instance)
     if any(_RANGE_START in run.tags for run in runs):
         return []
     busy = {run.tags.get(_PARTITION) for run in runs}

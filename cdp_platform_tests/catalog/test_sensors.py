@@ -15,7 +15,7 @@ from cdp_platform.catalog import changes, rounds
 from cdp_platform.catalog.defs import quality, sensors
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, watch
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
 from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
@@ -43,9 +43,16 @@ def tick(mall: Mall) -> Tick:
         cursor[0] = result.cursor
         for event in result.asset_events:
             mall.instance.report_runless_asset_event(event)
-        return [str(request.partition_key) for request in result.run_requests or []]
+        return [asked_for(request) for request in result.run_requests or []]
 
     return go
+
+
+def asked_for(request: dg.RunRequest) -> str:
+    """The ingestor of a run, or the first and the last of several."""
+    return request.partition_key or "...".join(
+        request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")
+    )
 
 
 def taken(mall: Mall, *names: str) -> None:
@@ -154,11 +161,29 @@ def test_ingestors_in_a_run_and_of_retired_tenants_are_left_alone(mall: Mall, ti
     assert tick() == ["a"]
 
 
+def test_many_ingestors_share_runs_and_what_changes_beyond_three_waits(mall: Mall, tick: Tick):
+    for name in "abcdefg":
+        mall.shop(name, tenant="gone" if name in "ac" else "acme")
+    tenants.retire(mall.connection, "gone")
+    running = [
+        mall.instance.create_run_for_job(
+            build_definitions().resolve_job_def("catalog_ingest"),
+            tags={"dagster/sensor_name": "feed_changes"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        for _ in range(3)
+    ]
+    assert tick() == []
+    mall.instance.report_run_canceled(running[0])
+    assert tick() == ["b...g"]
+    assert tick() == []
+
+
 def test_a_tick_out_of_time_goes_on_where_it_stopped(mall: Mall, tick: Tick, monkeypatch: pytest.MonkeyPatch):
     for name in ("a", "b", "c"):
         mall.shop(name)
     clock = iter(range(0, 1000, 15))
-    monkeypatch.setattr(sensors.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
     assert [tick(), tick(), tick()] == [["a"], ["b"], ["c"]]
 
 

@@ -15,7 +15,7 @@ from cdp_platform.build import build_definitions
 from cdp_platform.customers.defs import sensors
 from cdp_platform.customers.source import SourceState
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, watch
 from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform_tests.customers.conftest import Leo, with_customers
@@ -94,7 +94,7 @@ def test_a_tick_out_of_time_goes_on_where_it_stopped(new_leo, look: Callable[[],
     for name in ("a", "b", "c"):
         new_leo(name)
     clock = iter(range(0, 1000, 15))
-    monkeypatch.setattr(sensors.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
     seen = [{event.partition("@")[2] for event in look()} for _ in range(3)]
     assert seen == [{"a"}, {"b"}, {"c"}]
 
@@ -125,11 +125,34 @@ def test_a_change_under_a_run_has_its_own_when_that_one_ends(new_leo, instance, 
     assert asked(tick()) == []
 
 
-@given(wanted=st.sets(st.integers(0, 199)), at_most=st.integers(1, 10))
+def test_what_changed_beyond_three_runs_waits_and_shares_the_next_one(new_leo, instance, tick):
+    leos = [new_leo(name) for name in ("a", "b", "c")]
+    tick()
+    running = [
+        instance.create_run_for_job(
+            build_definitions().resolve_job_def("customers_sync"),
+            tags={"dagster/sensor_name": "arango_changes"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        for _ in range(3)
+    ]
+    leos[0].profile("c1")
+    assert asked(tick()) == []
+    leos[1].profile("c1")
+    leos[2].profile("c1")
+    assert asked(tick()) == []
+    instance.report_run_canceled(running[0])
+    assert asked(tick()) == [partitions.range_tags(["a", "b", "c"])]
+    assert asked(tick()) == []
+
+
+@given(wanted=st.sets(st.integers(0, 199)), at_most=st.integers(0, 10))
 def test_however_many_tenants_change_wherever_they_stand_few_runs_cover_them_all(wanted, at_most):
     order = [f"t{number}" for number in range(200)]
     made = partitions.ranges(order, {order[number] for number in wanted}, at_most=at_most)
     assert len(made) <= at_most
+    if at_most == 0:
+        return
     covered = [key for stretch in made for key in stretch]
     assert {order[number] for number in wanted} <= set(covered)
     # In order, none twice, and nobody at an edge who is not wanted.
@@ -145,12 +168,6 @@ def test_changes_are_told_from_what_was_seen():
     assert sensors.changes({}, states) == ["p", "t"]
     assert sensors.changes({"p": [2, "x"], "t": [0, None]}, states) == []
     assert sensors.changes({"p": [2, "w"], "t": [0, None]}, states) == ["p"]
-
-
-def test_everybody_has_a_turn():
-    assert sensors.in_turn(["a", "b", "c"], None) == ["a", "b", "c"]
-    assert sensors.in_turn(["a", "b", "c"], "b") == ["c", "a", "b"]
-    assert sensors.in_turn(["a", "b", "c"], "gone") == ["a", "b", "c"]
 
 
 def test_partitions_follow_the_registry(app: psycopg.Connection, instance: dg.DagsterInstance):

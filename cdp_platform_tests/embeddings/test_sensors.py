@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import dagster as dg
 import psycopg
@@ -129,6 +131,40 @@ def test_tenants_of_a_sync_under_way_share_runs_a_minute_apart(desk: Desk, look:
         assert asked(look()) == both
     instance.report_run_canceled(sync)
     assert asked(look()) == both
+
+
+def test_a_sync_that_goes_on_has_runs_at_twice_the_age_of_the_one_before(instance, monkeypatch):
+    definitions = build_definitions()
+    syncs = {"customers_sync"}
+    assert not sensors._is_early(instance, syncs)
+    instance.create_run_for_job(definitions.resolve_job_def("customers_sync"), status=dg.DagsterRunStatus.STARTED)
+    began = datetime.now(UTC)
+    minutes = []
+    for minute in range(60):
+        now = began + timedelta(minutes=minute, seconds=1)
+        monkeypatch.setattr(sensors, "datetime", SimpleNamespace(now=lambda _zone, now=now: now))
+        if not sensors._is_early(instance, syncs):
+            minutes.append(minute)
+            instance.create_run_for_job(definitions.resolve_job_def("embeddings_update"))
+    assert minutes == [1, 2, 4, 8, 16, 32]
+
+
+def test_what_waits_beyond_three_runs_shares_the_next_one(desk: Desk, look: Look, instance: dg.DagsterInstance):
+    a, _, c = [desk.tenant(tenant_id) for tenant_id in "abc"]
+    look()
+    running = [
+        instance.create_run_for_job(
+            build_definitions().resolve_job_def("embeddings_update"),
+            tags={"dagster/sensor_name": "embedding_queue"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        for _ in range(3)
+    ]
+    a.write({"p": "shoes"})
+    c.write({"p": "shoes"})
+    assert isinstance(look(), dg.SkipReason)
+    instance.report_run_canceled(running[0])
+    assert asked(look()) == [(partitions.range_tags(["a", "b", "c"]), {"profile_embeddings"})]
 
 
 def test_after_a_failed_run_it_rests_for_a_minute(desk: Desk, look: Look, instance, monkeypatch):

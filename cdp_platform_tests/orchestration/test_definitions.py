@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from cdp_platform.build import build_definitions
+from cdp_platform.orchestration.partitions import tenant_partitions
 
 ROOMS = {"catalog", "customers", "embeddings", "ops", "referrals"}
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
@@ -30,6 +31,8 @@ def test_definitions_load_without_environment_and_without_warnings():
         # As `orchestration.partitions` has them for every process, in place of which pytest has its own.
         warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
         warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheck", dg.PreviewWarning)
+        # As `orchestration.automation` has it.
+        warnings.filterwarnings("ignore", "Parameter `use_user_code_server`", dg.BetaWarning)
         dg.Definitions.validate_loadable(build_definitions())
 
 
@@ -211,6 +214,14 @@ def test_schedules_and_sensors_run_from_the_start(definitions: dg.Definitions):
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, schedule.name
     for sensor in repository.sensor_defs:
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING, sensor.name
+
+
+def test_what_follows_by_itself_is_made_for_tenants(definitions: dg.Definitions):
+    """The one automation asks for ranges of tenants; partitions of another kind would have a run each."""
+    following = [spec for spec in definitions.resolve_all_asset_specs() if spec.automation_condition]
+    assert following
+    for spec in following:
+        assert spec.partitions_def in {None, tenant_partitions}, spec.key
 
 
 def test_a_resource_can_be_replaced_by_name():

@@ -18,9 +18,9 @@ from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from cdp_platform import settings
-from cdp_platform.customers.defs.sensors import TICK_BUDGET_SECONDS
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, new_checkout, wait_for
 from cdp_sandbox.demo.model import CONVERSIONS, PROFILES, Document, conversion, stamp
@@ -29,7 +29,7 @@ from cdp_sandbox.processes import is_alive
 TENANTS = [f"tenant-{number:03}" for number in range(200)]
 CUSTOMERS = 3
 MAX_RUNS = 10
-SENSORS = ("arango_changes", "customers_automation")
+SENSORS = ("arango_changes", "automation")
 
 # Two sensor intervals of 15 s, the 30 s of the backfill daemon, the queue, and a run over all tenants; several times.
 PATIENCE_SECONDS = 600

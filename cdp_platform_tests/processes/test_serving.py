@@ -10,7 +10,7 @@ import psycopg
 
 from cdp_platform_tests.processes.conftest import ASSETS, Checkout, Launched, Purchase, Serving, ticks_after, wait_for
 
-SENSORS = ("arango_changes", "customers_automation", "embedding_queue", "tenant_registry")
+SENSORS = ("arango_changes", "automation", "embedding_queue", "tenant_registry")
 
 # Two sensor intervals of 15 s, twice the 30 s of the backfill daemon where several tenants change at once, the queue
 # and the run. About 100 s amid the other work that begins with it here.
@@ -154,7 +154,7 @@ def test_nothing_runs_again_once_every_change_has_arrived(served: Serving):
         if asked["partitionBackfillsOrError"]["results"]:
             return False
         last = max(run["endTime"] for run in runs)
-        return all(len(ticks_after(checkout, name, last)) >= 4 for name in ("arango_changes", "customers_automation"))
+        return all(len(ticks_after(checkout, name, last)) >= 4 for name in ("arango_changes", "automation"))
 
     # Were a run's own outcome a reason for the next, there would be no end of it.
     wait_for(at_rest, 240, "an end of the runs")

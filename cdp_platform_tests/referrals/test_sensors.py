@@ -150,6 +150,25 @@ def test_new_events_of_a_tenant_with_a_spreadsheet_are_exported(new_tenant: NEW_
     assert tick() == [("referrals_raw", "b", "c")]
 
 
+def test_events_to_bring_and_months_to_count_cost_three_runs_at_most(
+    new_tenant: NEW_TENANT, tick: Callable[[], Asked], instance: dg.DagsterInstance
+):
+    for number in range(9):
+        tracker = new_tenant(f"t{number}", **({} if number % 2 else {"google_sheet_id": f"sheet-{number}"}))
+        if number % 2 == 0:
+            tracker.click(at=datetime(2026, 3, 5, tzinfo=UTC))
+    asked = tick()
+    assert [job for job, *_ in asked] == ["referrals_raw", "referrals_raw", "referrals_metrics"]
+    assert asked[-1] == ("referrals_metrics", "2026-03-01|t0", "2026-03-01|t8")
+    for job, *_ in asked:
+        instance.create_run_for_job(
+            build_definitions().resolve_job_def(str(job)),
+            tags={"dagster/sensor_name": "referral_events"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+    assert tick() == []
+
+
 def schedule(app: psycopg.Connection, instance: dg.DagsterInstance, at: datetime) -> list[tuple[str | None, str, str]]:
     partitions.keep_in_step(instance, tenants.registered(app))
     warehouse = (build_definitions().resources or {})["warehouse"]

@@ -1,8 +1,6 @@
 """What makes the room run: changes at the sources, each ingestor's own schedule, and the daily cleanup."""
 
-import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
@@ -17,14 +15,13 @@ from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBL
 from cdp_platform.catalog.sources import Validators, open_source
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
 from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.watch import Watch
 
 INGEST = "catalog_ingest"
 
-# A tick has 60 seconds before Dagster gives it up and its cursor is lost.
-TICK_BUDGET_SECONDS = 20.0
 # A source that could not be looked at so often in a row has a run, which notes why and fails where people see it.
 _MISSES = 3
 
@@ -105,7 +102,8 @@ def sensor_of(
         interval_seconds: between two looks.
         on_startup: every ingestor has a run when the platform starts.
     """
-    order = [ingestor.name for ingestor in ingestors]
+    by_name = {ingestor.name: ingestor for ingestor in ingestors}
+    order = list(by_name)
 
     @dg.sensor(
         name="feed_changes",
@@ -113,95 +111,72 @@ def sensor_of(
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Looks whether a registry or the index of a feed is another than the one that was taken, without "
-        "reading feeds, and asks for the run that takes it. What is unchanged costs no run.",
+        "reading feeds, and asks for the run that takes it. What is unchanged costs no run. However many changed, it "
+        "has three runs at most that have not ended.",
     )
     def feed_changes(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
     ) -> dg.SensorResult | dg.SkipReason:
         if not ingestors:
             return dg.SkipReason("There are no ingestors: INGESTION_CONFIG_PATH names the file that lists them.")
-        cursor = json.loads(context.cursor or "{}")
-        watch = _Watch(cursor)
+        watch = Watch(context.cursor)
         busy = partitions.busy(context.instance, {INGEST}, order)
-        requests = []
-        start = started(context.instance)
-        if on_startup and start is not None and cursor.get("started") != start:
-            requests = [dg.RunRequest(run_key=f"started-{start}-{name}", partition_key=name) for name in order]
         with warehouse.connect() as connection:
             active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
+            served = [name for name in order if by_name[name].tenant in active]
+            if on_startup and _has_started(watch, context.instance):
+                watch.waiting.update(served)
             # Those that have a run meanwhile, or will have one now, are looked at after it.
-            idle = [each for each in ingestors if not requests and each.tenant in active and each.name not in busy]
-            requests += [dg.RunRequest(partition_key=name) for name in watch.look(context, connection, idle)]
+            idle = [name for name in served if name not in busy | watch.waiting]
+            changed = [name for name in watch.in_turn(idle) if _look(context, connection, watch, by_name[name])]
+        due = watch.waiting.intersection(served) - busy
+        runs = watch.runs(order, due, at_most=run_limits.left_for(context.instance, feed_changes.name), apart=True)
         return dg.SensorResult(
-            run_requests=requests,
-            asset_events=[dg.AssetMaterialization(PUBLISHED, partition=name) for name in watch.changed],
-            cursor=json.dumps({"started": start, **watch.kept(order)}),
-            skip_reason=None if requests else f"No change at {len(idle)} ingestors ({len(busy)} in a run).",
+            run_requests=[_run_of(keys) for keys in runs],
+            asset_events=[dg.AssetMaterialization(PUBLISHED, partition=name) for name in changed],
+            cursor=watch.cursor(order),
+            skip_reason=None if runs else f"No change at {len(idle)} ingestors ({len(busy)} in a run).",
         )
 
     return feed_changes
 
 
-class _Watch:
-    """What one tick remembers for the next.
+def _run_of(names: Sequence[str]) -> dg.RunRequest:
+    if len(names) == 1:
+        return dg.RunRequest(partition_key=names[0])
+    return dg.RunRequest(tags=partitions.range_tags(names))
 
-    Attributes:
-        changed: the ingestors whose source has changed since the last look.
-    """
 
-    def __init__(self, cursor: Mapping[str, Any]) -> None:
-        self.changed: list[str] = []
-        self._after: str | None = cursor.get("after")
-        self._misses: dict[str, int] = cursor.get("misses", {})
-        self._seen = {
-            name: {path: Validators(*values) for path, values in files.items()}
-            for name, files in cursor.get("seen", {}).items()
-        }
+def _has_started(watch: Watch, instance: dg.DagsterInstance) -> bool:
+    """Whether this is the first tick after a start of the platform."""
+    start = started(instance)
+    before, watch.notes["started"] = watch.notes.get("started"), start
+    return start is not None and start != before
 
-    def look(
-        self, context: dg.SensorEvaluationContext, connection: psycopg.Connection, ingestors: Sequence[Ingestor]
-    ) -> list[str]:
-        """Look at these, as far as there is time for; returns those that need a run."""
-        deadline = time.monotonic() + TICK_BUDGET_SECONDS
-        names = [each.name for each in ingestors]
-        start = names.index(self._after) + 1 if self._after in names else 0
-        due = []
-        for ingestor in (*ingestors[start:], *ingestors[:start]):
-            if time.monotonic() > deadline:
-                break
-            self._after = ingestor.name
-            try:
-                needed = self._look_at(connection, ingestor)
-                if needed:
-                    self.changed.append(ingestor.name)
-            except PlatformError as error:
-                # Unknown is neither unchanged nor gone: after some of these a run finds out.
-                self._misses[ingestor.name] = self._misses.get(ingestor.name, 0) + 1
-                context.log.warning("%s: %s", ingestor.name, describe(error))
-                needed = self._misses[ingestor.name] == _MISSES
-            if needed or changes.due_again(connection, ingestor):
-                due.append(ingestor.name)
-        return due
 
-    def kept(self, names: Sequence[str]) -> dict[str, Any]:
-        """As the cursor has it."""
-        return {
-            "after": self._after,
-            "misses": {name: count for name, count in self._misses.items() if name in names},
-            "seen": {
-                name: {path: astuple(validators) for path, validators in files.items()}
-                for name, files in self._seen.items()
-                if name in names and files
-            },
-        }
-
-    def _look_at(self, connection: psycopg.Connection, ingestor: Ingestor) -> bool:
-        quick = changes.impatient(ingestor)
+def _look(
+    context: dg.SensorEvaluationContext, connection: psycopg.Connection, watch: Watch, ingestor: Ingestor
+) -> bool:
+    """Note whether this ingestor needs a run; returns whether its source has changed since the last look."""
+    misses: dict[str, int] = watch.notes.setdefault("misses", {})
+    seen = {path: Validators(*values) for path, values in watch.seen.get(ingestor.name, {}).items()}
+    quick = changes.impatient(ingestor)
+    changed = missed_often = False
+    try:
         with open_source(quick) as source:
-            found = changes.look(connection, source, quick, self._seen.get(ingestor.name, {}))
-        self._seen[ingestor.name] = found.seen
-        self._misses.pop(ingestor.name, None)
-        return found.changed
+            found = changes.look(connection, source, quick, seen)
+    except PlatformError as error:
+        # Unknown is neither unchanged nor gone: after some of these a run finds out.
+        misses[ingestor.name] = misses.get(ingestor.name, 0) + 1
+        missed_often = misses[ingestor.name] == _MISSES
+        context.log.warning("%s: %s", ingestor.name, describe(error))
+    else:
+        misses.pop(ingestor.name, None)
+        watch.seen[ingestor.name] = {path: astuple(validators) for path, validators in found.seen.items()}
+        changed = found.changed
+    if changed or missed_often or changes.due_again(connection, ingestor):
+        watch.waiting.add(ingestor.name)
+    return changed
 
 
 # Cleanup --------------------------------------------------------------------------------------------------------------

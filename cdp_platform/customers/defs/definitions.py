@@ -16,5 +16,5 @@ definitions = dg.Definitions(
     asset_checks=checks.CHECKS,
     jobs=[sensors.customers_job, sensors.reconcile_job, sensors.segment_job, sensors.staleness_job],
     schedules=[sensors.customers_every_15_minutes, sensors.customers_every_night, sensors.staleness_hourly],
-    sensors=[sensors.arango_changes, sensors.automation],
+    sensors=[sensors.arango_changes],
 )

@@ -1,7 +1,5 @@
 """What makes the room run: changes in the source, and the clock as the net beneath."""
 
-import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,30 +19,20 @@ from cdp_platform.customers.defs.assets import (
 from cdp_platform.customers.source import SourceState, TenantSource
 from cdp_platform.errors import SourceError
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
-from cdp_platform.orchestration.schedules import MAX_RUNS, for_all_tenants
+from cdp_platform.orchestration.schedules import for_all_tenants
+from cdp_platform.orchestration.watch import Watch
 
-# A tick has 60 seconds before Dagster gives it up and its cursor is lost.
-TICK_BUDGET_SECONDS = 20.0
 # So that one source which hangs does not cost the tick.
 _LOOK_SECONDS = 10.0
 
 _WATCHED = {profiles.COLLECTION: cdp_profile, transactions.COLLECTION: cdp_profile2conversion}
 
-Seen = dict[str, dict[str, list]]
-"""Tenant -> collection -> [count, greatest stamp], as of the last tick that could read them."""
-
 
 def changes(before: Mapping[str, list], states: Mapping[str, SourceState]) -> list[str]:
     """The collections that differ from what was seen last."""
     return [name for name, state in states.items() if before.get(name) != [state.count, state.greatest]]
-
-
-def in_turn(tenant_ids: list[str], after: str | None) -> list[str]:
-    """All tenants, beginning behind the one that the last tick came to: nobody waits for ever behind a slow one."""
-    start = tenant_ids.index(after) + 1 if after in tenant_ids else 0
-    return tenant_ids[start:] + tenant_ids[:start]
 
 
 # Staleness speaks of all tenants: not the business of a run for one.
@@ -95,38 +83,29 @@ staleness_job = dg.define_asset_job(
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks at the count and greatest updatedAt of every tenant's collections, reports what changed, and "
-    "asks for the run that reads it. However many tenants changed, a tick asks for ten runs at most.",
+    "asks for the run that reads it. However many tenants changed, it has three runs at most that have not ended.",
 )
 def arango_changes(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, arango: ArangoResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One batched look at all tenants; the cursor is written last, so a tick that dies is repeated."""
-    deadline = time.monotonic() + TICK_BUDGET_SECONDS
-    cursor = json.loads(context.cursor or "{}")
-    seen: Seen = cursor.get("seen", {})
-    waiting: set[str] = set(cursor.get("waiting", []))
-    after: str | None = cursor.get("after")
+    watch = Watch(context.cursor)
     with warehouse.connect() as connection:
         active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
     # In the order of the partitions: what a tick that ran out of time has seen are neighbours, which share a run.
     known = partitions.known(context.instance)
     ready = [tenant_id for tenant_id in known if tenant_id in active]
     events: list[dg.AssetMaterialization] = []
-    unreadable: dict[str, str] = {}
-    for tenant_id in in_turn(ready, after):
-        if time.monotonic() > deadline:
-            break
-        after = tenant_id
+    unreadable: list[str] = []
+    for tenant_id in watch.in_turn(ready):
         try:
             with arango.open(active[tenant_id].arango_database, timeout_seconds=_LOOK_SECONDS) as database:
-                source = TenantSource(database, active[tenant_id])
-                states = source.states()
+                states = TenantSource(database, active[tenant_id]).states()
         except SourceError as error:
-            # Unknown is not empty and not unchanged: what was seen before stays, and the next tick asks again.
-            unreadable[tenant_id] = str(error)
+            unreadable.append(str(error))
             context.log.warning("%s", error)
             continue
-        changed = changes(seen.get(tenant_id, {}), states)
+        changed = changes(watch.seen.get(tenant_id, {}), states)
         events += [
             dg.AssetMaterialization(
                 asset_key=_WATCHED[name].key,
@@ -136,28 +115,24 @@ def arango_changes(
             for name in changed
         ]
         if changed:
-            waiting.add(tenant_id)
-        seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
+            watch.waiting.add(tenant_id)
+        watch.seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
     if unreadable and len(unreadable) == len(ready):
-        raise dg.Failure(f"No tenant's source could be read. {next(iter(unreadable.values()))}")
-    waiting &= active.keys()
+        raise dg.Failure(f"No tenant's source could be read. {unreadable[0]}")
     # A run may have read past what changed now: those that have one wait for its end, and nobody waits for them.
-    due = waiting - partitions.busy(context.instance, {customers_job.name, reconcile_job.name})
-    requests = [
-        dg.RunRequest(tags=partitions.range_tags(keys)) for keys in partitions.ranges(known, due, at_most=MAX_RUNS)
-    ]
-    cursor = {
-        "seen": {name: state for name, state in seen.items() if name in active},
-        "waiting": sorted(waiting - due),
-        "after": after,
-    }
+    busy = partitions.busy(context.instance, {customers_job.name, reconcile_job.name})
+    runs = watch.runs(
+        known,
+        watch.waiting & active.keys() - busy,
+        at_most=run_limits.left_for(context.instance, arango_changes.name),
+    )
     return dg.SensorResult(
-        run_requests=requests,
+        run_requests=[dg.RunRequest(tags=partitions.range_tags(keys)) for keys in runs],
         asset_events=events,
-        cursor=json.dumps(cursor),
+        cursor=watch.cursor(active),
         skip_reason=None
-        if events or requests
-        else f"No change in {len(ready)} tenants ({len(unreadable)} not readable, {len(waiting)} in a run).",
+        if events or runs
+        else f"No change in {len(ready)} tenants ({len(unreadable)} not readable, {len(watch.waiting)} in a run).",
     )
 
 
@@ -195,12 +170,4 @@ staleness_hourly = dg.ScheduleDefinition(
     cron_schedule="5 * * * *",
     description="Every hour, so that a tenant that no run reaches any more is found.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-)
-
-automation = dg.AutomationConditionSensorDefinition(
-    "customers_automation",
-    target=dg.AssetSelection.groups(GROUP),
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Walks changes that sensors reported down the room's assets.",
 )

@@ -1,6 +1,7 @@
 """What makes the room run: a queue that calls, and the clock as the net beneath."""
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -9,17 +10,16 @@ import psycopg
 from cdp_platform.customers import jobs
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.defs import assets
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import for_all_tenants
 
 # How long a tick listens for a change before it ends without one. Dagster gives a tick 60 seconds.
 LISTEN_SECONDS = 20.0
-# However many tenants have texts waiting.
-MAX_RUNS = 4
 # A run that failed is asked for again, but not at once and for ever.
 _REST_AFTER_FAILURE_SECONDS = 60
-# While one run writes the texts of many tenants, their vectors follow in runs that far apart, and not tenant by tenant.
+# While a sync writes the texts of many tenants, their vectors follow when it is one minute old, two, four and so on,
+# and after its end: a few runs however long it takes, and not one for each tenant.
 _BEHIND_A_SYNC_SECONDS = 60
 
 embeddings_job = dg.define_asset_job(
@@ -81,13 +81,17 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
         return dg.SkipReason(f"Nothing waits that no run is at work on ({len(busy)} tenants in a run).")
     if _has_just_failed(context.instance):
         return dg.SkipReason("The last run failed; the next one waits a minute.")
-    synced = due & partitions.busy(context.instance, {jobs.SYNC, jobs.RECONCILE})
-    if len(synced) > 1 and _has_just_begun(context.instance):
+    syncs = {jobs.SYNC, jobs.RECONCILE}
+    synced = due & partitions.busy(context.instance, syncs)
+    if len(synced) > 1 and _is_early(context.instance, syncs):
         due -= synced
         if not due:
             return dg.SkipReason(
                 f"Runs still write the texts of {len(synced)} tenants; the next run is for all of them."
             )
+    runs_left = run_limits.left_for(context.instance, embedding_queue.name)
+    if not runs_left:
+        return dg.SkipReason(f"Texts of {len(due)} tenants wait until an earlier run ends.")
     kinds = {kind for tenant_id, kind in waiting if tenant_id in due}
     return dg.SensorResult(
         run_requests=[
@@ -95,14 +99,18 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
                 tags=partitions.range_tags(keys),
                 asset_selection=[asset.key for kind, asset in assets.EMBEDDINGS.items() if kind in kinds],
             )
-            for keys in partitions.ranges(known, due, at_most=MAX_RUNS)
+            for keys in partitions.ranges(known, due, at_most=runs_left)
         ]
     )
 
 
-def _has_just_begun(instance: dg.DagsterInstance) -> bool:
-    since = datetime.now(UTC) - timedelta(seconds=_BEHIND_A_SYNC_SECONDS)
-    return bool(instance.get_runs(dg.RunsFilter(job_name=embeddings_job.name, created_after=since), limit=1))
+def _is_early(instance: dg.DagsterInstance, syncs: Collection[str]) -> bool:
+    """Whether the syncs under way have had as many runs of embeddings as befits their age."""
+    began = partitions.unfinished_since(instance, syncs)
+    if began is None:
+        return False
+    runs = instance.get_runs(dg.RunsFilter(job_name=embeddings_job.name, created_after=began))
+    return datetime.now(UTC) - began < timedelta(seconds=_BEHIND_A_SYNC_SECONDS) * 2 ** len(runs)
 
 
 def _has_just_failed(instance: dg.DagsterInstance) -> bool:

@@ -11,7 +11,7 @@ import dagster as dg
 from cdp_platform import settings
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import MAX_RUNS
 from cdp_platform.referrals import tracker
@@ -43,7 +43,8 @@ worksheets_job = dg.define_asset_job(
     jobs=[metrics_job, raw_job],
     minimum_interval_seconds=900,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every 15 minutes: counts the days that events touched, and appends new events to the raw data.",
+    description="Every 15 minutes: counts the days that events touched, and appends new events to the raw data. It has "
+    "three runs at most that have not ended.",
 )
 def referral_events(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
@@ -67,27 +68,26 @@ def referral_events(
     raw = {tenant_id for tenant_id, _, new in rows if new and tenant_id in exported}
     # What is to be brought first is brought by the same run, also for those who have no spreadsheet.
     raw |= moved & active.keys()
+    runs_left = run_limits.left_for(context.instance, referral_events.name)
+    # One run at least is left for the months, which take in what these bring.
+    raw_runs = partitions.ranges(known, raw - busy, at_most=max(0, runs_left - bool(touched)))
+    month_runs = month_ranges(known, touched, at_most=runs_left - len(raw_runs))
+    # A tenant that is in a run, or has none yet, is looked at again.
+    later = busy | raw.difference(*raw_runs)
     requests = [
-        *(
-            dg.RunRequest(job_name=raw_job.name, tags=partitions.range_tags(keys))
-            for keys in partitions.ranges(known, raw - busy, at_most=MAX_RUNS)
-        ),
-        *(
-            dg.RunRequest(job_name=metrics_job.name, tags=partitions.range_tags(ends))
-            for ends in month_ranges(known, touched)
-        ),
+        *(dg.RunRequest(job_name=raw_job.name, tags=partitions.range_tags(keys)) for keys in raw_runs),
+        *(dg.RunRequest(job_name=metrics_job.name, tags=partitions.range_tags(ends)) for ends in month_runs),
     ]
-    cursor = {tenant_id: stamp for tenant_id, stamp in there.items() if tenant_id not in busy}
+    cursor = {tenant_id: stamp for tenant_id, stamp in there.items() if tenant_id not in later}
     return dg.SensorResult(
         run_requests=requests,
-        # A tenant that is in a run is looked at again after it.
         asset_events=[
             dg.AssetMaterialization(assets.tracker_database.key, partition=tenant_id)
             for tenant_id in known
-            if tenant_id in moved & active.keys() - busy
+            if tenant_id in moved & active.keys() - later
         ],
         cursor=json.dumps(seen | cursor),
-        skip_reason=None if requests else f"No new event of {len(active)} tenants.",
+        skip_reason=None if requests else f"{len(active)} tenants have no new event, or a run.",
     )
 
 
@@ -98,8 +98,10 @@ def months_of(tenant: Tenant, quarters: Collection[datetime]) -> set[date]:
     return {max(quarter.astimezone(zone).date().replace(day=1), assets.FIRST_MONTH) for quarter in quarters}
 
 
-def month_ranges(known: Sequence[str], touched: Mapping[str, Collection[date]]) -> list[list[str]]:
-    """The ends of ranges of (month, tenant) partitions that cover what was touched, in ten runs at most.
+def month_ranges(
+    known: Sequence[str], touched: Mapping[str, Collection[date]], *, at_most: int = MAX_RUNS
+) -> list[list[str]]:
+    """The ends of ranges of (month, tenant) partitions that cover what was touched, in so many runs at most.
 
     A range covers the months from its first to its last, of the tenants from its first to its last.
     """
@@ -112,11 +114,11 @@ def month_ranges(known: Sequence[str], touched: Mapping[str, Collection[date]]) 
         for month, tenant_ids in sorted(by_month.items())
         for keys in partitions.ranges(known, tenant_ids)
     ]
-    if len(found) <= MAX_RUNS:
+    if len(found) <= at_most:
         return found
     return [
         [f"{min(months)}|{keys[0]}", f"{max(months)}|{keys[-1]}"]
-        for keys in partitions.ranges(known, [each for each in touched if touched[each]], at_most=MAX_RUNS)
+        for keys in partitions.ranges(known, [each for each in touched if touched[each]], at_most=at_most)
         if (months := [month for tenant_id in keys for month in touched.get(tenant_id, ())])
     ]
 
