@@ -9,6 +9,7 @@ from cdp_platform.catalog.defs.definitions import definitions as catalog
 from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.orchestration.automation import Automation
+from cdp_platform.orchestration.code_references import with_code_references
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource, silent
@@ -38,4 +39,4 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         # A spawned step costs two seconds, and ours wait for databases.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(shared, customers, catalog(), embeddings, referrals())
+    return with_code_references(dg.Definitions.merge(shared, customers, catalog(), embeddings, referrals()))

@@ -80,6 +80,10 @@ class UnknownSegmentError(PlatformError):
     """The tenant has no segment of this id."""
 
 
+class QueryError(PlatformError):
+    """A query cannot be answered as it is written."""
+
+
 class BlockedError(PlatformError):
     """What the work would build on is not fit for it."""
 

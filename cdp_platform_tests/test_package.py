@@ -24,7 +24,7 @@ _PROJECTS = {PLATFORM: (".", ["pyproject.toml", "README.md"]), SANDBOX: (SANDBOX
 _NOT_SHIPPED = ("__pycache__", "build", "*.egg-info")
 # Needed without being imported: Dagster loads the first by its name in dagster.yaml, the second is a program, the third
 # a data file, and uvicorn imports the last.
-_NOT_IMPORTED = {"dagster-postgres", "dagster-webserver", "lifetimes", "httptools", "pandas", "pgvector"}
+_NOT_IMPORTED = {"dagster-postgres", "dagster-webserver", "lifetimes", "httptools"}
 
 
 def build_wheel(folder: Path, package: str) -> Path:

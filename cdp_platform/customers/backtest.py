@@ -1,13 +1,12 @@
 """How good the expected spend would have been: fitted on what was known at a day, compared with the days after it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
 
 import numpy as np
 import psycopg
 
+from cdp_platform import frames
 from cdp_platform.customers.purchase_models import Floats
 from cdp_platform.customers.value import CurrencyModel, collect_and_expect, day_end
 from cdp_platform.errors import ConfigurationError
@@ -70,29 +69,33 @@ def backtest(connection: psycopg.Connection, tenant: Tenant, until: date, days: 
         )
     with tenant_transaction(connection, tenant.tenant_id):
         fitted = {model.currency: model for model in collect_and_expect(connection, tenant, begin, days=days)}
-        rows = connection.execute(
+        customers = frames.query(
             statement("customers", "value_backtest"),
-            {"tenant": tenant.tenant_id, "until": begin.until, "end": end.until, "days": days},
-        ).fetchall()
-    if not rows:
+            tenant=tenant.tenant_id,
+            parameters={"tenant": tenant.tenant_id, "until": begin.until, "end": end.until, "days": days},
+            floats=True,
+            connection=connection,
+        )
+    if customers.empty:
         raise ConfigurationError(
             f"Tenant {tenant.tenant_id} has no purchase with a currency until {until}: take a later --until, or run "
             f"`cdp sync --tenant {tenant.tenant_id}` first."
         )
     return [
-        _compare(fitted[currency], until, days, list(of_currency))
-        for currency, of_currency in groupby(rows, key=lambda row: row[0])
+        _compare(fitted[str(currency)], until, days, **{name: spend[name].to_numpy(float) for name in spend.columns})
+        for currency, spend in customers.set_index("currency").groupby("currency")
     ]
 
 
-def _compare(fitted: CurrencyModel, until: date, days: int, rows: Sequence[tuple]) -> Backtest:
-    expected, older, actual = (np.array([row[place] for row in rows], dtype=float) for place in (2, 3, 4))
+def _compare(
+    fitted: CurrencyModel, until: date, days: int, *, expected: Floats, older: Floats, actual: Floats
+) -> Backtest:
     has_model = fitted.spend is not None
     return Backtest(
         currency=fitted.currency,
         until=until,
         days=days,
-        customers=len(rows),
+        customers=len(actual),
         actual_spend=float(actual.sum()),
         fitted=fitted,
         # Customers whose purchases have no date have no expectation.

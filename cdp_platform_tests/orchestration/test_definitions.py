@@ -1,11 +1,13 @@
 """Promises that hold for every asset, check, schedule and sensor of the platform."""
 
 import warnings
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from cdp_platform.build import build_definitions
+from cdp_platform.orchestration import code_references
 from cdp_platform.orchestration.partitions import tenant_partitions
 
 ROOMS = {"catalog", "customers", "embeddings", "ops", "referrals"}
@@ -85,6 +87,36 @@ def test_every_job_schedule_and_sensor_says_what_it_does(definitions: dg.Definit
             next(iter(each.check_specs)).description if isinstance(each, dg.AssetChecksDefinition) else each.description
         )
         assert description, each
+
+
+def test_every_field_of_the_launchpad_says_what_it_sets(definitions: dg.Definitions):
+    described = {}
+    for job in definitions.get_repository_def().get_all_jobs():
+        for node, op in fields(fields(job.run_config_schema.config_type)["ops"].config_type).items():
+            for name, field in fields(fields(op.config_type)["config"].config_type).items():
+                described[job.name, node, name] = field.description
+    assert ("customers_sync", "customers__cdp_profiles", "full") in described
+    assert {key for key, description in described.items() if not description} == set()
+
+
+def fields(schema: object) -> dict[str, dg.Field]:
+    """The fields of a part of a job's configuration; none if it has no configuration."""
+    return getattr(schema, "fields", {})
+
+
+def test_in_a_checkout_the_ui_leads_from_an_asset_to_its_source(definitions: dg.Definitions):
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    (reference,) = specs["customers/customer_metrics"].metadata["dagster/code_references"].code_references
+    lines = Path(reference.file_path).read_text().splitlines()[reference.line_number - 1 :]
+    assert next(line for line in lines if line.startswith("def ")) == "def customer_metrics("
+    for key in definitions.resolve_asset_graph().materializable_asset_keys:
+        assert "dagster/code_references" in specs[key.to_user_string()].metadata, key
+
+
+def test_without_a_checkout_there_is_no_reference_to_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(code_references, "CHECKOUT", tmp_path)
+    for spec in build_definitions().resolve_all_asset_specs():
+        assert "dagster/code_references" not in spec.metadata, spec.key
 
 
 def test_what_lies_outside_is_in_the_graph(definitions: dg.Definitions):

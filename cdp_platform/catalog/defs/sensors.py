@@ -16,6 +16,7 @@ from cdp_platform.catalog.sources import Validators, open_source
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, run_limits
+from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.watch import Watch
@@ -182,11 +183,11 @@ def _look(
 # Cleanup --------------------------------------------------------------------------------------------------------------
 
 
-class CleanupConfig(dg.Config):
+class CleanupConfig(LaunchpadConfig):
     """How much may go."""
 
     max_share: float = cleanup.MAX_SHARE
-    """Share of a table that may go at once; 1 for a person who has looked."""
+    """Share of a table that one run may delete, from 0 to 1. Set 1 only after a person has looked."""
 
 
 @dg.op(retry_policy=IO_RETRIES)

@@ -21,6 +21,7 @@ from cdp_platform.customers.sync import sync
 from cdp_platform.ops import rejected
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import follow_upstream
+from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import tenant_partitions
@@ -65,17 +66,17 @@ cdp_profile2conversion = _source(
 )
 
 
-class SyncConfig(dg.Config):
-    """What to read; without any of it, what changed since the watermark."""
+class SyncConfig(LaunchpadConfig):
+    """What to read. By default, what changed since the watermark."""
 
     full: bool = False
     """Read every document again: after a mapping changed or a source was restored."""
     reconcile: bool = False
-    """Then compare all keys of both sides, and mend what no watermark sees."""
+    """Afterwards compare all keys with the source, and mend the differences that timestamps do not show."""
     approve_deletes: bool = False
-    """When comparing, close whatever is gone from the source, however much that is."""
+    """With reconcile: close every row whose document is gone from the source, however many there are."""
     segment_id: str | None = None
-    """Read the people of this segment and nobody else; blank for nobody at all."""
+    """Read only the people of this segment. A blank value reads nobody."""
 
 
 def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> dict[str, Any]:
@@ -228,11 +229,11 @@ def transaction_lines(
 _SOUND = (partial(examine_keys, profiles.TARGET), partial(examine_keys, transactions.TARGET))
 
 
-class MetricsConfig(dg.Config):
+class MetricsConfig(LaunchpadConfig):
     """Whose metrics to compute."""
 
     full: bool = False
-    """All customers, not only those whose figures can have changed since the last refresh."""
+    """Compute all customers, not only those whose figures can have changed since the last refresh."""
 
 
 @dg.asset(

@@ -1,8 +1,8 @@
 -- One row per customer and currency of the stage: what it was expected to spend, what the older formula would have said,
--- and what it did spend in the days after, refunds included. Best first, as the model has it.
-SELECT s.currency, s.profile_id, e.spend,
-       coalesce(m.avg_order_value * m.freq_90d * %(days)s / 90, 0)::float8,
-       coalesce(t.spend, 0)::float8
+-- and what it did spend in the days after, refunds included.
+SELECT s.currency, e.spend AS expected,
+       coalesce(m.avg_order_value * m.freq_90d * %(days)s / 90, 0) AS older,
+       coalesce(t.spend, 0) AS actual
 FROM stage_value AS s
 LEFT JOIN stage_expectation AS e USING (number)
 LEFT JOIN customers.customer_figures(%(tenant)s, %(until)s, NULL) AS m

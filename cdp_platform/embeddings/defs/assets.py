@@ -17,6 +17,7 @@ from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.reconcile import Reconciled, reconcile
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import table
 from cdp_platform.orchestration.partitions import tenant_partitions
@@ -40,8 +41,8 @@ _PER_TENANT: dict[str, Any] = {
 }
 
 
-class EmbeddingConfig(dg.Config):
-    """What to embed; without any of it, what waits in the queue."""
+class EmbeddingConfig(LaunchpadConfig):
+    """What to embed. By default, what waits in the queue."""
 
     reconcile: bool = False
     """First compare all texts with their vectors, and enqueue what is missing or stale."""
@@ -164,11 +165,11 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
 }
 
 
-class AudienceConfig(dg.Config):
+class AudienceConfig(LaunchpadConfig):
     """How large an audience may become."""
 
     size: int = 1_000
-    """People in the audience of a segment, at most."""
+    """The most people that the audience of a segment may have."""
 
 
 _OF_PROFILE_VECTORS = [EMBEDDINGS["profile"]]

@@ -15,6 +15,7 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
@@ -50,11 +51,11 @@ tracker_database = dg.AssetSpec(
 )
 
 
-class TrackerConfig(dg.Config):
-    """What to bring; without any of it, what came since the last time."""
+class TrackerConfig(LaunchpadConfig):
+    """What to bring. By default, what came since the last time."""
 
     full: bool = False
-    """Every event again: after the tracker's database was restored, or changed rows without a new ingested_at."""
+    """Bring every event again: after the tracker's database was restored, or changed rows without a new ingested_at."""
 
 
 @dg.asset(
