@@ -19,7 +19,7 @@ from cdp_sandbox import contract
 ROOT = Path(__file__).resolve().parents[1]
 PLATFORM, SANDBOX = "cdp_platform", "cdp_sandbox"
 # Where each distribution is built, and what the build reads beside the package.
-_PROJECTS = {PLATFORM: (".", ["pyproject.toml", "README.md"]), SANDBOX: (SANDBOX, [])}
+_PROJECTS = {PLATFORM: (".", ["pyproject.toml", "README.md", "LICENSE"]), SANDBOX: (SANDBOX, [])}
 # What is in the folder of a package and not part of it.
 _NOT_SHIPPED = ("__pycache__", "build", "*.egg-info")
 # Needed without being imported: Dagster loads the first by its name in dagster.yaml, the second is a program, the third
@@ -74,6 +74,14 @@ def test_the_wheel_holds_every_file_of_the_package(wheels: dict[str, Path], tmp_
     copied = tmp_path / "copied" / package
     shutil.copytree(ROOT / package, copied, ignore=shutil.ignore_patterns(*_NOT_SHIPPED, "pyproject.toml", "README.md"))
     assert shipped == {str(path.relative_to(copied.parent)) for path in copied.rglob("*") if path.is_file()}
+
+
+def test_the_wheel_brings_its_licence(wheels: dict[str, Path]):
+    with zipfile.ZipFile(wheels[PLATFORM]) as wheel:
+        (licence,) = [name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+        assert "License-Expression: Apache-2.0" in wheel.read(metadata).decode().splitlines()
 
 
 def test_the_files_that_init_writes_are_those_of_the_checkout(wheels: dict[str, Path]):
