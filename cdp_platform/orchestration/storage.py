@@ -61,12 +61,22 @@ def hide_statement_values() -> None:
 
 def _keep_connections(storage: DagsterPostgresStorage) -> None:
     """One connection stays open for each of the three parts; threads that want one at the same time open more."""
+    engines = []
     for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
         # Dagster has no public way but `optimize_for_webserver`, whose connections break when the server restarts.
         engine = create_pg_engine(
             storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
         )
         part._engine = engine  # ty: ignore[invalid-assignment]
+        engines.append(engine)
+
+    def close() -> None:
+        for engine in engines:
+            engine.dispose()
+
+    # An instance that ends disposes of its storage of runs. Each tick of a sensor has an instance of its own, and what
+    # it leaves to the garbage collector would hold connections until the server has none left.
+    storage.run_storage.dispose = close
 
 
 def first_reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -150,14 +151,36 @@ def test_the_storage_is_dagsters_own(home: Path):
         assert again.get_dynamic_partitions("tenant") == ["harbour"]
 
 
-def test_events_share_connections_until_they_are_lost(home: Path, server: Server):
-    def backends() -> set[int]:
+@pytest.fixture
+def backends(home: Path, server: Server) -> Callable[[], set[int]]:
+    """The connections to Dagster's database."""
+
+    def now() -> set[int]:
         with server.superuser(os.environ["DAGSTER_PG_DB"]) as connection:
             rows = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             return {pid for (pid,) in rows}
 
+    return now
+
+
+def test_an_instance_that_has_ended_holds_no_connection_although_something_refers_to_it(backends):
+    kept = []
+    for _ in range(3):
+        with dg.DagsterInstance.get() as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization("first"))
+            instance.get_runs(limit=1)
+            instance.all_instigator_state()
+            assert backends()
+        kept.append(instance)
+    deadline = time.monotonic() + 10
+    while backends():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_events_share_connections_until_they_are_lost(backends, server: Server):
     with dg.DagsterInstance.get() as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("first"))
         kept = backends()
