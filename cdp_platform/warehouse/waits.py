@@ -14,6 +14,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from cdp_platform.errors import PlatformError
 from cdp_platform.warehouse.statements import statement
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _run() -> None:
             each.asked_at = now
             try:
                 _ask(each)
-            except psycopg.Error as error:
+            except (psycopg.Error, PlatformError) as error:
                 _log.debug("nobody could be asked who is waited for: %s", type(error).__name__)
 
 
