@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -41,7 +42,17 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(sharing._Other, "is_ready", waits)
     monkeypatch.setattr(sharing._Other, "hand_over", noted)
     yield told
-    assert not [child for child in psutil.Process().children() if "multiprocessing.spawn" in " ".join(child.cmdline())]
+    assert not second_processes()
+
+
+def second_processes() -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process().children():
+        # What another test has ended may still be in the table of processes, without a command.
+        with suppress(psutil.NoSuchProcess):
+            if "multiprocessing.spawn" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def fill(leo: Leo, number: int) -> None:
@@ -89,7 +100,7 @@ def test_a_second_process_that_is_killed_is_an_error_and_the_next_run_goes_on(le
     def kills_the_second_time(self: sharing._Other, bookmark: sharing.Bookmark) -> None:
         killed.append(0)
         if len(killed) == 2:
-            (child,) = [c for c in psutil.Process().children() if "multiprocessing.spawn" in " ".join(c.cmdline())]
+            (child,) = second_processes()
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
         hand_over(self, bookmark)
