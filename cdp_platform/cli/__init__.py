@@ -5,7 +5,6 @@ that says what to do, with --json an object on stdout; --debug adds the stack tr
 rooms and in `operations`. Other distributions add commands as `extensions` says.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from cdp_platform.cli.data import reconcile, sync, tenant
 from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.extensions import Commands, Platform
 from cdp_platform.cli.operate import health, init, migrate, status
-from cdp_platform.cli.printing import Notes, error_console, say, show_json
+from cdp_platform.cli.printing import error_console, say, show_json, show_notes
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
 from cdp_platform.cli.value import value
@@ -68,7 +67,7 @@ for command in (
 
 def main() -> None:
     """Entry point: runs the command and turns errors into one line and an exit code."""
-    logging.getLogger("cdp_platform").addHandler(Notes(logging.WARNING))
+    show_notes("cdp_platform")
     # As Ctrl-C: a run ends as canceled, and nothing has to find out later that its process is gone.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:

@@ -18,7 +18,7 @@ import click
 from cdp_platform import folder, settings
 from cdp_platform.cli.data import partition_keeper
 from cdp_platform.cli.everything import run_everything
-from cdp_platform.cli.printing import bars, error_console, say, show, show_json
+from cdp_platform.cli.printing import bars, error_console, say, show, show_json, show_notes
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
@@ -45,6 +45,7 @@ class Commands(click.Group):
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
         if (entry := _found().get(cmd_name)) is not None:
+            show_notes(entry.module.partition(".")[0])
             return entry.load()
         if (distribution := _DOCUMENTED.get(cmd_name)) is not None:
             raise ConfigurationError(

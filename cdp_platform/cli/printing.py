@@ -82,6 +82,13 @@ class Notes(logging.Handler):
         say(record.getMessage(), label="note:", style="yellow", to=error_console)
 
 
+def show_notes(package: str) -> None:
+    """Print the warnings that this package logs."""
+    logger = logging.getLogger(package)
+    if not any(isinstance(handler, Notes) for handler in logger.handlers):
+        logger.addHandler(Notes(logging.WARNING))
+
+
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
     """Print rows as a table, numbers to the right, or as records where the terminal is too narrow for a table.
 
