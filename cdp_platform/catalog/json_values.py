@@ -6,13 +6,14 @@ what a document means.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.json_documents import is_not_utf8, walk
 from cdp_platform.ops.rejected import RejectedDocumentError
 
 # A file in which values are nested too deep for the parser is cut at this depth. It is deeper than what `canonical`
@@ -62,7 +63,7 @@ def canonical(document: Any) -> bytes:
     try:
         content = orjson.dumps(document, default=_literal, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        if path := _first_path(document, _is_not_utf8):
+        if path := _first_path(document, is_not_utf8):
             raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
         if path := _first_path(document, _is_beyond_numbers):
             raise RejectedDocumentError("number_out_of_range", path, "a number is beyond anything usual") from None
@@ -86,20 +87,6 @@ def digits(number: Decimal) -> str:
     """A number by its plain digits: no exponent, no zeros behind the last digit of the fraction."""
     plain = f"{number:f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
-
-
-def walk(document: Any) -> Iterator[tuple[str, Any]]:
-    """Every value within a document, and every name within its objects, with their JSON paths."""
-    waiting = [("$", document)]
-    while waiting:
-        path, value = waiting.pop()
-        yield path, value
-        if isinstance(value, dict):
-            for name, item in value.items():
-                yield path, name
-                waiting.append((f"{path}.{name}", item))
-        elif isinstance(value, list):
-            waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
 
 
 def _load(content: bytes) -> Any:
@@ -141,15 +128,6 @@ def _first_path(document: Any, is_bad: Callable[[Any], bool]) -> str:
     # A path is printed and stored.
     found = next((path for path, value in walk(document) if is_bad(value)), "")
     return found.encode(errors="replace").decode().replace("\0", "?")[:_MAX_PATH]
-
-
-def _is_not_utf8(value: Any) -> bool:
-    try:
-        if isinstance(value, str):
-            value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _is_beyond_numbers(value: Any) -> bool:

@@ -16,7 +16,8 @@ from hashlib import blake2b
 from typing import Any
 
 from cdp_platform.catalog import json_values
-from cdp_platform.catalog.json_values import digits, exact, walk
+from cdp_platform.catalog.json_values import digits, exact
+from cdp_platform.json_documents import walk
 from cdp_platform.ops.rejected import RejectedDocumentError
 
 Document = dict[str, Any]

@@ -6,7 +6,7 @@ has is never guessed at: the document is rejected with a code and the JSON path,
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from cdp_platform.json_documents import is_not_utf8, walk
 from cdp_platform.moments import moment
 from cdp_platform.ops.rejected import RejectedDocumentError
 
@@ -34,7 +35,7 @@ def canonical(document: Document) -> bytes:
     try:
         encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        if path := _first_path(document, _is_not_utf8):
+        if path := _first_path(document, is_not_utf8):
             raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
         if _has_large_integer(document):
             raise RejectedDocumentError("number_out_of_range", "$", "a whole number has more than 64 bits") from None
@@ -201,7 +202,7 @@ def is_key(value: Any) -> TypeGuard[str]:
 
 def is_storable(value: str) -> bool:
     """Whether PostgreSQL can store a text: without NUL characters and halves of surrogate pairs."""
-    return "\x00" not in value and not _is_not_utf8(value)
+    return "\x00" not in value and not is_not_utf8(value)
 
 
 def _items(document: Document, name: str) -> list[Any]:
@@ -231,32 +232,10 @@ def _kind(value: Any) -> str:
     return {list: "a list", dict: "an object"}.get(type(value), "null")
 
 
-def _is_not_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _walk(document: Any) -> Iterator[tuple[str, Any]]:
-    """Every value within a document, and every name within its objects, with their JSON paths; however deep it is."""
-    waiting = [("$", document)]
-    while waiting:
-        path, value = waiting.pop()
-        yield path, value
-        if isinstance(value, dict):
-            for name, item in value.items():
-                yield path, name
-                waiting.append((f"{path}.{name}", item))
-        elif isinstance(value, list):
-            waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
-
-
 def _first_path(document: Any, is_bad: Callable[[str], bool]) -> str:
     """JSON path of a string that is bad, or of an object that has a bad name; '' when all are good."""
-    return next((path for path, value in _walk(document) if isinstance(value, str) and is_bad(value)), "")
+    return next((path for path, value in walk(document) if isinstance(value, str) and is_bad(value)), "")
 
 
 def _has_large_integer(document: Any) -> bool:
-    return any(isinstance(value, int) and not -(2**63) <= value < 2**64 for _, value in _walk(document))
+    return any(isinstance(value, int) and not -(2**63) <= value < 2**64 for _, value in walk(document))

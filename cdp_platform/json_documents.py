@@ -1,0 +1,31 @@
+"""Finds values in a JSON document that PostgreSQL cannot store, with their paths."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def walk(document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every value within a document, and every name within its objects, with their JSON paths.
+
+    It does not recurse, so any depth of nesting is walked.
+    """
+    waiting = [("$", document)]
+    while waiting:
+        path, value = waiting.pop()
+        yield path, value
+        if isinstance(value, dict):
+            for name, item in value.items():
+                yield path, name
+                waiting.append((f"{path}.{name}", item))
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
+
+
+def is_not_utf8(value: Any) -> bool:
+    """Whether a value is a text with half a surrogate pair, which has no bytes in UTF-8."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
