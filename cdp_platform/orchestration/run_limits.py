@@ -1,10 +1,10 @@
-"""How many runs sensors may ask for: ten in all, however many tenants change at once, however many rooms there are."""
+"""The number of runs that sensors and schedules may ask for: ten, for any number of tenants and rooms."""
 
 import dagster as dg
 
 from cdp_platform.orchestration.partitions import UNFINISHED
 
-# Runs that sensors asked for and that have not ended yet, those of all rooms together.
+# Unfinished runs of all sensors together; also the most that one schedule asks for.
 MAX_RUNS = 10
 # Of these, the runs of one sensor. The others are left to the other sensors, so that no room waits for another one.
 MAX_RUNS_PER_SENSOR = 3

@@ -8,9 +8,7 @@ import dagster as dg
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
-
-# However many tenants there are, and wherever the retired ones stand among them.
-MAX_RUNS = 10
+from cdp_platform.orchestration.run_limits import MAX_RUNS
 
 
 def for_all_tenants(

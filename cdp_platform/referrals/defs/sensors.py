@@ -13,7 +13,7 @@ from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.schedules import MAX_RUNS
+from cdp_platform.orchestration.run_limits import MAX_RUNS
 from cdp_platform.referrals import tracker
 from cdp_platform.referrals.defs import assets
 from cdp_platform.referrals.spreadsheets import asked_for
