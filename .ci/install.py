@@ -63,14 +63,14 @@ def by_uv() -> bool:
 
 
 def told() -> dict[str, str]:
-    """What pip is told about indexes on this machine, by its files and variables, in uv's words."""
+    """Translate the settings of indexes in pip's files and variables into variables of uv."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
     found = dict(re.findall(r"(?m)^(\S+?)=('.*'|\".*\")$", listed))
     variables = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy"} if found else {}
     for option, variable, separator in OPTIONS:
-        # As pip does: its variables go before the section of the command, and that before the general one.
+        # pip prefers its variables to the section of the command, and that section to the general one.
         for section in (":env:", "install", "global"):
             if value := found.get(f"{section}.{option}"):
                 variables[variable] = separator.join(ast.literal_eval(value).split())

@@ -59,7 +59,7 @@ from cdp_platform.warehouse.connection import connect, tenant_transaction
 _QUEUE, _LARGE, _MIDDLE, _SMALL = "queue", "large", "middle", "small"
 _KIND = "profile"
 _CLAIMED, _REQUESTED = 100, 64
-# Of the vectors; the rest are the large tenant's.
+# Shares of all vectors. The large tenant has the remaining ones.
 _SMALL_SHARE, _MIDDLE_SHARE = 0.01, 0.12
 # The live index holds one half of the vectors, and gets a tenth.
 _HELD_SHARE, _LIVE_SHARE = 2, 10
@@ -239,7 +239,7 @@ class Bench:
         self._load(LIVE, more, provider, builds=0)
 
     def _load(self, name: str, count: int, provider: Provider, *, builds: int) -> None:
-        """As the asset embeds: the platform itself has to choose which indexes to build."""
+        """Embed as the asset does, so that the platform chooses which indexes to build."""
         narrate(f"  {name}")
         began = time.perf_counter()
         outcomes = self._drain([_LARGE, _MIDDLE, _SMALL], provider)

@@ -1,4 +1,4 @@
-"""What the value of a million customers costs: fitting the models, and what they expect of each customer.
+"""Measures how long it takes to fit the models of value and apply them to a million customers.
 
 The customers are generated: everybody buys at a rate of its own, pays prices of its own and leaves at some time. They
 come as the warehouse hands them over: days with a repeat purchase, weeks to the last one, weeks to now, mean spend. All

@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# What `ipaddress` takes for global: addresses of protocols, of which Python 3.11 knows a few only, and those that hold
-# an IPv4 address. Where these lead is decided elsewhere, and it may be here.
+# `ipaddress` calls these networks global. They are addresses of protocols, of which Python 3.11 knows only a few, and
+# addresses that hold an IPv4 address. A router decides where they lead, which may be this network.
 _NOT_PUBLIC = [
     ip_network(network)
     for network in (
@@ -58,7 +58,7 @@ _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z
 
 @dataclass(frozen=True)
 class Allowed:
-    """What an ingestor may connect to beside the public internet.
+    """Private hosts and networks that an ingestor may connect to.
 
     Attributes:
         hosts: names, lower case.
@@ -85,7 +85,7 @@ class Allowed:
 
 @lru_cache
 def allowed(entries: Iterable[str]) -> Allowed:
-    """What a list of hosts and networks allows.
+    """Read a list of hosts and networks.
 
     Raises:
         ValueError: one of them is neither, or is never connected to; says which by its number, and what to write.

@@ -75,7 +75,7 @@ class Brands:
 
 
 def missing(path: str) -> RejectedDocumentError:
-    """Of an item that names no brand and has no group to have one from."""
+    """Make the error for an item that names no brand and has no group to inherit one from."""
     return RejectedDocumentError("brand_missing", f"{path}.brand", "it has no brand")
 
 

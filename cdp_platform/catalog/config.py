@@ -121,7 +121,7 @@ class Ingestor(BaseModel):
 
     @property
     def allowed(self) -> Allowed:
-        """What may be connected to beside the public internet."""
+        """Private hosts and networks that may be connected to."""
         return allowed(self.allow_addresses)
 
     @property

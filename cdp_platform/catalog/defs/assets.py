@@ -36,7 +36,7 @@ def partitions_of(ingestors: Sequence[Ingestor]) -> dg.StaticPartitionsDefinitio
 
 
 def published_of(ingestors: Sequence[Ingestor]) -> dg.AssetSpec:
-    """What the ingestors read, made for these ingestors."""
+    """Make the external asset that these ingestors read."""
     return dg.AssetSpec(
         PUBLISHED,
         description="Brand registries and product feeds as their publishers keep them: in a folder, on the web or on "

@@ -13,7 +13,7 @@ WHOLE = "whole"
 
 BRAND_REGISTRY = dg.AssetKey(["catalog", "brand_registry"])
 PRODUCT_FEED = dg.AssetKey(["catalog", "product_feed"])
-# What both are read from: the publishers' own documents.
+# Both are read from this external asset, the publishers' own documents.
 PUBLISHED = dg.AssetKey(["publishers", "feeds"])
 
 

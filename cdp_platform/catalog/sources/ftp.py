@@ -42,7 +42,7 @@ class FtpSource:
 
     Args:
         root: ``ftp://host[:port]/folder`` or ``ftps://...``.
-        allowed: What may be connected to beside the public internet.
+        allowed: Private hosts and networks that may be connected to.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class HttpSource:
     Args:
         root: Base address of relative paths; without one, only whole addresses can be read. If it is https, nothing
             is read without TLS.
-        allowed: What may be connected to beside the public internet, after each redirect as well.
+        allowed: Private hosts and networks that may be connected to, after each redirect as well.
     """
 
     def __init__(self, root: str = "", *, allowed: Allowed = _NOTHING, patience: Patience | None = None) -> None:

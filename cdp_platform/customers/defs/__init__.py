@@ -1,1 +1,1 @@
-"""What Dagster knows of this room: assets, checks, sensors. It calls the plain modules beside it."""
+"""Assets, checks and sensors of this room, for Dagster. They call the plain modules beside this package."""
