@@ -70,10 +70,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A folder with what a checkout has beside the package, and its sandbox."""
+    """A folder with what a checkout has beside the package, its sandbox, and the environment whose programs it uses."""
 
     root: Path
     home: Path
+    programs: Path = PROGRAMS
 
     @property
     def sandbox(self) -> Sandbox:
@@ -93,7 +94,7 @@ class Checkout:
     def run(self, program: str, *arguments: str, **variables: str) -> Finished:
         started = time.monotonic()
         done = subprocess.run(
-            [str(PROGRAMS / program), *arguments],
+            [str(self.programs / program), *arguments],
             cwd=self.root,
             env=self.environment(**variables),
             stdin=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -12,28 +11,8 @@ import psutil
 import pytest
 from dotenv import dotenv_values
 
-from cdp_platform_tests.processes.conftest import Checkout, Finished, wait_for
+from cdp_platform_tests.processes.conftest import Checkout, wait_for
 from cdp_platform_tests.test_package import PLATFORM, ROOT, SANDBOX, build_wheel, new_environment
-
-
-@dataclass(frozen=True)
-class Installation(Checkout):
-    """A folder, and the programs of an environment that has the wheels."""
-
-    programs: Path
-
-    def run(self, program: str, *arguments: str, **variables: str) -> Finished:
-        done = subprocess.run(
-            [str(self.programs / program), *arguments],
-            cwd=self.root,
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr, 0)
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +22,19 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def installed(programs: Path, tmp_path: Path) -> Iterator[Installation]:
+def installed(programs: Path, tmp_path: Path) -> Iterator[Checkout]:
     # PostgreSQL's own user has to get through.
     tmp_path.chmod(0o711)
     root, home = tmp_path / "a folder", tmp_path / "home"
     root.mkdir()
     home.mkdir()
-    made = Installation(root, home, programs)
+    made = Checkout(root, home, programs)
     yield made
     made.cdp("down")
     made.sandbox.reset()
 
 
-def test_init_writes_what_a_folder_needs_and_overwrites_nothing(installed: Installation):
+def test_init_writes_what_a_folder_needs_and_overwrites_nothing(installed: Checkout):
     (installed.root / "workspace.yaml").write_text("# mine\n")
     done = installed.cdp("init")
     assert (done.code, done.err) == (0, "")
@@ -73,7 +52,7 @@ def test_init_writes_what_a_folder_needs_and_overwrites_nothing(installed: Insta
     assert env.read_text() == "# filled in\n"
 
 
-def test_a_command_in_an_unprepared_folder_says_in_one_line_what_to_do_and_writes_nothing(installed: Installation):
+def test_a_command_in_an_unprepared_folder_says_in_one_line_what_to_do_and_writes_nothing(installed: Checkout):
     home = installed.home / "dagster"
     home.mkdir()
     variables = {"PGSQL_DB_HOST": "127.0.0.1", "PGSQL_DB_NAME": "x", "PGSQL_DB_USER": "x", "DAGSTER_HOME": str(home)}
@@ -99,7 +78,7 @@ def test_a_command_in_an_unprepared_folder_says_in_one_line_what_to_do_and_write
         ("storage: [\n", ["cannot be read"]),
     ],
 )
-def test_health_looks_at_the_storage_that_dagster_really_uses(installed: Installation, content: str, advice: list[str]):
+def test_health_looks_at_the_storage_that_dagster_really_uses(installed: Checkout, content: str, advice: list[str]):
     (installed.root / "dagster.yaml").write_text(content)
     done = installed.cdp("health", "--json", DAGSTER_HOME=str(installed.root), DAGSTER_PG_HOST="127.0.0.1")
     (dagster,) = [each for each in done.json() if each["system"] == "PostgreSQL (Dagster)"]
@@ -108,7 +87,7 @@ def test_health_looks_at_the_storage_that_dagster_really_uses(installed: Install
     assert {path.name for path in installed.root.iterdir()} == {"dagster.yaml"}
 
 
-def test_the_sandbox_the_demo_and_the_dagster_ui_run_in_a_folder_that_init_prepared(installed: Installation):
+def test_the_sandbox_the_demo_and_the_dagster_ui_run_in_a_folder_that_init_prepared(installed: Checkout):
     assert installed.cdp("init").code == 0
     # Nothing is filled in, so the sandbox may.
     started = installed.cdp("sandbox", "start", "--json")
