@@ -24,6 +24,10 @@ def role(warehouse: Warehouse) -> Iterator[Callable[..., object]]:
             yield connection.execute
     finally:
         with warehouse.superuser() as connection:
+            # A session that has just been closed still drops its temporary tables: the tables of ROLE change meanwhile.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = %s", [ROLE]
+            )
             for each in (ROLE, GROUP, INNER):
                 connection.execute(f"REASSIGN OWNED BY {each} TO postgres; DROP OWNED BY {each}; DROP ROLE {each}")
 
