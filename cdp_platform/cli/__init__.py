@@ -2,7 +2,7 @@
 
 A command prints a table (or with --json the same as JSON) and exits 0 only if all of it worked. An error is one line
 that says what to do, with --json an object on stdout; --debug adds the stack trace. What a command does lives in the
-rooms and in `operations`. Other distributions add commands as `extensions` says.
+rooms and in `health`. Other distributions add commands as `extensions` says.
 """
 
 import os

@@ -117,7 +117,7 @@ def catalog_ingest(name: str, *, as_json: bool) -> None:
 
     Exit code 1 if a step or a check fails.
     """
-    from cdp_platform.operations import looks
+    from cdp_platform.health import looks
 
     ingestor = _ingestor(name)
     with connect(settings.postgres()) as connection:

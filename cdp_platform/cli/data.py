@@ -12,7 +12,7 @@ from cdp_platform import settings
 from cdp_platform.cli.printing import bars, error_console, json_option, say, show, show_json
 from cdp_platform.customers import jobs
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.operations import dagster_home, looks
+from cdp_platform.health import dagster_home, looks
 from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform.warehouse.connection import connect
@@ -250,7 +250,7 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
     require_active(known)
-    from cdp_platform.operations import looks
+    from cdp_platform.health import looks
 
     looks.arango(known.arango_database, ArangoDatabase.version)
     ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}

@@ -66,7 +66,7 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
     """
     from cdp_platform.embeddings import models
     from cdp_platform.embeddings.defs import assets
-    from cdp_platform.operations import looks
+    from cdp_platform.health import looks
 
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
@@ -198,7 +198,7 @@ def embeddings_model_add(
 ) -> None:
     """Build the vectors of another model beside the active one."""
     from cdp_platform.embeddings import models
-    from cdp_platform.operations import looks
+    from cdp_platform.health import looks
 
     configured = settings.embeddings()
     exact_price = None if price is None else Decimal(str(price))
@@ -297,7 +297,7 @@ def search(words: tuple[str, ...], tenant_id: str, *, kind: Kind, k: int, as_jso
     """
     from cdp_platform.embeddings import models, texts
     from cdp_platform.embeddings import search as room
-    from cdp_platform.operations import looks
+    from cdp_platform.health import looks
 
     configured = settings.embeddings()
     with connect(settings.postgres()) as connection:

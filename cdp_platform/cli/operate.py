@@ -14,7 +14,7 @@ from cdp_platform.cli.printing import duration, json_option, say, show, show_jso
 from cdp_platform.errors import PlatformError
 
 if TYPE_CHECKING:
-    from cdp_platform.operations.health import Finding
+    from cdp_platform.health.findings import Finding
 
 
 @click.command()
@@ -60,7 +60,7 @@ def status(*, as_json: bool) -> None:
     Last success, lag behind the source and rejected documents. Exit code 1 if a source cannot be asked.
     """
     from cdp_platform.customers.stamps import undated_words
-    from cdp_platform.operations.status import read
+    from cdp_platform.health.status import read
 
     found = read()
     if as_json:
@@ -101,7 +101,7 @@ def health(*, as_json: bool) -> None:
     Also at Dagster's runs: those that are too old, and a queue that does not move. Exit code 1 if a system does not
     answer or cannot be used.
     """
-    from cdp_platform.operations.health import examine
+    from cdp_platform.health.findings import examine
 
     findings = [*examine(), *_runs()]
     if as_json:
@@ -119,8 +119,8 @@ def health(*, as_json: bool) -> None:
 
 def _runs() -> "list[Finding]":
     """How Dagster's runs are, where this shell knows Dagster's home and its runs are in PostgreSQL."""
-    from cdp_platform.operations import dagster_home
-    from cdp_platform.operations.health import Finding
+    from cdp_platform.health import dagster_home
+    from cdp_platform.health.findings import Finding
     from cdp_platform.orchestration.failures import describe
     from cdp_platform.orchestration.lost_runs import look
 

@@ -121,7 +121,7 @@ def erase(
     After a mistake, --undo deletes the tombstones of a person, with those of all merged profiles. The next sync reads
     the tenant from the beginning and takes what the CDP still has of them. What referral events said of them is lost.
     """
-    from cdp_platform.operations.erasure import erase_person, lift
+    from cdp_platform.health.erasure import erase_person, lift
 
     asked = {*profile_ids, *(profile_id for path in receipts for profile_id in _profiles_of(path, tenant_id))}
     if not asked or not all(profile_id.strip() for profile_id in asked):
@@ -159,7 +159,7 @@ def erase(
 def _ask_about_strangers(connection: psycopg.Connection, known: tenants.Tenant, profile_ids: Collection[str]) -> None:
     """Ask before a tombstone is made of what may be a typing error."""
     from cdp_platform.customers.source import TenantSource
-    from cdp_platform.operations.erasure import not_here, not_in_source
+    from cdp_platform.health.erasure import not_here, not_in_source
 
     strangers = not_here(connection, known, profile_ids)
     if not strangers:

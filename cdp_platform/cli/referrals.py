@@ -80,7 +80,7 @@ def _usable(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, named: bo
 
 def _look_first(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, to_sheets: bool) -> None:
     """Whether the outside systems of an export are there; of the spreadsheets one tells for all."""
-    from cdp_platform.operations import looks
+    from cdp_platform.health import looks
 
     looks.tracker()
     if to_sheets:

@@ -19,7 +19,7 @@ from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.reconcile import Reconciliation, reconcile
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import sync
-from cdp_platform.operations.erasure import erase_person
+from cdp_platform.health.erasure import erase_person
 from cdp_platform.ops import rejected, tenants, watermark
 from cdp_platform.ops.erasure import Receipt
 from cdp_platform.ops.rejected import RejectedRecord

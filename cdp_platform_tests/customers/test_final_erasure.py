@@ -22,7 +22,7 @@ from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.reconcile import reconcile as reconcile_texts
 from cdp_platform.embeddings.worker import drain
-from cdp_platform.operations.erasure import lift
+from cdp_platform.health.erasure import lift
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import Leo

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cdp_platform.operations.erasure import erase_person
+from cdp_platform.health.erasure import erase_person
 from cdp_platform_tests.customers.conftest import Leo, leo, new_leo  # noqa: F401 (fixtures)
 from cdp_platform_tests.referrals.tracker import Tracker
 

@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.errors import BusyError, ConfigurationError
-from cdp_platform.operations.health import examine
+from cdp_platform.health.findings import examine
 from cdp_platform.warehouse import versions
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.load import Target

@@ -13,7 +13,7 @@ from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
-from cdp_platform.operations import dagster_home, looks
+from cdp_platform.health import dagster_home, looks
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import asked_for

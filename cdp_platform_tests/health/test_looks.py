@@ -14,8 +14,8 @@ from cdp_platform import settings
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.folder import SHIPPED
-from cdp_platform.operations import looks
-from cdp_platform.operations.health import Finding, examine
+from cdp_platform.health import looks
+from cdp_platform.health.findings import Finding, examine
 from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform_tests import silence

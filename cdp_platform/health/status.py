@@ -10,7 +10,7 @@ from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import SourceState, TenantSource
 from cdp_platform.errors import SourceError
-from cdp_platform.operations import looks
+from cdp_platform.health import looks
 from cdp_platform.ops import rejected, tenants, watermark
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import connect, tenant_transaction

@@ -27,7 +27,7 @@ def not_here(connection: psycopg.Connection, tenant: Tenant, profile_ids: Collec
     """Those of the keys that no profile, purchase, rejected document or tombstone of the tenant has."""
     with tenant_transaction(connection, tenant.tenant_id):
         rows = connection.execute(
-            statement("operations", "not_here"), {"tenant": tenant.tenant_id, "asked": sorted(set(profile_ids))}
+            statement("health", "not_here"), {"tenant": tenant.tenant_id, "asked": sorted(set(profile_ids))}
         ).fetchall()
     return [row[0] for row in rows]
 
