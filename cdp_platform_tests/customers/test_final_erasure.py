@@ -276,8 +276,8 @@ class Erasure(RuleBasedStateMachine):
         if self.leo.rows(f"SELECT 1 FROM customers.cdp_profiles WHERE profile_id = '{key}'"):
             return True
         query = (
-            "SELECT 1 FROM referrals.erased_address JOIN referrals.address_salt USING (tenant_id)"
-            f" WHERE address_hash = referrals.address_hash(salt, '{self.text(key)}@example.com')"
+            "SELECT 1 FROM referrals.erased_address JOIN ops.address_salt USING (tenant_id)"
+            f" WHERE address_hash = ops.address_hash(salt, '{self.text(key)}@example.com')"
         )
         return bool(self.leo.rows(query))
 
