@@ -12,7 +12,7 @@ from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.code_references import with_code_references
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
-from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource, silent
+from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource
 from cdp_platform.referrals.defs.definitions import definitions as referrals
 
 
@@ -33,7 +33,6 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),
             "spreadsheets": SpreadsheetResource(),
-            "progress": silent,
             **(resources or {}),
         },
         # A spawned step costs two seconds, and ours wait for databases.

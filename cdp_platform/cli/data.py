@@ -291,9 +291,12 @@ def materialize(
         # One run, unless partitions of tenants that nobody asked for lie between.
         stretches = partitions.ranges(partitions.known(instance), {each.tenant_id for each in wanted})
         with bars() as progress:
-            definitions = build_definitions({"progress": progress})
+            definitions = build_definitions()
             return together(
-                [run_job(definitions, job, instance, keys, config=ops, assets=assets) for keys in stretches]
+                [
+                    run_job(definitions, job, instance, keys, config=ops, assets=assets, watcher=progress)
+                    for keys in stretches
+                ]
             )
 
 
@@ -309,21 +312,21 @@ def show_outcome(outcome: Any, figures: Mapping[str, str] = SYNCED, *, subject: 
         [
             (
                 made.asset,
-                made.tenant_id,
+                made.partition,
                 made.metadata.get("dagster/partition_row_count"),
                 *(made.metadata.get(name) for name in figures.values()),
                 float(made.metadata.get("seconds", 0)),
             )
-            for made in sorted(outcome.outcomes, key=lambda made: made.tenant_id)
+            for made in sorted(outcome.outcomes, key=lambda made: made.partition)
         ],
         empty="Nothing was materialized.",
     )
     for note in dict.fromkeys(note for made in outcome.outcomes for note in _notes(made)):
         say(note)
     for check in outcome.checks:
-        if not check.passed and check.tenant_id:
+        if not check.passed and check.partition:
             say(
-                f"{check.tenant_id} {check.check}: {check.description}",
+                f"{check.partition} {check.check}: {check.description}",
                 label=check.severity.lower(),
                 style="red" if check.severity == "ERROR" else "yellow",
             )
@@ -335,12 +338,12 @@ def _notes(made: Any) -> Iterator[str]:
     """What the figures in the table do not say: who was asked for, and what a comparison found."""
     found = made.metadata
     if "note" in found:
-        yield f"{made.tenant_id}: {found['note']}"
+        yield f"{made.partition}: {found['note']}"
     if "skipped" in found:
-        yield f"{made.tenant_id} was skipped: {found['skipped']}."
+        yield f"{made.partition} was skipped: {found['skipped']}."
     if "segment" in found and made.asset == "cdp_profiles":
         yield (
-            f"Segment {found['segment']} of {made.tenant_id}: {found['segment_members']:,} profiles are in it, "
+            f"Segment {found['segment']} of {made.partition}: {found['segment_members']:,} profiles are in it, "
             f"{found['segment_left']:,} left it since they were last read."
         )
     if "source_checksum" in found:
@@ -355,6 +358,6 @@ def _notes(made: Any) -> Iterator[str]:
             if found[figure]
         ]
         yield (
-            f"{made.asset} of {made.tenant_id}: {found['source_count']:,} documents in the source and "
+            f"{made.asset} of {made.partition}: {found['source_count']:,} documents in the source and "
             f"{found['target_count']:,} here, {keys}; {', '.join(differences) or 'nothing to mend'}."
         )

@@ -135,7 +135,7 @@ def duration(value: timedelta | None) -> str:
 
 @contextmanager
 def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]:
-    """Progress bars, one for each (tenant, subject) that begins; the `progress` resource of assets.
+    """Progress bars, one for each (tenant, subject) that begins; what `run_job` tells of its work.
 
     They are gone at the end, when a table says the same; in a file or a pipe they are not drawn at all.
     """

@@ -101,7 +101,7 @@ def show_exports(outcome: Any) -> None:
 
 def show_links(outcome: Any) -> None:
     """Where the worksheets of an export are."""
-    links = {made.metadata.get("spreadsheet"): made.tenant_id for made in outcome.outcomes}
+    links = {made.metadata.get("spreadsheet"): made.partition for made in outcome.outcomes}
     for link, tenant_id in links.items():
         if link:
             say(f"Worksheets of {tenant_id}: {link}")
@@ -130,10 +130,10 @@ def _count_days(wanted: Sequence[Tenant]) -> Any:
     }
     with dagster_instance() as instance, bars() as progress:
         partitions.ensure(instance, wanted)
-        definitions = build_definitions({"progress": progress})
+        definitions = build_definitions()
         return together(
             [
-                run_job(definitions, "referrals_metrics", instance, ends)
+                run_job(definitions, "referrals_metrics", instance, ends, watcher=progress)
                 for ends in month_ranges(partitions.known(instance), months)
             ]
         )

@@ -9,7 +9,7 @@ import dagster as dg
 
 from cdp_platform import settings
 from cdp_platform.ops import run_leases
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, progress
 from cdp_platform.orchestration.pools import waiting_for_pools
 from cdp_platform.warehouse.connection import application, connect
 
@@ -19,39 +19,39 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one asset did for one tenant."""
+class AssetResult:
+    """What one asset did for one partition: a tenant, an ingestor, or a tenant's month."""
 
     asset: str
-    tenant_id: str
+    partition: str
     metadata: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class CheckOutcome:
-    """What a check found for one tenant ('' for a check of all tenants at once)."""
+class CheckResult:
+    """What a check found for one partition; '' for a check of all partitions at once."""
 
     check: str
-    tenant_id: str
+    partition: str
     passed: bool
     severity: str
     description: str
 
 
 @dataclass(frozen=True)
-class RunOutcome:
+class RunResult:
     """A finished run.
 
     Attributes:
         run_id: as the Dagster UI knows it.
-        outcomes: one per asset and tenant that were materialized.
-        checks: one per check and tenant.
+        outcomes: one per asset and partition that were materialized.
+        checks: one per check and partition.
         errors: one line per reason for which steps failed, with their names.
     """
 
     run_id: str
-    outcomes: list[Outcome]
-    checks: list[CheckOutcome]
+    outcomes: list[AssetResult]
+    checks: list[CheckResult]
     errors: list[str]
 
     @property
@@ -68,7 +68,8 @@ def run_job(
     *,
     config: dict[str, Any] | None = None,
     assets: Sequence[dg.AssetKey] | None = None,
-) -> RunOutcome:
+    watcher: progress.Begin | None = None,
+) -> RunResult:
     """Run a job for these tenants, which have to follow each other among the instance's partitions.
 
     The run belongs to this process: it holds a lease while the process lives, and is ended by others after that.
@@ -80,6 +81,7 @@ def run_job(
         tenant_ids: or other partition keys of the job.
         config: run configuration by op.
         assets: of the job, only these.
+        watcher: is told how far the work of each tenant is.
 
     Raises:
         BusyError: another run held a pool that this one needs for too long.
@@ -89,6 +91,7 @@ def run_job(
     with (
         run_leases.held(lambda: connect(settings.postgres()), run_id, application()),
         waiting_for_pools(instance, job, run_id),
+        progress.shown_by(watcher),
     ):
         result = job.execute_in_process(
             instance=instance,
@@ -99,7 +102,7 @@ def run_job(
             asset_selection=assets,
             raise_on_error=False,
         )
-    outcome = RunOutcome(
+    outcome = RunResult(
         result.run_id,
         list(_outcomes(result.all_events)),
         list(_checks(result.all_events)),
@@ -128,9 +131,9 @@ def _own_config(job: dg.JobDefinition, tenant_id: str) -> Mapping[str, Any]:
     return job.partitioned_config.get_run_config_for_partition_key(tenant_id) if job.partitioned_config else {}
 
 
-def together(runs: Sequence[RunOutcome]) -> RunOutcome:
+def together(runs: Sequence[RunResult]) -> RunResult:
     """Several runs as one outcome."""
-    return RunOutcome(
+    return RunResult(
         ", ".join(run.run_id for run in runs),
         [outcome for run in runs for outcome in run.outcomes],
         [check for run in runs for check in run.checks],
@@ -138,22 +141,22 @@ def together(runs: Sequence[RunOutcome]) -> RunOutcome:
     )
 
 
-def _outcomes(events: Sequence[dg.DagsterEvent]) -> Iterator[Outcome]:
+def _outcomes(events: Sequence[dg.DagsterEvent]) -> Iterator[AssetResult]:
     for event in events:
         if event.is_step_materialization:
             made = event.materialization
-            yield Outcome(
+            yield AssetResult(
                 made.asset_key.path[-1],
                 made.partition or "",
                 {name: value.value for name, value in made.metadata.items()},
             )
 
 
-def _checks(events: Sequence[dg.DagsterEvent]) -> Iterator[CheckOutcome]:
+def _checks(events: Sequence[dg.DagsterEvent]) -> Iterator[CheckResult]:
     for event in events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             found = event.asset_check_evaluation_data
-            yield CheckOutcome(
+            yield CheckResult(
                 f"{found.asset_key.path[-1]}: {found.check_name}",
                 found.partition or "",
                 found.passed,

@@ -4,9 +4,8 @@ Nothing is configured here, so a run's configuration, the snapshot of the reposi
 definitions load with an empty environment.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
 
 import dagster as dg
 import psycopg
@@ -56,16 +55,3 @@ class SpreadsheetResource(dg.ConfigurableResource):
     def open(self, spreadsheet_id: str, connection: psycopg.Connection) -> AbstractContextManager[Spreadsheet]:
         """A spreadsheet, with the account's turns kept in the warehouse; see `cdp_platform.resources.sheets`."""
         return open_spreadsheet(settings.google(), spreadsheet_id, pace=Pacer(connection))
-
-
-class Progress(Protocol):
-    """Whoever wants to watch long work."""
-
-    def __call__(self, tenant_id: str, subject: str) -> Callable[[int, int | None], None]:
-        """Called as the work begins; returns what is called with the units done, and in all (None if unknown)."""
-        ...
-
-
-def silent(_tenant_id: str, _subject: str) -> Callable[[int, int | None], None]:
-    """Nobody watches: a deployed run tells how it went in its metadata."""
-    return lambda _done, _total: None

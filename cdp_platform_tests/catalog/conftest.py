@@ -18,7 +18,7 @@ from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.rounds import FeedRound
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.ops import rejected, tenants
-from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 
@@ -204,7 +204,7 @@ class Mall:
         self.entries.append(entry)
         (self.folder / "ingestion.yaml").write_text(yaml.safe_dump({"ingestion": self.entries}))
 
-    def run(self, *names: str, job: str = "catalog_ingest", config: dict[str, Any] | None = None) -> RunOutcome:
+    def run(self, *names: str, job: str = "catalog_ingest", config: dict[str, Any] | None = None) -> RunResult:
         return run_job(build_definitions(), job, self.instance, names, config=config)
 
     def materialized(self, asset: str, name: str) -> int:

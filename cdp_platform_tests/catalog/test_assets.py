@@ -14,7 +14,7 @@ from cdp_platform.catalog.defs.assets import BRAND_REGISTRY, PRODUCT_FEED
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import locks, tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
 from cdp_platform_tests.customers.conftest import figures, verdicts
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::
 BAD = product(9, offers={"@type": "Offer", "price": "abc", "priceCurrency": "USD"})
 
 
-def only(outcome: RunOutcome, asset: str, name: str, *names: str) -> tuple[Any, ...]:
+def only(outcome: RunResult, asset: str, name: str, *names: str) -> tuple[Any, ...]:
     return figures(outcome, *names)[asset, name]
 
 

@@ -25,7 +25,7 @@ from cdp_platform.ops.erasure import Receipt
 from cdp_platform.ops.rejected import RejectedRecord
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform.resources import arango
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -149,24 +149,24 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def run(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[..., RunOutcome]:
+def run(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[..., RunResult]:
     """Runs the room's job for these tenants, as the command line does."""
 
-    def go(*tenant_ids: str, job: str = "customers_sync", config: dict[str, Any] | None = None) -> RunOutcome:
+    def go(*tenant_ids: str, job: str = "customers_sync", config: dict[str, Any] | None = None) -> RunResult:
         partitions.keep_in_step(instance, tenants.registered(app))
         return run_job(build_definitions(), job, instance, tenant_ids, config=config)
 
     return go
 
 
-def figures(outcome: RunOutcome, *names: str) -> dict[tuple[str, str], tuple[Any, ...]]:
+def figures(outcome: RunResult, *names: str) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Metadata of these names by (asset, tenant)."""
-    return {(made.asset, made.tenant_id): tuple(made.metadata.get(n) for n in names) for made in outcome.outcomes}
+    return {(made.asset, made.partition): tuple(made.metadata.get(n) for n in names) for made in outcome.outcomes}
 
 
-def verdicts(outcome: RunOutcome) -> dict[tuple[str, str], str]:
+def verdicts(outcome: RunResult) -> dict[tuple[str, str], str]:
     """`passed`, or the severity, by (asset: check, tenant)."""
-    return {(c.check, c.tenant_id): "passed" if c.passed else c.severity for c in outcome.checks}
+    return {(c.check, c.partition): "passed" if c.passed else c.severity for c in outcome.checks}
 
 
 def with_customers(leo: Leo, number: int = 2) -> Leo:

@@ -14,7 +14,7 @@ from cdp_platform.errors import UnavailableError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.failures import is_transient
-from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers
@@ -22,7 +22,7 @@ from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_c
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
 
-def test_one_tenant_from_source_to_metrics(leo: Leo, run: Callable[..., RunOutcome]):
+def test_one_tenant_from_source_to_metrics(leo: Leo, run: Callable[..., RunResult]):
     with_customers(leo)
     outcome = run("acme")
     assert outcome.success
@@ -35,8 +35,23 @@ def test_one_tenant_from_source_to_metrics(leo: Leo, run: Callable[..., RunOutco
     assert set(verdicts(outcome).values()) == {"passed"}
 
 
+def test_a_run_tells_its_watcher_of_each_table(leo: Leo, instance: dg.DagsterInstance):
+    with_customers(leo)
+    told: dict[tuple[str, str], list[int]] = {}
+
+    def begin(tenant_id: str, subject: str):
+        return lambda done, _total: told.setdefault((tenant_id, subject), []).append(done)
+
+    partitions.ensure(instance, [leo.tenant])
+    run_job(build_definitions(), "customers_sync", instance, ["acme"], watcher=begin)
+    assert told.keys() == {
+        ("acme", table) for table in ("cdp_profiles", "transactions", "customer_metrics", "customer_value")
+    }
+    assert told["acme", "cdp_profiles"][-1] == 2
+
+
 def test_metrics_wait_for_no_check_that_blocks_nothing(
-    leo: Leo, run: Callable[..., RunOutcome], instance: dg.DagsterInstance
+    leo: Leo, run: Callable[..., RunResult], instance: dg.DagsterInstance
 ):
     with_customers(leo)
     events = instance.all_logs(run("acme").run_id, of_type=dg.DagsterEventType.STEP_START)
@@ -51,13 +66,13 @@ def test_metrics_wait_for_no_check_that_blocks_nothing(
     assert len(order[at + 1 :]) >= 6
 
 
-def test_an_empty_tenant_is_a_recorded_result(leo: Leo, run: Callable[..., RunOutcome]):
+def test_an_empty_tenant_is_a_recorded_result(leo: Leo, run: Callable[..., RunResult]):
     outcome = run("acme")
     assert outcome.success
     assert set(figures(outcome, "dagster/partition_row_count").values()) == {(0,)}
 
 
-def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Callable[..., RunOutcome]):
+def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Callable[..., RunResult]):
     with_customers(new_leo("alpha"), 1)
     with_customers(new_leo("beta"), 3)
     outcome = run("alpha", "beta")
@@ -69,7 +84,7 @@ def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Calla
 
 
 def test_a_tenant_that_fails_is_named_and_the_others_are_done_and_recorded(
-    new_leo, run: Callable[..., RunOutcome], instance: dg.DagsterInstance
+    new_leo, run: Callable[..., RunResult], instance: dg.DagsterInstance
 ):
     with_customers(new_leo("alpha"))
     with_customers(new_leo("broken")).database.delete_collection("cdp_profile")
@@ -97,7 +112,7 @@ def test_a_retired_tenant_inside_a_range_is_left_alone(new_leo, app: psycopg.Con
     assert figures(outcome, "new")["cdp_profiles", "gamma"] == (2,)
 
 
-def test_full_reads_everything_again(leo: Leo, run: Callable[..., RunOutcome]):
+def test_full_reads_everything_again(leo: Leo, run: Callable[..., RunResult]):
     for day in range(1, 6):
         leo.profile(f"c{day}", day)
     run("acme")
@@ -148,7 +163,7 @@ def test_the_command_line_leaves_tenants_that_lie_between_alone(new_leo, monkeyp
         home.add_dynamic_partitions("tenant", list(leos))
     outcome = materialize([leos["alpha"].tenant, leos["gamma"].tenant])
     assert outcome.success
-    assert {made.tenant_id for made in outcome.outcomes} == {"alpha", "gamma"}
+    assert {made.partition for made in outcome.outcomes} == {"alpha", "gamma"}
     assert leos["between"].keys() == set()
 
 
@@ -159,7 +174,7 @@ def people(leo: Leo, number: int, segment: str = "vip") -> Leo:
     return leo
 
 
-def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Leo, run: Callable[..., RunOutcome]):
+def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Leo, run: Callable[..., RunResult]):
     people(leo, 4)
     run("acme")
     leo.delete("cdp_profile", "c1")
@@ -174,9 +189,7 @@ def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Le
     assert kept == [("c0", "XXX"), ("c2", "USD"), ("c3", "USD")]
 
 
-def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(
-    leo: Leo, run: Callable[..., RunOutcome]
-):
+def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(leo: Leo, run: Callable[..., RunResult]):
     people(leo, 3)
     run("acme")
     leo.database.collection("cdp_profile").truncate()
@@ -192,7 +205,7 @@ def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(
     assert leo.rows("SELECT count(*) FROM customers.cdp_profiles WHERE closed_at IS NULL") == [(0,)]
 
 
-def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Callable[..., RunOutcome]):
+def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Callable[..., RunResult]):
     people(leo, 3)
     leo.profile("other")
     outcome = run("acme", job="segment_etl", config=for_both_collections(segment_id=" vip "))
@@ -203,7 +216,7 @@ def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Ca
 
 
 @pytest.mark.parametrize("config", [None, for_both_collections(segment_id="  ")], ids=["not given", "blank"])
-def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: Callable[..., RunOutcome], config):
+def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: Callable[..., RunResult], config):
     people(leo, 3)
     outcome = run("acme", job="segment_etl", config=config)
     assert outcome.success
@@ -213,13 +226,13 @@ def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: C
     assert leo.keys() == set()
 
 
-def test_an_unknown_segment_is_an_error_and_nothing_is_retried(leo: Leo, run: Callable[..., RunOutcome]):
+def test_an_unknown_segment_is_an_error_and_nothing_is_retried(leo: Leo, run: Callable[..., RunResult]):
     people(leo, 1)
     outcome = run("acme", config={"customers__cdp_profiles": {"config": {"segment_id": "nope"}}})
     assert "Tenant acme has no segment nope" in outcome.errors[0]
 
 
-def test_metrics_are_computed_for_those_who_were_touched(leo: Leo, run: Callable[..., RunOutcome]):
+def test_metrics_are_computed_for_those_who_were_touched(leo: Leo, run: Callable[..., RunResult]):
     people(leo, 5)
     run("acme")
     leo.purchase("late", "c1")

@@ -12,7 +12,7 @@ from cdp_platform.build import build_definitions
 from cdp_platform.embeddings import models
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.conftest import figures, verdicts
 from cdp_platform_tests.embeddings.conftest import OpenAIStub
@@ -37,8 +37,8 @@ def new_tenant(warehouse: Warehouse, app: psycopg.Connection) -> Callable[[str],
 
 
 @pytest.fixture
-def run(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[..., RunOutcome]:
-    def go(*tenant_ids: str, job: str = "embeddings_update", config: dict[str, Any] | None = None) -> RunOutcome:
+def run(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[..., RunResult]:
+    def go(*tenant_ids: str, job: str = "embeddings_update", config: dict[str, Any] | None = None) -> RunResult:
         partitions.keep_in_step(instance, tenants.registered(app))
         return run_job(build_definitions(), job, instance, tenant_ids, config=config)
 
@@ -54,7 +54,7 @@ def openai(openai_stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> OpenAISt
     return openai_stub
 
 
-def test_every_kind_of_every_tenant_is_embedded_in_one_run(new_tenant, run: Callable[..., RunOutcome], app):
+def test_every_kind_of_every_tenant_is_embedded_in_one_run(new_tenant, run: Callable[..., RunResult], app):
     one, other = new_tenant("one"), new_tenant("other")
     one.write({"a": "running shoes; Hanoi", "b": "coffee"})
     other.write({"c": "sailing"})

@@ -9,6 +9,7 @@ import pytest
 from cdp_platform.build import build_definitions
 from cdp_platform.orchestration import code_references
 from cdp_platform.orchestration.partitions import tenant_partitions
+from cdp_platform.orchestration.resources import ArangoResource
 
 ROOMS = {"catalog", "customers", "embeddings", "ops", "referrals"}
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
@@ -257,5 +258,5 @@ def test_what_follows_by_itself_is_made_for_tenants(definitions: dg.Definitions)
 
 
 def test_a_resource_can_be_replaced_by_name():
-    marker = lambda _tenant, _subject: lambda _done, _total: None  # noqa: E731
-    assert (build_definitions({"progress": marker}).resources or {})["progress"] is marker
+    other = ArangoResource()
+    assert (build_definitions({"arango": other}).resources or {})["arango"] is other

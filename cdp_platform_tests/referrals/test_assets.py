@@ -15,7 +15,7 @@ from cdp_platform.build import build_definitions
 from cdp_platform.cli import cdp
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.in_process import RunOutcome, run_job
+from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.referrals.exporter import Exporter
@@ -23,7 +23,7 @@ from cdp_platform_tests.referrals.tracker import Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
-Run = Callable[..., RunOutcome]
+Run = Callable[..., RunResult]
 WORKSHEETS = {name.lower() for name in COLUMNS}
 
 
@@ -42,15 +42,15 @@ def google(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> Exporter:
 def run(app: psycopg.Connection) -> Iterator[Run]:
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def go(*tenant_ids: str, job: str = "referrals_worksheets", **options: Any) -> RunOutcome:
+        def go(*tenant_ids: str, job: str = "referrals_worksheets", **options: Any) -> RunResult:
             partitions.keep_in_step(instance, tenants.registered(app))
             return run_job(build_definitions(), job, instance, tenant_ids, **options)
 
         yield go
 
 
-def figures(outcome: RunOutcome, tenant_id: str) -> dict[str, dict[str, Any]]:
-    return {made.asset: made.metadata for made in outcome.outcomes if made.tenant_id == tenant_id}
+def figures(outcome: RunResult, tenant_id: str) -> dict[str, dict[str, Any]]:
+    return {made.asset: made.metadata for made in outcome.outcomes if made.partition == tenant_id}
 
 
 def test_four_worksheets_are_materialized_with_what_was_written(google: Exporter, run: Run):

@@ -136,7 +136,7 @@ def test_a_range_of_months_and_tenants_counts_each_for_itself(
     tick()
     done = run_job(build_definitions(), "referrals_metrics", instance, ["2026-03-01|a", "2026-04-01|b"])
     assert done.success, done.errors
-    found = {made.tenant_id: made.metadata["clicks"] for made in done.outcomes}
+    found = {made.partition: made.metadata["clicks"] for made in done.outcomes}
     assert found == {"2026-03-01|a": 1, "2026-03-01|b": 1, "2026-04-01|a": 1, "2026-04-01|b": 1}
     assert all(check.passed for check in done.checks)
     assert tick() == []

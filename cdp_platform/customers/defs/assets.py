@@ -20,12 +20,13 @@ from cdp_platform.customers.sync import Progress as Watch
 from cdp_platform.customers.sync import sync
 from cdp_platform.ops import rejected
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.orchestration import progress
 from cdp_platform.orchestration.automation import follow_upstream
 from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import tenant_partitions
-from cdp_platform.orchestration.resources import ArangoResource, Progress, WarehouseResource
+from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -164,13 +165,12 @@ def _materialize(
     config: SyncConfig,
     warehouse: WarehouseResource,
     arango: ArangoResource,
-    progress: Progress,
 ) -> dg.MaterializeResult:
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
         with arango.open(tenant.arango_database) as database:
             source = TenantSource(database, tenant)
             mapper = mapper_of(collection, tenant, source)
-            watch = progress(tenant.tenant_id, mapper.target.table)
+            watch = progress.of(tenant.tenant_id, mapper.target.table)
             if config.segment_id is None:
                 return _sync(connection, source, tenant, mapper, config=config, watch=watch)
             segment_id = config.segment_id.strip()
@@ -189,7 +189,6 @@ def cdp_profiles(
     config: SyncConfig,
     warehouse: WarehouseResource,
     arango: ArangoResource,
-    progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
     """One row per profile of a tenant, with the whole document beside typed columns.
 
@@ -197,9 +196,7 @@ def cdp_profiles(
     rows with the reason. A document that cannot be mapped waits in `ops.rejected_record`; the others land. Safe to run
     at any time and any number of times.
     """
-    return _materialize(
-        profiles.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango, progress=progress
-    )
+    return _materialize(profiles.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
 
 
 @dg.asset(
@@ -213,16 +210,13 @@ def transaction_lines(
     config: SyncConfig,
     warehouse: WarehouseResource,
     arango: ArangoResource,
-    progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
     """One row per conversion edge, that is per product line; `customers.orders` sums the lines of an order.
 
     Amounts are exact and keep their currency; none is assumed. Incremental, rejected documents and repeats as for
     `cdp_profiles`.
     """
-    return _materialize(
-        transactions.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango, progress=progress
-    )
+    return _materialize(transactions.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
 
 
 # What builds on profiles and transactions asks the blocking checks of both again, for each tenant.
@@ -246,7 +240,6 @@ def customer_metrics(
     context: dg.AssetExecutionContext,
     config: MetricsConfig,
     warehouse: WarehouseResource,
-    progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
     """One row per open profile and currency: recency, frequency, a simple value, experience score and segment.
 
@@ -256,7 +249,7 @@ def customer_metrics(
     """
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
-        watch = progress(tenant.tenant_id, "customer_metrics")
+        watch = progress.of(tenant.tenant_id, "customer_metrics")
         watch(0, 1)
         result = metrics.refresh(connection, tenant.tenant_id, full=config.full)
         watch(1, 1)
@@ -276,9 +269,7 @@ def customer_metrics(
     deps=[cdp_profiles, transaction_lines],
     metadata=table("customers.customer_value"),
 )
-def customer_value(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, progress: dg.ResourceParam[Progress]
-) -> dg.MaterializeResult:
+def customer_value(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """One row per open profile and currency: orders, spend, RFM scores, and what is expected of the next 365 days.
 
     Expected by the models BG/NBD and Gamma-Gamma, fitted for each currency; where there are too few customers for
@@ -287,7 +278,7 @@ def customer_value(
     """
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
-        watch = progress(tenant.tenant_id, "customer_value")
+        watch = progress.of(tenant.tenant_id, "customer_value")
         watch(0, 1)
         result = value.refresh(connection, tenant)
         watch(1, 1)

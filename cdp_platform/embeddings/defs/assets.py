@@ -17,11 +17,12 @@ from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.reconcile import Reconciled, reconcile
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.orchestration import progress
 from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import table
 from cdp_platform.orchestration.partitions import tenant_partitions
-from cdp_platform.orchestration.resources import Progress, WarehouseResource
+from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant, partition_keys
 from cdp_platform.warehouse.connection import tenant_transaction
 
@@ -53,7 +54,6 @@ def _embed(
     context: dg.AssetExecutionContext,
     config: EmbeddingConfig,
     warehouse: WarehouseResource,
-    progress: Progress,
 ) -> dg.MaterializeResult:
     chosen = settings.embeddings()
     reconciled: dict[str, Reconciled] = {}
@@ -64,7 +64,7 @@ def _embed(
         if config.reconcile:
             for tenant_id in served:
                 reconciled[tenant_id] = reconcile(connection, tenant_id, kind)
-    watches = {tenant_id: progress(tenant_id, f"{kind} embeddings") for tenant_id in served}
+    watches = {tenant_id: progress.of(tenant_id, f"{kind} embeddings") for tenant_id in served}
     done = dict.fromkeys(served, 0)
 
     def watch(tenant_id: str, texts: int) -> None:
@@ -129,9 +129,8 @@ def _embeddings_of(kind: Kind, source: dg.AssetKey | dg.AssetDep | None, descrip
         context: dg.AssetExecutionContext,
         config: EmbeddingConfig,
         warehouse: WarehouseResource,
-        progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult:
-        return _embed(kind, context, config, warehouse, progress)
+        return _embed(kind, context, config, warehouse)
 
     return embeddings
 

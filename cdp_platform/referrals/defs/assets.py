@@ -15,11 +15,12 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.orchestration import progress
 from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
-from cdp_platform.orchestration.resources import Progress, SpreadsheetResource, WarehouseResource
+from cdp_platform.orchestration.resources import SpreadsheetResource, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition, for_each_tenant
 from cdp_platform.referrals import metrics, tracker
 from cdp_platform.referrals.export import ExportResult, WorksheetResult, export
@@ -70,7 +71,6 @@ def tracker_events(
     context: dg.AssetExecutionContext,
     config: TrackerConfig,
     warehouse: WarehouseResource,
-    progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
     """Officers, campaigns, links, clicks and signups, as the tracker application writes them.
 
@@ -88,7 +88,7 @@ def tracker_events(
                 url,
                 tenant.tenant_id,
                 full=config.full,
-                progress=progress(tenant.tenant_id, "tracker_events"),
+                progress=progress.of(tenant.tenant_id, "tracker_events"),
             )
             codes = sum((each.rejected_by_code for each in brought.relations.values()), Counter())
             figures = {
@@ -199,7 +199,6 @@ def worksheets(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
     spreadsheets: SpreadsheetResource,
-    progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.MaterializeResult]:
     """The selected worksheets of a tenant from one snapshot of the database, changed in one request."""
     default = settings.google().google_sheet_id
@@ -215,7 +214,7 @@ def worksheets(
                 yield from ((key, {"skipped": skipped or NONE.format(tenant_id)}) for key in selected.values())
                 return
             with spreadsheets.open(spreadsheet_id, connection) as spreadsheet:
-                done = export(connection, tenant, spreadsheet, selected, progress=progress(tenant_id, "worksheets"))
+                done = export(connection, tenant, spreadsheet, selected, progress=progress.of(tenant_id, "worksheets"))
         for name, key in selected.items():
             yield key, _figures(done, done.worksheets[name])
 

@@ -1,0 +1,36 @@
+"""How far runs of this process are, for a person who watches. A deployed run has no watcher, only metadata."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Report = Callable[[int, int | None], None]
+"""Called with the units done so far, and the units in all; None if that is unknown."""
+
+Begin = Callable[[str, str], Report]
+"""Called with a tenant and what is made of it, as that work begins."""
+
+
+def _ignore(_done: int, _total: int | None) -> None:
+    """Do nothing."""
+
+
+_begin: ContextVar[Begin] = ContextVar("progress", default=lambda _tenant_id, _subject: _ignore)
+
+
+def of(tenant_id: str, subject: str) -> Report:
+    """Begin a piece of work, such as the table of a tenant; assets give what this returns to their plain functions."""
+    return _begin.get()(tenant_id, subject)
+
+
+@contextmanager
+def shown_by(begin: Begin | None) -> Generator[None]:
+    """Report the work of runs inside this context to a watcher, if there is one."""
+    if begin is None:
+        yield
+        return
+    token = _begin.set(begin)
+    try:
+        yield
+    finally:
+        _begin.reset(token)
