@@ -1,4 +1,4 @@
-"""Real services for the tests: one embedded PostgreSQL per session, a database of its own for whoever asks.
+"""Real services for the tests: one embedded PostgreSQL per session, and a database of its own for each test that asks.
 
 No test reaches a server that it did not start: the environment is emptied of the platform's variables first.
 """
@@ -17,10 +17,20 @@ from psycopg import sql
 from cdp_platform import settings
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
-from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, sandbox, session_sandbox  # noqa: F401 (fixtures for every room)
 from cdp_sandbox.postgres import EmbeddedPostgres, temporary_postgres
 
+# Fixtures for every room.
+pytest_plugins = [
+    "cdp_platform_tests.sandbox_process",
+    "cdp_platform_tests.dagster_runs",
+    "cdp_platform_tests.leo",
+    "cdp_platform_tests.openai_stub",
+    "cdp_platform_tests.sheets_stub",
+]
+
 PASSWORD = "test-only"
+# The name of a test's property that is shown at the end of the run.
+SUMMARY = "summary"
 _OURS = (
     *("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_"),
     *("PRODUCT_RETENTION", "ROUND_RETENTION", "DATA_DIR", "INGESTION_CONFIG_PATH"),
@@ -35,7 +45,7 @@ hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what tests have to tell beside that they passed."""
+    """Show the reports that tests made."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, text in report.user_properties:
             if name == SUMMARY and report.when == "call":

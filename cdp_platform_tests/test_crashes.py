@@ -13,7 +13,7 @@ import requests
 
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess
+from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 
 
 @pytest.fixture

@@ -1,21 +1,20 @@
 """A password in an address is shown nowhere: not by commands, stack traces or Dagster's events."""
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 
-import dagster as dg
 import pytest
 
-from cdp_platform import cli, settings
+from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.errors import ConfigurationError, SourceError, shown_address
 from cdp_platform.ops import tenants
 from cdp_platform.referrals import tracker
 from cdp_platform.resources.arango import open_database
+from cdp_platform_tests.command_line import exit_code
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 
 SECRET = "hush-4711"
 # As people write them: a password that is escaped, one that is not, a token, a query, and the form of libpq.
@@ -66,12 +65,10 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     """Run a command in this process; returns its exit code and all that it printed, its stack trace too."""
 
     def run(command: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["cdp", *command.split()])
         settings.forget()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        code = exit_code(monkeypatch, *command.split())
         captured = capfd.readouterr()
-        return int(ended.value.code or 0), captured.out + captured.err
+        return code, captured.out + captured.err
 
     return run
 
@@ -194,14 +191,13 @@ def test_no_client_shows_a_secret_that_reaches_it_past_the_settings(monkeypatch)
     assert SECRET not in str(of_tracker.value) + repr(of_tracker.value)
 
 
-def test_dagsters_events_hold_no_secret_of_an_address(configured, monkeypatch):
+def test_dagsters_events_hold_no_secret_of_an_address(configured, instance, monkeypatch):
     monkeypatch.setenv("ARANGO_HOST", ADDRESSES[0])
     settings.forget()
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions("tenant", ["acme"])
-        job = build_definitions().resolve_job_def("customers_sync")
-        result = job.execute_in_process(instance=instance, partition_key="acme", raise_on_error=False)
-        events = [str(entry) for entry in instance.all_logs(result.run_id)]
+    instance.add_dynamic_partitions("tenant", ["acme"])
+    job = build_definitions().resolve_job_def("customers_sync")
+    result = job.execute_in_process(instance=instance, partition_key="acme", raise_on_error=False)
+    events = [str(entry) for entry in instance.all_logs(result.run_id)]
     assert not result.success
     assert any("ARANGO_HOST" in event for event in events)
     assert not any(SECRET in event for event in events)

@@ -215,10 +215,13 @@ class Mall:
 
 @pytest.fixture
 def mall(
-    warehouse: Warehouse, app: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Mall]:
+    warehouse: Warehouse,
+    app: psycopg.Connection,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Mall:
     monkeypatch.setenv("INGESTION_CONFIG_PATH", str(tmp_path / "ingestion.yaml"))
     (tmp_path / "ingestion.yaml").write_text("ingestion: []")
     settings.forget()
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Mall(app, warehouse, tmp_path, instance)
+    return Mall(app, warehouse, tmp_path, instance)

@@ -17,8 +17,8 @@ from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
-from cdp_platform_tests.customers.conftest import figures, verdicts
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.dagster_runs import figures, verdicts
+from cdp_platform_tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 

@@ -4,41 +4,21 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from cdp_platform import settings
-from cdp_platform.cli import cdp
-from cdp_platform.errors import ConfigurationError, PlatformError
+from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess
+from cdp_platform_tests.command_line import answers, invoke, refusal, says
+from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
 BAD = product(9, offers={"@type": "Offer", "price": "abc", "priceCurrency": "USD"})
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cdp, arguments)
-
-
-def says(*arguments: str, code: int = 0) -> str:
-    """What a command prints."""
-    done = run(*arguments)
-    assert done.exit_code == code, (done.output, done.exception)
-    return " ".join(done.output.split())
-
-
-def refusal(*arguments: str) -> str:
-    """The one line with which a command is refused."""
-    error = run(*arguments).exception
-    assert isinstance(error, PlatformError)
-    assert "\n" not in str(error)
-    return str(error)
-
-
 def report(name: str = "shop") -> dict[str, Any]:
-    return json.loads(says("catalog", "report", "--ingestor", name, "--json"))
+    return answers("catalog", "report", "--ingestor", name)
 
 
 def test_ingest_takes_registry_and_feed_and_report_says_how_it_went(mall: Mall):
@@ -149,4 +129,4 @@ def test_a_wrong_file_is_one_line_that_names_the_ingestor(mall: Mall):
     for command in (("catalog", "report", "--ingestor", "shop"), ("catalog", "ingest", "--ingestor", "shop")):
         said = refusal(*command)
         assert "ingestor 'shop', schedule: is no cron schedule" in said
-        assert isinstance(run(*command).exception, ConfigurationError)
+        assert isinstance(invoke(*command).exception, ConfigurationError)

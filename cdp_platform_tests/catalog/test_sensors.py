@@ -18,7 +18,7 @@ from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, watch
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.catalog.conftest import Mall, product, shard
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 

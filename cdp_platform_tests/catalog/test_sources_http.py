@@ -22,7 +22,7 @@ from cdp_platform.catalog.sources.contract import digest
 from cdp_platform.catalog.sources.http import HttpSource
 from cdp_platform.catalog.sources.retries import Patience
 from cdp_platform_tests.catalog.hosts import Host, certificate, host, response
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.feeds import PATH
 
 LIMIT = 5 * 1024 * 1024

@@ -1,15 +1,15 @@
 """With --json every command answers with one JSON value on stdout, also when something is wrong."""
 
 import json
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdp_platform import cli, settings
+from cdp_platform import settings
 from cdp_platform_tests.cli.commands import ARGUMENTS, LEAVES
+from cdp_platform_tests.command_line import exit_code
 
 
 @pytest.fixture
@@ -18,14 +18,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SANDBOX_POSTGRES_PORT", "none")
     return tmp_path
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["cdp", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert isinstance(end.value.code, int)
-    return end.value.code
 
 
 def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -51,15 +43,15 @@ def test_an_error_is_an_object_on_stdout_with_the_same_exit_code(
     if command == "init":
         # Nobody can write there, not even root.
         monkeypatch.chdir("/proc")
-    plain = run(monkeypatch, *arguments)
+    plain = exit_code(monkeypatch, *arguments)
     said = capsys.readouterr()
     if command == "health":
         # It reports what is wrong, and that is no error of its own.
-        assert plain == run(monkeypatch, *arguments, "--json") == 1
+        assert plain == exit_code(monkeypatch, *arguments, "--json") == 1
         assert all(set(each) >= {"system", "state", "advice"} for each in json.loads(capsys.readouterr().out))
         return
     assert (plain, said.out) == (1, "")
-    assert run(monkeypatch, *arguments, "--json") == plain
+    assert exit_code(monkeypatch, *arguments, "--json") == plain
     found = answer(capsys)
     assert set(found) == {"error", "kind", "advice"}
     assert found["kind"].endswith("Error")
@@ -67,7 +59,7 @@ def test_an_error_is_an_object_on_stdout_with_the_same_exit_code(
     assert found["advice"]
     assert found["advice"] in found["error"]
     # Wherever it stands behind the command.
-    assert run(monkeypatch, *command.split(), "--json", *ARGUMENTS[command].split()) == plain
+    assert exit_code(monkeypatch, *command.split(), "--json", *ARGUMENTS[command].split()) == plain
     assert answer(capsys) == found
 
 
@@ -75,7 +67,7 @@ def test_an_error_is_an_object_on_stdout_with_the_same_exit_code(
 def test_a_wrong_use_is_an_object_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ):
-    assert run(monkeypatch, *command.split(), "--no-such-option", "--json") == 2
+    assert exit_code(monkeypatch, *command.split(), "--no-such-option", "--json") == 2
     found = answer(capsys)
     assert found["kind"] == "UsageError"
     assert "--no-such-option" in found["error"]
@@ -86,14 +78,14 @@ def test_a_wrong_use_is_an_object_too(
 def test_a_command_that_does_not_exist_is_an_object_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str
 ):
-    assert run(monkeypatch, *arguments.split()) == 2
+    assert exit_code(monkeypatch, *arguments.split()) == 2
     assert answer(capsys)["kind"] == "UsageError"
 
 
 def test_words_to_search_for_are_not_taken_for_the_option(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    assert run(monkeypatch, "search", "--tenant", "x", "--", "--json") == 1
+    assert exit_code(monkeypatch, "search", "--tenant", "x", "--", "--json") == 1
     assert capsys.readouterr().out == ""
 
 
@@ -105,7 +97,7 @@ def test_an_error_that_was_not_foreseen_names_its_class_and_how_to_see_more(
 
     with monkeypatch.context() as patch:
         patch.setattr(settings, "postgres", broken)
-        assert run(patch, "status", "--json") == 1
+        assert exit_code(patch, "status", "--json") == 1
     found = answer(capsys)
     assert found["kind"] == "KeyError"
     assert "surprise" in found["error"]
@@ -115,5 +107,5 @@ def test_an_error_that_was_not_foreseen_names_its_class_and_how_to_see_more(
 def test_the_version_is_that_of_the_installed_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    assert run(monkeypatch, "--version") == 0
+    assert exit_code(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"cdp_platform {version('cdp-platform')}\n"

@@ -1,6 +1,5 @@
 """The assets of the room on a real instance: one tenant, ranges of tenants, trouble."""
 
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -14,15 +13,16 @@ from cdp_platform.errors import UnavailableError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.failures import is_transient
-from cdp_platform.orchestration.in_process import RunResult, run_job
+from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers
+from cdp_platform_tests.dagster_runs import Run, figures, verdicts
+from cdp_platform_tests.leo import Leo, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
 
-def test_one_tenant_from_source_to_metrics(leo: Leo, run: Callable[..., RunResult]):
+def test_one_tenant_from_source_to_metrics(leo: Leo, run: Run):
     with_customers(leo)
     outcome = run("acme")
     assert outcome.success
@@ -50,9 +50,7 @@ def test_a_run_tells_its_watcher_of_each_table(leo: Leo, instance: dg.DagsterIns
     assert told["acme", "cdp_profiles"][-1] == 2
 
 
-def test_metrics_wait_for_no_check_that_blocks_nothing(
-    leo: Leo, run: Callable[..., RunResult], instance: dg.DagsterInstance
-):
+def test_metrics_wait_for_no_check_that_blocks_nothing(leo: Leo, run: Run, instance: dg.DagsterInstance):
     with_customers(leo)
     events = instance.all_logs(run("acme").run_id, of_type=dg.DagsterEventType.STEP_START)
     order = [(event.dagster_event.step_key or "") if event.dagster_event else "" for event in events]
@@ -66,13 +64,13 @@ def test_metrics_wait_for_no_check_that_blocks_nothing(
     assert len(order[at + 1 :]) >= 6
 
 
-def test_an_empty_tenant_is_a_recorded_result(leo: Leo, run: Callable[..., RunResult]):
+def test_an_empty_tenant_is_a_recorded_result(leo: Leo, run: Run):
     outcome = run("acme")
     assert outcome.success
     assert set(figures(outcome, "dagster/partition_row_count").values()) == {(0,)}
 
 
-def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Callable[..., RunResult]):
+def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Run):
     with_customers(new_leo("alpha"), 1)
     with_customers(new_leo("beta"), 3)
     outcome = run("alpha", "beta")
@@ -84,7 +82,7 @@ def test_a_range_of_tenants_is_one_run_with_figures_for_each(new_leo, run: Calla
 
 
 def test_a_tenant_that_fails_is_named_and_the_others_are_done_and_recorded(
-    new_leo, run: Callable[..., RunResult], instance: dg.DagsterInstance
+    new_leo, run: Run, instance: dg.DagsterInstance
 ):
     with_customers(new_leo("alpha"))
     with_customers(new_leo("broken")).database.delete_collection("cdp_profile")
@@ -112,7 +110,7 @@ def test_a_retired_tenant_inside_a_range_is_left_alone(new_leo, app: psycopg.Con
     assert figures(outcome, "new")["cdp_profiles", "gamma"] == (2,)
 
 
-def test_full_reads_everything_again(leo: Leo, run: Callable[..., RunResult]):
+def test_full_reads_everything_again(leo: Leo, run: Run):
     for day in range(1, 6):
         leo.profile(f"c{day}", day)
     run("acme")
@@ -174,7 +172,7 @@ def people(leo: Leo, number: int, segment: str = "vip") -> Leo:
     return leo
 
 
-def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Leo, run: Callable[..., RunResult]):
+def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Leo, run: Run):
     people(leo, 4)
     run("acme")
     leo.delete("cdp_profile", "c1")
@@ -189,7 +187,7 @@ def test_a_nightly_comparison_closes_what_is_gone_and_its_metrics_follow(leo: Le
     assert kept == [("c0", "XXX"), ("c2", "USD"), ("c3", "USD")]
 
 
-def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(leo: Leo, run: Callable[..., RunResult]):
+def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(leo: Leo, run: Run):
     people(leo, 3)
     run("acme")
     leo.database.collection("cdp_profile").truncate()
@@ -205,7 +203,7 @@ def test_a_source_that_is_suddenly_empty_fails_a_check_until_a_person_approves(l
     assert leo.rows("SELECT count(*) FROM customers.cdp_profiles WHERE closed_at IS NULL") == [(0,)]
 
 
-def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Callable[..., RunResult]):
+def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Run):
     people(leo, 3)
     leo.profile("other")
     outcome = run("acme", job="segment_etl", config=for_both_collections(segment_id=" vip "))
@@ -216,7 +214,7 @@ def test_a_segment_is_synced_with_its_transactions_and_metrics(leo: Leo, run: Ca
 
 
 @pytest.mark.parametrize("config", [None, for_both_collections(segment_id="  ")], ids=["not given", "blank"])
-def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: Callable[..., RunResult], config):
+def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: Run, config):
     people(leo, 3)
     outcome = run("acme", job="segment_etl", config=config)
     assert outcome.success
@@ -226,13 +224,13 @@ def test_a_blank_segment_processes_nothing_says_so_and_succeeds(leo: Leo, run: C
     assert leo.keys() == set()
 
 
-def test_an_unknown_segment_is_an_error_and_nothing_is_retried(leo: Leo, run: Callable[..., RunResult]):
+def test_an_unknown_segment_is_an_error_and_nothing_is_retried(leo: Leo, run: Run):
     people(leo, 1)
     outcome = run("acme", config={"customers__cdp_profiles": {"config": {"segment_id": "nope"}}})
     assert "Tenant acme has no segment nope" in outcome.errors[0]
 
 
-def test_metrics_are_computed_for_those_who_were_touched(leo: Leo, run: Callable[..., RunResult]):
+def test_metrics_are_computed_for_those_who_were_touched(leo: Leo, run: Run):
     people(leo, 5)
     run("acme")
     leo.purchase("late", "c1")

@@ -5,7 +5,8 @@ import pytest
 
 from cdp_platform.build import build_definitions
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import Leo, figures, verdicts, with_customers
+from cdp_platform_tests.dagster_runs import figures, verdicts
+from cdp_platform_tests.leo import Leo, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 

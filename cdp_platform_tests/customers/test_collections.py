@@ -6,7 +6,7 @@ from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.health.findings import examine
-from cdp_platform_tests.customers.conftest import STAMP, Leo
+from cdp_platform_tests.leo import STAMP, Leo
 
 PEOPLE, SALES = "crm_people", "crm-sales"
 

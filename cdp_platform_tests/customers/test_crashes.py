@@ -20,7 +20,7 @@ from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import Leo
+from cdp_platform_tests.leo import Leo
 
 _TABLES = {profiles.COLLECTION: "customers.cdp_profiles", transactions.COLLECTION: "customers.transactions"}
 # When the platform did something, and how often, differs between two runs that did the same.

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from cdp_platform.cli import cdp
 from cdp_platform.errors import ConfigurationError
-from cdp_platform_tests.customers.conftest import Leo
+from cdp_platform_tests.command_line import invoke
+from cdp_platform_tests.leo import Leo
 from cdp_platform_tests.referrals.tracker import Tracker
 
 
 def erase(*arguments: str) -> Any:
-    result = CliRunner().invoke(cdp, ["erase", "--tenant", "acme", *arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    result = invoke("erase", "--tenant", "acme", *arguments)
+    if result.exception:
+        raise result.exception
     return json.loads(result.output) if "--json" in arguments else result.output
 
 

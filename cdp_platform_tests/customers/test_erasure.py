@@ -13,7 +13,7 @@ from cdp_platform.embeddings.worker import drain
 from cdp_platform.ops.erasure import while_nobody_is_erased
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import Leo
+from cdp_platform_tests.leo import Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 

@@ -18,8 +18,8 @@ from cdp_platform.customers.landing import land
 from cdp_platform.ops import locks
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import Leo
 from cdp_platform_tests.customers.planted import found
+from cdp_platform_tests.leo import Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 

@@ -25,8 +25,8 @@ from cdp_platform.embeddings.worker import drain
 from cdp_platform.health.erasure import lift
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import Leo
 from cdp_platform_tests.customers.planted import found
+from cdp_platform_tests.leo import Leo
 from cdp_platform_tests.referrals.tracker import Tracker
 
 PROFILES = [f"p{number}" for number in range(5)]

@@ -1,20 +1,19 @@
 """A change is seen by the next sync in whatever layout its stamp is, and where that costs, the tenant is told."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from cdp_platform import settings
-from cdp_platform.cli import cdp
 from cdp_platform.customers import landing, profiles
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.source import SourceState, TenantSource
 from cdp_platform.resources.arango import open_database
-from cdp_platform_tests.customers.conftest import STAMP, Leo, figures, verdicts
+from cdp_platform_tests.command_line import answers, says
+from cdp_platform_tests.dagster_runs import figures, verdicts
+from cdp_platform_tests.leo import STAMP, Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 
@@ -130,9 +129,9 @@ def test_documents_without_a_usable_stamp_are_counted_in_every_run(leo: Leo, run
         assert verdicts(outcome)["cdp_profiles: documents_dated", "acme"] == "WARN"
     (told,) = [check.description for check in outcome.checks if check.check == "cdp_profiles: documents_dated"]
     assert "3 of 5 documents of cdp_profile" in told
-    shown = json.loads(CliRunner().invoke(cdp, ["status", "--json"], catch_exceptions=False).stdout)
+    shown = answers("status")
     assert [each["undated"] for each in shown] == [3, 0]
-    assert "3 of 5 documents" in CliRunner().invoke(cdp, ["status"], catch_exceptions=False).stdout.replace("\n", " ")
+    assert "3 of 5 documents" in says("status")
 
 
 def test_an_older_layout_is_read_before_the_watermark_passes_it(known: Leo, monkeypatch: pytest.MonkeyPatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from cdp_platform.errors import SourceError
-from cdp_platform_tests.customers.conftest import STAMP, Leo
+from cdp_platform_tests.leo import STAMP, Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 

@@ -4,7 +4,7 @@ import pytest
 
 from cdp_platform.customers import segment
 from cdp_platform.errors import UnknownSegmentError
-from cdp_platform_tests.customers.conftest import Leo
+from cdp_platform_tests.leo import Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 

@@ -18,7 +18,7 @@ from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, watch
 from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.orchestration.registry import tenant_registry
-from cdp_platform_tests.customers.conftest import Leo, with_customers
+from cdp_platform_tests.leo import Leo, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 

@@ -13,7 +13,7 @@ import pytest
 from cdp_platform.customers import sharing
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.errors import SourceError, WorkerLostError
-from cdp_platform_tests.customers.conftest import STAMP, Leo
+from cdp_platform_tests.leo import STAMP, Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 

@@ -19,7 +19,7 @@ from cdp_platform.errors import BusyError, MissingCollectionError, SourceError
 from cdp_platform.ops import locks
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse.connection import connect
-from cdp_platform_tests.customers.conftest import STAMP, Leo
+from cdp_platform_tests.leo import STAMP, Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 

@@ -29,8 +29,8 @@ from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import PASSWORD as POSTGRES_PASSWORD
 from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings, running_server
-from cdp_platform_tests.customers.conftest import STAMP, Leo
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess, new_sandbox  # noqa: F401 (a fixture)
+from cdp_platform_tests.leo import STAMP, Leo
+from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def own_warehouse(own_server: Server) -> settings.PostgresSettings:
 
 @pytest.fixture
 def mortal_leo(
-    new_sandbox: Callable[[], SandboxProcess],  # noqa: F811 (the fixture)
+    new_sandbox: Callable[[], SandboxProcess],
     app: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Leo:

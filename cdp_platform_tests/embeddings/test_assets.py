@@ -1,30 +1,19 @@
 """The assets of the room on a real instance: one tenant, ranges of tenants, trouble."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import dagster as dg
 import psycopg
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.build import build_definitions
 from cdp_platform.embeddings import models
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.in_process import RunResult, run_job
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.customers.conftest import figures, verdicts
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
+from cdp_platform_tests.dagster_runs import Run, figures, verdicts
 from cdp_platform_tests.embeddings.texts import Tenant
+from cdp_platform_tests.openai_stub import OpenAIStub
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 @pytest.fixture
@@ -37,15 +26,6 @@ def new_tenant(warehouse: Warehouse, app: psycopg.Connection) -> Callable[[str],
 
 
 @pytest.fixture
-def run(instance: dg.DagsterInstance, app: psycopg.Connection) -> Callable[..., RunResult]:
-    def go(*tenant_ids: str, job: str = "embeddings_update", config: dict[str, Any] | None = None) -> RunResult:
-        partitions.keep_in_step(instance, tenants.registered(app))
-        return run_job(build_definitions(), job, instance, tenant_ids, config=config)
-
-    return go
-
-
-@pytest.fixture
 def openai(openai_stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> OpenAIStub:
     """The stand-in is what the environment names."""
     for name, value in openai_stub.environment().items():
@@ -54,7 +34,7 @@ def openai(openai_stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> OpenAISt
     return openai_stub
 
 
-def test_every_kind_of_every_tenant_is_embedded_in_one_run(new_tenant, run: Callable[..., RunResult], app):
+def test_every_kind_of_every_tenant_is_embedded_in_one_run(new_tenant, run: Run, app):
     one, other = new_tenant("one"), new_tenant("other")
     one.write({"a": "running shoes; Hanoi", "b": "coffee"})
     other.write({"c": "sailing"})

@@ -12,8 +12,8 @@ import pytest
 from cdp_platform.embeddings import worker
 from cdp_platform.embeddings.providers import Embedded, Provider, Purpose, open_provider
 from cdp_platform_tests import crashes
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
 from cdp_platform_tests.embeddings.texts import DIMENSIONS, Desk, Recorder, Tenant
+from cdp_platform_tests.openai_stub import OpenAIStub
 from cdp_sandbox.openai.vectors import count_tokens
 
 _Pair = tuple[Tenant, Tenant]

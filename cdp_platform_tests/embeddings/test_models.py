@@ -15,8 +15,8 @@ from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
 from cdp_platform_tests.embeddings.texts import DIMENSIONS, Desk, Recorder, Tenant
+from cdp_platform_tests.openai_stub import OpenAIStub
 
 OTHER = ModelChoice("openai", "another", DIMENSIONS, 1_000)
 

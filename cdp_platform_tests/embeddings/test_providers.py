@@ -31,7 +31,7 @@ from cdp_platform.embeddings.providers import (
 from cdp_platform.embeddings.providers.transformers import load_transformer
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
+from cdp_platform_tests.openai_stub import OpenAIStub
 
 SMALL = "text-embedding-3-small"
 TEXTS = ["coffee beans from Dalat", "cà phê sữa đá", "running shoes, size 42", "a gift card", "a gift card of gold"]

@@ -19,8 +19,8 @@ from cdp_platform.orchestration.failures import is_transient
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse, postgres_settings, running_server
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
+from cdp_platform_tests.openai_stub import OpenAIStub
 
 
 def _many(count: int, prefix: str = "p") -> dict[str, str]:

@@ -12,8 +12,8 @@ from cdp_platform.embeddings import models
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Provider, ProviderUnavailableError, RefusedTextError, open_provider
 from cdp_platform.errors import ConfigurationError
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once
+from cdp_platform_tests.openai_stub import OpenAIStub
 
 
 def _many(count: int, prefix: str = "p") -> dict[str, str]:

@@ -20,9 +20,9 @@ from cdp_platform.ops import tenants
 from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform_tests import silence
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
-from cdp_platform_tests.resources.conftest import SheetsStub
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD as ARANGO_PASSWORD
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import PASSWORD as ARANGO_PASSWORD
+from cdp_platform_tests.sandbox_process import SandboxProcess
+from cdp_platform_tests.sheets_stub import SheetsStub
 
 BOUND_SECONDS = 15
 Absent = Callable[[], AbstractContextManager[int]]

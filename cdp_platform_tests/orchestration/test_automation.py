@@ -161,12 +161,6 @@ class Town:
         execute_run(InMemoryJob(job), run, self.instance)
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
-
-
 def test_many_tenants_with_gaps_failures_and_a_room_that_follows_cost_at_most_ten_runs(instance, monkeypatch):
     """Every ninth did not change, every fortieth fails, one is retired meanwhile; ticks see parts of all of it."""
     changed = [tenant_id for number, tenant_id in enumerate(TENANTS) if number % 9]

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import pkgutil
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from cdp_platform import cli, settings
 from cdp_platform.cli import printing
 from cdp_platform_tests.cli.commands import ARGUMENTS, LEAVES, NOT_IN_PROCESS
 from cdp_platform_tests.cli.rendering import WIDTHS, rendered, require_whole
+from cdp_platform_tests.command_line import exit_code
 from cdp_platform_tests.processes.conftest import Checkout
 
 Shown = list[tuple[str, Sequence[str], Sequence[Sequence[Any]]]]
@@ -54,13 +54,6 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     return found
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["cdp", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return int(end.value.code or 0)
-
-
 @pytest.mark.parametrize("command", sorted(set(LEAVES) - NOT_IN_PROCESS - _CHANGING - {"catalog report", "init"}))
 def test_the_tables_of_each_command_are_whole_at_any_width_and_json_is_one_value(
     here: Checkout,
@@ -70,14 +63,14 @@ def test_the_tables_of_each_command_are_whole_at_any_width_and_json_is_one_value
     command: str,
 ):
     arguments = (*command.split(), *ARGUMENTS[command].split())
-    code = run(monkeypatch, *arguments)
+    code = exit_code(monkeypatch, *arguments)
     said = capsys.readouterr()
     if command in _WITH_TABLES:
         assert shown, said
     for title, columns, rows in shown:
         for width in (*WIDTHS, 1_000_000):
             require_whole(rendered(monkeypatch, width, title, columns, rows), width, columns, rows)
-    assert run(monkeypatch, *arguments, "--json") == code
+    assert exit_code(monkeypatch, *arguments, "--json") == code
     assert json.loads(capsys.readouterr().out) is not None
 
 

@@ -7,7 +7,12 @@ import pytest
 from cdp_platform.ops import tenants
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import Tracker
-from cdp_platform_tests.resources.conftest import SheetsStub, sheets_stub  # noqa: F401 (a fixture for this room too)
+from cdp_platform_tests.sheets_stub import SheetsStub
+
+
+@pytest.fixture
+def job() -> str:
+    return "referrals_worksheets"
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def tracker(app: psycopg.Connection) -> Tracker:
 
 
 @pytest.fixture
-def exporter(tracker: Tracker, sheets_stub: SheetsStub) -> Iterator[Exporter]:  # noqa: F811
+def exporter(tracker: Tracker, sheets_stub: SheetsStub) -> Iterator[Exporter]:
     quota = httpx.get(f"{sheets_stub.base}/_quota").raise_for_status().json()
     # These tests read more often than an export does.
     httpx.put(f"{sheets_stub.base}/_quota", json={"reads": None, "writes": None}).raise_for_status()

@@ -14,7 +14,7 @@ from cdp_platform.referrals.plan import Limits
 from cdp_platform.referrals.worksheets import COLUMNS
 from cdp_platform.resources.sheets import SheetInfo, Spreadsheet
 from cdp_platform_tests.referrals.tracker import Tracker
-from cdp_platform_tests.resources.conftest import SheetsStub
+from cdp_platform_tests.sheets_stub import SheetsStub
 
 ALL = tuple(COLUMNS)
 BRISK = Limits(pause=0.01, wait=5)

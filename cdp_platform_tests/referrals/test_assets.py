@@ -1,7 +1,6 @@
 """The assets of the room on a real instance, and the command: one tenant, ranges of tenants, trouble."""
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,19 +10,17 @@ import pytest
 from click.testing import CliRunner
 
 from cdp_platform import settings
-from cdp_platform.build import build_definitions
 from cdp_platform.cli import cdp
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.in_process import RunResult, run_job
+from cdp_platform.orchestration.in_process import RunResult
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA
 from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.dagster_runs import Run
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
-Run = Callable[..., RunResult]
 WORKSHEETS = {name.lower() for name in COLUMNS}
 
 
@@ -36,17 +33,6 @@ def google(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> Exporter:
     settings.forget()
     tenants.add(exporter.connection, "acme", settings={"google_sheet_id": exporter.stub.spreadsheet_id})
     return exporter
-
-
-@pytest.fixture
-def run(app: psycopg.Connection) -> Iterator[Run]:
-    with dg.DagsterInstance.ephemeral() as instance:
-
-        def go(*tenant_ids: str, job: str = "referrals_worksheets", **options: Any) -> RunResult:
-            partitions.keep_in_step(instance, tenants.registered(app))
-            return run_job(build_definitions(), job, instance, tenant_ids, **options)
-
-        yield go
 
 
 def figures(outcome: RunResult, tenant_id: str) -> dict[str, dict[str, Any]]:

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from cdp_platform.health.erasure import erase_person
-from cdp_platform_tests.customers.conftest import Leo, leo, new_leo  # noqa: F401 (fixtures)
+from cdp_platform_tests.leo import Leo
 from cdp_platform_tests.referrals.tracker import Tracker
 
 NAM = ("nam@example.com", "old@example.com")
 
 
 @pytest.fixture
-def known(leo: Leo) -> Tracker:  # noqa: F811
+def known(leo: Leo) -> Tracker:
     """A tracker of a tenant that knows Nam, whose profile has two addresses, and Mai."""
     leo.profile("nam1", firstName="Nam", primaryEmail=NAM[0], secondaryEmails=[NAM[1]])
     leo.profile("mai1", firstName="Mai", primaryEmail="mai@example.com")

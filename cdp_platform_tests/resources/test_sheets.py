@@ -17,8 +17,8 @@ from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.ops.pacing import Pacer
 from cdp_platform.resources.sheets import OutcomeUnknownError, Patience, SheetInfo, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
-from cdp_platform_tests.resources.conftest import BRISK, SheetsStub
 from cdp_platform_tests.resources.test_google_account import a_key
+from cdp_platform_tests.sheets_stub import BRISK, SheetsStub
 from cdp_sandbox.processes import free_port
 
 ROWS = [["Date", "Clicks"], ["2026-11-22", 7], ["=1+1", 0.5]]

@@ -4,7 +4,7 @@ import re
 
 import httpx
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 
 
 def test_each_stand_in_is_described_in_its_own_words(sandbox: SandboxProcess):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from arango.exceptions import UserCreateError, UserGetError, UserListError
 
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, SandboxProcess
+from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 
 
 def test_a_user_is_listed_until_it_is_deleted_and_then_gets_no_further(sandbox: SandboxProcess) -> None:

@@ -7,7 +7,7 @@ import pytest
 from arango import ArangoClient
 from arango.exceptions import CollectionListError, JWTAuthError, ServerConnectionError
 
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, TOKEN_SECRET, Database, SandboxProcess
+from cdp_platform_tests.sandbox_process import PASSWORD, TOKEN_SECRET, Database, SandboxProcess
 
 
 def _get(sandbox: SandboxProcess, **options: Any) -> httpx.Response:

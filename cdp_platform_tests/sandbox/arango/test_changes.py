@@ -6,7 +6,7 @@ import httpx
 import pytest
 from arango.exceptions import AQLQueryExecuteError
 
-from cdp_platform_tests.sandbox.arango.conftest import Database
+from cdp_platform_tests.sandbox_process import Database
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import httpx
 import pytest
 from arango.exceptions import CollectionCreateError, CollectionDeleteError
 
-from cdp_platform_tests.sandbox.arango.conftest import Database
+from cdp_platform_tests.sandbox_process import Database
 
 
 def test_collections_are_listed_with_those_of_the_system(db: Database, http: httpx.Client) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from arango.exceptions import AQLQueryExecuteError, AQLQueryExplainError, AQLQueryValidateError, CursorNextError
 
-from cdp_platform_tests.sandbox.arango.conftest import Database, SandboxProcess
+from cdp_platform_tests.sandbox_process import Database, SandboxProcess
 
 SEVEN = "FOR i IN 1..7 RETURN i"
 NEXT = {"method": "POST", "path_regex": "/_api/cursor/"}

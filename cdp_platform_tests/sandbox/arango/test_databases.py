@@ -3,7 +3,7 @@ import pytest
 from arango import ArangoClient
 from arango.exceptions import DatabaseCreateError, DatabaseDeleteError, ServerConnectionError
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 
 
 def test_a_database_is_created_listed_and_dropped(sandbox: SandboxProcess) -> None:

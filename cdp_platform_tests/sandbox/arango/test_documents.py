@@ -5,7 +5,7 @@ import orjson
 import pytest
 from arango.exceptions import DocumentInsertError, DocumentReplaceError, DocumentRevisionError, DocumentUpdateError
 
-from cdp_platform_tests.sandbox.arango.conftest import Database
+from cdp_platform_tests.sandbox_process import Database
 from cdp_sandbox.arango.clock import decode_revision
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import requests
 
-from cdp_platform_tests.sandbox.arango.conftest import PASSWORD, Database, SandboxProcess
+from cdp_platform_tests.sandbox_process import PASSWORD, Database, SandboxProcess
 
 WRITE = {"method": "POST", "path_regex": "/_api/document/people"}
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from arango.exceptions import GraphCreateError
 
-from cdp_platform_tests.sandbox.arango.conftest import Database, SandboxProcess
+from cdp_platform_tests.sandbox_process import Database, SandboxProcess
 
 LIKES = {"edge_collection": "likes", "from_vertex_collections": ["people"], "to_vertex_collections": ["products"]}
 

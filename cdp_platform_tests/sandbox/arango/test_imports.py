@@ -3,7 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import Database
+from cdp_platform_tests.sandbox_process import Database
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import SUMMARY, SandboxProcess
+from cdp_platform_tests.conftest import SUMMARY
 from cdp_platform_tests.sandbox.arango.recordings import Recording, Setup, Stage, read
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.processes import free_port
 
 ROOT = Path(__file__).parents[3]

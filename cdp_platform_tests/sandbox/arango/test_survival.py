@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.arango.clock import decode_revision
 
 NewSandbox = Callable[[], SandboxProcess]

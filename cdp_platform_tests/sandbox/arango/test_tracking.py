@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import Database
+from cdp_platform_tests.sandbox_process import Database
 
 
 def test_a_slow_query_is_noted_until_the_list_is_cleared(db: Database) -> None:

@@ -4,7 +4,7 @@ import time
 import httpx
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import Database, SandboxProcess
+from cdp_platform_tests.sandbox_process import Database, SandboxProcess
 
 
 def test_every_answer_has_the_headers_of_a_3_11_server(http: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.feeds import PATH, REGISTRY
 from cdp_sandbox.feeds.documents import counts, feeds
 from cdp_sandbox.processes import port_is_free

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cdp_platform_tests.embeddings.conftest import OpenAIStub
+from cdp_platform_tests.openai_stub import OpenAIStub
 from cdp_sandbox.openai import KEY
 
 SMALL = "text-embedding-3-small"

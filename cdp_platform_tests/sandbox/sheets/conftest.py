@@ -17,7 +17,7 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 from gspread.exceptions import APIError
 from gspread.http_client import HTTPClient
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess, new_sandbox  # noqa: F401 (a fixture)
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
 
 WRITES = "https://www.googleapis.com/auth/spreadsheets"

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from google.auth.exceptions import RefreshError
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
 from cdp_platform_tests.sandbox.sheets.conftest import READS, WRITES, Google, google_of, refused
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import KEY_FILE, PATH
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -16,7 +16,7 @@ from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 
 from cdp_platform_tests.browser import Browser, find_chromium, open_browser
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
 
 MARKUP = "<script>document.title = 'owned'</script>"

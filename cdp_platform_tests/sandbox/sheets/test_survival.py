@@ -12,8 +12,8 @@ import orjson
 import pytest
 import requests
 
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
 from cdp_platform_tests.sandbox.sheets.conftest import google_of
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.processes import free_port
 from cdp_sandbox.sheets import KEY_FILE
 

@@ -12,7 +12,7 @@ import pytest
 
 from cdp_platform.resources.sheets import Pace, Patience, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
-from cdp_platform_tests.sandbox.arango.conftest import SandboxProcess
+from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
 
 # Waits that a test can afford, and that are long enough to be told from none.
