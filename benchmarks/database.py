@@ -93,5 +93,5 @@ def benchmark_database(tenant_databases: Mapping[str, str]) -> Generator[Benchma
         migrate(database.settings)
         with connect(database.settings) as connection:
             for tenant_id, arango_database in tenant_databases.items():
-                tenants.add(connection, tenant_id, name=tenant_id, arango_database=arango_database, settings={})
+                tenants.add(connection, tenant_id, name=tenant_id, arango_database=arango_database)
         yield database

@@ -23,6 +23,7 @@ from cdp_platform.ops.erasure import Receipt
 from cdp_platform.ops.rejected import RejectedRecord
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.resources.arango import open_database
+from cdp_platform.tenant_settings import checked
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 
@@ -117,7 +118,7 @@ def new_leo(sandbox: SandboxProcess, app: psycopg.Connection, monkeypatch: pytes
             made.create_collection(profiles.COLLECTION)
             made.create_collection(transactions.COLLECTION, edge=True)
             made.create_collection("cdp_touchpoint")
-        tenants.add(app, tenant_id, name=tenant_id, arango_database=name, settings=tenant_settings)
+        tenants.add(app, tenant_id, name=tenant_id, arango_database=name, settings=checked(tenant_id, tenant_settings))
         return Leo(sandbox, app, tenants.get(app, tenant_id))
 
     return make

@@ -11,6 +11,7 @@ from cdp_platform.build import build_definitions
 from cdp_platform.errors import ConfigurationError, SourceError, shown_address
 from cdp_platform.ops import tenants
 from cdp_platform.referrals import tracker
+from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.resources.arango import open_database
 from cdp_platform_tests.command_line import exit_code
 from cdp_platform_tests.conftest import Warehouse
@@ -76,7 +77,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 @pytest.fixture
 def configured(warehouse: Warehouse, app, sandbox: SandboxProcess, monkeypatch, tmp_path) -> None:
     """A tenant, an ingestor and every outside system; all that is wrong is what a test sets."""
-    tenants.add(app, "acme", arango_database="acme", settings={"google_sheet_id": "none"})
+    tenants.add(app, "acme", arango_database="acme", settings=[ReferralSettings(google_sheet_id="none")])
     config = tmp_path / "ingestion.yaml"
     config.write_text(
         "ingestion: [{name: shop, tenant: acme, source_type: http, root: '${SANDBOX_URL}/feeds', registry: 'a?k=b'}]"

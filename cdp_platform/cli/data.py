@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from cdp_platform import settings
+from cdp_platform import settings, tenant_settings
 from cdp_platform.cli.printing import bars, error_console, json_option, say, show, show_json
 from cdp_platform.customers import jobs
+from cdp_platform.customers.source import database_of
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.health import dagster_home, looks
 from cdp_platform.ops import tenants
@@ -44,6 +45,7 @@ def tenant() -> None:
 @click.argument("tenant_id", metavar="ID")
 @click.option("--name", help="What people call it; the id if not given.")
 @click.option("--database", help="Its ArangoDB database; ARANGO_DB if not given.")
+@click.option("--no-database", is_flag=True, help="It has no ArangoDB database: its customers are not synced.")
 @click.option("--phone-region", help="Region of phone numbers without country code; VN if not given.")
 @click.option(
     "--shared-database/--own-database", default=None, help="Read only documents whose tenant_id is this tenant, or all."
@@ -57,19 +59,26 @@ def tenant() -> None:
     help="What worksheets show of IP addresses; masked if unset.",
 )
 @json_option
-def tenant_add(tenant_id: str, *, name: str | None, database: str | None, as_json: bool, **given: Any) -> None:
+def tenant_add(
+    tenant_id: str, *, name: str | None, database: str | None, no_database: bool, as_json: bool, **given: Any
+) -> None:
     """Register a tenant, change one, or take a retired one back.
 
     What is not given of a tenant that is known stays as it is.
     """
+    if database and no_database:
+        raise click.UsageError("--database and --no-database say opposite things: choose one.")
+    own = tenant_settings.checked(tenant_id, {option: value for option, value in given.items() if value is not None})
     with connect(settings.postgres()) as connection, partition_keeper() as keep_in_step:
         known = {each.tenant_id for each in tenants.registered(connection)}
         new = tenants.add(
             connection,
             tenant_id,
             name=name,
-            arango_database=database or (None if tenant_id in known else settings.arango().db),
-            settings={option: value for option, value in given.items() if value is not None},
+            arango_database=""
+            if no_database
+            else database or (None if tenant_id in known else settings.arango().db or None),
+            settings=own,
         )
         added = tenants.get(connection, tenant_id)
         note = keep_in_step(tenants.registered(connection))
@@ -98,7 +107,7 @@ def tenant_list(*, as_json: bool) -> None:
                 each.tenant_id,
                 each.name,
                 each.status,
-                each.arango_database,
+                each.arango_database or "none",
                 ", ".join(f"{setting}: {value}" for setting, value in each.stored_settings.items()) or "defaults",
             )
             for each in registered
@@ -252,7 +261,7 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
     require_active(known)
     from cdp_platform.health import looks
 
-    looks.arango(known.arango_database, ArangoDatabase.version)
+    looks.arango(database_of(known), ArangoDatabase.version)
     ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}
     ops["customers__customer_metrics"] = {"config": {"full": full_metrics}}
     outcome = materialize([known], job, ops)

@@ -12,6 +12,7 @@ from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import say, show, show_json
 from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
 from cdp_platform.ops import tenants
+from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 _BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]
@@ -71,7 +72,8 @@ def _runs(wanted: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str,
         yield "catalog_ingest", "ingestor", TAKEN, ingest(ingestors)
     for job, figures in _AFTER_THE_SYNC.items():
         yield job, "tenant", figures, materialize(wanted, job)
-    yield _EXPORT, "tenant", EXPORTED, count_and_export([each for each in wanted if each.settings.google_sheet_id])
+    exported = [each for each in wanted if ReferralSettings.of(each).google_sheet_id]
+    yield _EXPORT, "tenant", EXPORTED, count_and_export(exported)
 
 
 def _followers() -> list[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cdp_platform import folder, settings
+from cdp_platform import folder, settings, tenant_settings
 from cdp_platform.cli.data import partition_keeper
 from cdp_platform.cli.everything import run_everything
 from cdp_platform.cli.printing import bars, error_console, say, show, show_json, show_notes
@@ -101,7 +101,8 @@ class Platform:
     def add_tenant(self, tenant_id: str, *, name: str, database: str, own_settings: Mapping[str, str]) -> None:
         """Register a tenant or change a known one, as `cdp tenant add` does, without its partition."""
         with connect(settings.postgres()) as connection:
-            tenants.add(connection, tenant_id, name=name, arango_database=database, settings=dict(own_settings))
+            own = tenant_settings.checked(tenant_id, own_settings)
+            tenants.add(connection, tenant_id, name=name, arango_database=database, settings=own)
 
     def keep_partitions_in_step(self) -> None:
         """Give each registered tenant its partition in Dagster."""

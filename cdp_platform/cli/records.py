@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import click
@@ -53,12 +54,14 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
     round of their ingestor reads them anew. Exit code 1 if one is rejected again.
     """
     from cdp_platform.customers.replay import replay
-    from cdp_platform.customers.source import TenantSource
+    from cdp_platform.customers.source import open_source
 
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
-        with open_database(settings.arango(), known.arango_database) as database:
-            replayed = replay(connection, TenantSource(database, known), known)
+        replayed = {}
+        if known.arango_database:
+            with open_source(partial(open_database, settings.arango()), known) as source:
+                replayed = replay(connection, source, known)
         with tenant_transaction(connection, tenant_id):
             # Of sources that are not replayed.
             left = connection.execute(
@@ -158,7 +161,7 @@ def erase(
 
 def _ask_about_strangers(connection: psycopg.Connection, known: tenants.Tenant, profile_ids: Collection[str]) -> None:
     """Ask before a tombstone is made of what may be a typing error."""
-    from cdp_platform.customers.source import TenantSource
+    from cdp_platform.customers.source import open_source
     from cdp_platform.health.erasure import not_here, not_in_source
 
     strangers = not_here(connection, known, profile_ids)
@@ -166,8 +169,8 @@ def _ask_about_strangers(connection: psycopg.Connection, known: tenants.Tenant, 
         return
     where = "neither here nor in the CDP"
     try:
-        with open_database(settings.arango(), known.arango_database) as database:
-            strangers = not_in_source(TenantSource(database, known), strangers)
+        with open_source(partial(open_database, settings.arango()), known) as source:
+            strangers = not_in_source(source, strangers)
     except (SourceError, ConfigurationError):
         where = "not here, and the CDP cannot be asked"
     if not strangers:

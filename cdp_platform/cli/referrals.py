@@ -212,4 +212,4 @@ def _names(what: str) -> list[str]:
 
 
 def _this_month(tenant: Tenant) -> date:
-    return datetime.now(ZoneInfo(tenant.settings.time_zone)).date().replace(day=1)
+    return datetime.now(ZoneInfo(tenant.time_zone)).date().replace(day=1)

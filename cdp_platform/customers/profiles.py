@@ -15,6 +15,7 @@ import orjson
 from cdp_platform.customers import contacts
 from cdp_platform.customers import documents as read
 from cdp_platform.customers.documents import Document
+from cdp_platform.customers.tenant_settings import CustomerSettings
 from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.load import Target
@@ -132,7 +133,7 @@ class ProfileMapper:
     def __init__(self, tenant: Tenant, fetch_touchpoints: Callable[[list[str]], Iterable[Document]]) -> None:
         self.remarks: Counter[str] = Counter()
         self._tenant_id = tenant.tenant_id
-        self._region = tenant.settings.phone_region
+        self._region = CustomerSettings.of(tenant).phone_region
         self._fetch_touchpoints = fetch_touchpoints
         self._touchpoints: dict[str, Document] = {}
 

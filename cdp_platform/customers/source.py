@@ -1,6 +1,7 @@
 """What is asked of a tenant's ArangoDB database: the queries in `aql/`, and nothing about where the answers go."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,7 +12,8 @@ from cdp_platform import settings
 from cdp_platform.customers import profiles, stamps, transactions
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.stamps import stamp
-from cdp_platform.errors import MissingCollectionError
+from cdp_platform.customers.tenant_settings import CustomerSettings
+from cdp_platform.errors import ConfigurationError, MissingCollectionError
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.resources.arango import ArangoDatabase, Bookmark
 
@@ -38,12 +40,46 @@ def aql(name: str) -> str:
     return (Path(__file__).parent / "aql" / f"{name}.aql").read_text()
 
 
+OpenDatabase = Callable[[str], AbstractContextManager[ArangoDatabase]]
+"""Opens a database of the server by its name, as `cdp_platform.resources.arango.open_database` does."""
+
+
+def database_of(tenant: Tenant) -> str:
+    """The name of the tenant's database.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    if not tenant.arango_database:
+        raise ConfigurationError(
+            f"Tenant {tenant.tenant_id} has no ArangoDB database, so it has no customers to read. "
+            f"`cdp tenant add {tenant.tenant_id} --database NAME` names one."
+        )
+    return tenant.arango_database
+
+
+def with_database(registered: Iterable[Tenant]) -> list[Tenant]:
+    """Those of the tenants that are read: active ones that have a database."""
+    return [tenant for tenant in registered if tenant.active and tenant.arango_database]
+
+
+@contextmanager
+def open_source(open_database: OpenDatabase, tenant: Tenant) -> Generator["TenantSource"]:
+    """The tenant's database, ready to be read.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    with open_database(database_of(tenant)) as database:
+        yield TenantSource(database, tenant)
+
+
 class TenantSource:
     """One tenant's database, read with the queries of this room."""
 
     def __init__(self, database: ArangoDatabase, tenant: Tenant) -> None:
         self._database = database
-        self._only = tenant.tenant_id if tenant.settings.shared_database else None
+        self._only = tenant.tenant_id if CustomerSettings.of(tenant).shared_database else None
 
     def everything(self, collection: str) -> Generator[list[Document]]:
         """All documents, ordered by (updatedAt, _key), in batches."""

@@ -167,7 +167,7 @@ def collect_and_expect(
             "tenant": tenant.tenant_id,
             "until": moment.until,
             "day": moment.day,
-            "zone": tenant.settings.time_zone,
+            "zone": tenant.time_zone,
         },
     )
     models = []
@@ -212,7 +212,7 @@ def _too_little(currency: str, customers: int, repeat_customers: int, paying: in
 
 def day_end(tenant: Tenant, day: date) -> Moment:
     """The last moment of a day of the tenant."""
-    midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), ZoneInfo(tenant.settings.time_zone))
+    midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), ZoneInfo(tenant.time_zone))
     return Moment(midnight.astimezone(UTC) - timedelta(microseconds=1), day)
 
 
@@ -226,7 +226,7 @@ def _moment(connection: psycopg.Connection, tenant: Tenant, now: datetime) -> Mo
     last = row[0] if row else None
     ended = last is not None and now - last > ENDED_AFTER
     until = last if ended else now
-    return Moment(until, until.astimezone(ZoneInfo(tenant.settings.time_zone)).date(), ended)
+    return Moment(until, until.astimezone(ZoneInfo(tenant.time_zone)).date(), ended)
 
 
 def _statistics(connection: psycopg.Connection) -> Iterator[Statistics]:

@@ -11,7 +11,7 @@ import psycopg
 
 from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
-from cdp_platform.customers.source import WANTED_INDEX
+from cdp_platform.customers.source import WANTED_INDEX, with_database
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.health import dagster_home, looks
 from cdp_platform.ops import tenants
@@ -66,9 +66,7 @@ def examine() -> list[Finding]:
     registered: list[Tenant] = []
     _take(warehouse, lambda finding: registered.extend(_warehouse(finding)))
     looking: list[tuple[Finding, Look]] = [
-        (Finding("ArangoDB"), partial(_arango_server, registered)),
-        *_configured("ArangoDB (ARANGO_DB)", partial(_default_database, registered)),
-        *_tenant_databases(registered),
+        *_arango(registered),
         (Finding("PostgreSQL (Dagster)"), _dagster_storage),
         *_configured("PostgreSQL (referral tracker)", _tracker),
         *_configured("Embeddings", _embeddings),
@@ -120,9 +118,21 @@ def _dagster_storage(finding: Finding) -> None:
     finding.version = _timed(finding, partial(looks.dagster_storage, home.conninfo))
 
 
-def _arango_server(registered: list[Tenant], finding: Finding) -> None:
+def _arango(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+    """The server and each active tenant's database; nothing where all tenants are without one."""
+    read_from = with_database(registered)
+    if not read_from and any(tenant.active for tenant in registered):
+        return []
+    return [
+        (Finding("ArangoDB"), partial(_arango_server, read_from)),
+        *_configured("ArangoDB (ARANGO_DB)", partial(_default_database, read_from)),
+        *_tenant_databases(read_from),
+    ]
+
+
+def _arango_server(read_from: list[Tenant], finding: Finding) -> None:
     """Whether the server is there and lets the user in; which databases there are is another matter."""
-    databases = [settings.arango().db, *(tenant.arango_database for tenant in registered if tenant.active)]
+    databases = [settings.arango().db, *(tenant.arango_database for tenant in read_from)]
     for name in filter(None, dict.fromkeys(["_system", *databases[:_DATABASES_TO_TRY]])):
         try:
             finding.version = _timed(finding, partial(looks.arango, name, ArangoDatabase.version))
@@ -135,19 +145,18 @@ def _arango_server(registered: list[Tenant], finding: Finding) -> None:
     raise refused
 
 
-def _default_database(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+def _default_database(read_from: list[Tenant]) -> list[tuple[Finding, Look]]:
     name = settings.arango().db
-    if not name or name in {tenant.arango_database for tenant in registered if tenant.active}:
+    if not name or name in {tenant.arango_database for tenant in read_from}:
         return []
     ask = partial(looks.arango, name, ArangoDatabase.version)
     return [(Finding(f"ArangoDB {name} (ARANGO_DB)"), lambda finding: _timed(finding, ask))]
 
 
-def _tenant_databases(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+def _tenant_databases(read_from: list[Tenant]) -> list[tuple[Finding, Look]]:
     return [
         (Finding(f"ArangoDB {tenant.arango_database} ({tenant.tenant_id})"), partial(_indexes, tenant.arango_database))
-        for tenant in registered
-        if tenant.active
+        for tenant in read_from
     ]
 
 

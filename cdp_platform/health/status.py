@@ -8,7 +8,7 @@ from typing import Any
 
 from cdp_platform import settings
 from cdp_platform.customers import profiles, transactions
-from cdp_platform.customers.source import SourceState, TenantSource
+from cdp_platform.customers.source import SourceState, TenantSource, with_database
 from cdp_platform.errors import SourceError
 from cdp_platform.health import looks
 from cdp_platform.ops import rejected, tenants, watermark
@@ -48,15 +48,15 @@ class TenantStatus:
 
 
 def read() -> list[TenantStatus]:
-    """The status of every active tenant's sources, each asked now."""
+    """The status of the sources of every active tenant that has a database, each asked now."""
     with connect(settings.postgres()) as connection:
-        active = [tenant for tenant in tenants.registered(connection) if tenant.active]
+        read_from = with_database(tenants.registered(connection))
         # All at the same time: a server that hangs costs one wait, and not one for each tenant.
         with ThreadPoolExecutor(_AT_ONCE, "source") as pool:
-            asked = list(pool.map(_ask, active))
+            asked = list(pool.map(_ask, read_from))
         return [
             status
-            for tenant, answer in zip(active, asked, strict=True)
+            for tenant, answer in zip(read_from, asked, strict=True)
             for status in _of_tenant(connection, tenant, *answer)
         ]
 

@@ -1,19 +1,19 @@
-"""The registry of tenants: who they are, where their data is, and what they may have differently.
+"""The registry of tenants: who they are, where their data is, and the settings of each.
 
 A tenant is a row of ``ops.tenant``, a Dagster partition of the same name, and usually an ArangoDB database of its own.
-Its id is for ever: it is in every key. Retiring stops requests for it and keeps its rows.
+Its id never changes: it is in every key. Retiring stops requests for it and keeps its rows.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Self
 from zoneinfo import available_timezones
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from cdp_platform.errors import ConfigurationError, UnknownTenantError
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -21,25 +21,37 @@ from cdp_platform.warehouse.connection import tenant_transaction
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
-class TenantSettings(BaseModel):
-    """What one tenant may have differently.
+class RoomSettings(BaseModel):
+    """What one tenant may have differently in one room: the base of each room's model.
 
-    Attributes:
-        phone_region: ISO 3166 region that a phone number without country code belongs to, such as ``VN``.
-        shared_database: the ArangoDB database holds documents of several tenants; only those whose ``tenant_id``
-            is this tenant are read.
-        time_zone: IANA name; days of the tenant begin at its midnight.
-        google_sheet_id: the spreadsheet that its worksheets are in; ``GOOGLE_SHEET_ID`` if empty.
-        share_full_ip: worksheets show whole IP addresses, and not two octets of them.
+    The names of fields are unique over all models. `cdp_platform.tenant_settings` lists the models.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
-    phone_region: str = Field(default="VN")
-    shared_database: bool = False
+    @classmethod
+    def of(cls, tenant: "Tenant") -> Self:
+        """The settings of a tenant with defaults; those of other rooms are not looked at.
+
+        Checked here and not when tenants are listed, so that a bad row stops only this tenant in this room.
+
+        Raises:
+            ConfigurationError: a setting is not usable.
+        """
+        try:
+            return cls.model_validate(tenant.stored_settings)
+        except ValidationError as error:
+            raise refused(tenant.tenant_id, problems_of(error)) from error
+
+
+class SharedSettings(RoomSettings):
+    """What all rooms share.
+
+    Attributes:
+        time_zone: IANA name; days of the tenant begin at its midnight.
+    """
+
     time_zone: str = "UTC"
-    google_sheet_id: str = ""
-    share_full_ip: bool = False
 
     @field_validator("time_zone")
     @classmethod
@@ -48,14 +60,15 @@ class TenantSettings(BaseModel):
             raise ValueError(f"{value!r} is no IANA time zone; use one like Asia/Ho_Chi_Minh or UTC")
         return value
 
-    @field_validator("phone_region")
-    @classmethod
-    def _a_region_that_phonenumbers_knows(cls, value: str) -> str:
-        from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415 (heavy; definitions load without it)
 
-        if value not in SUPPORTED_REGIONS:
-            raise ValueError(f"{value!r} is no ISO 3166 region with phone numbers; use one like VN or US")
-        return value
+def problems_of(error: ValidationError) -> list[str]:
+    """What is wrong, one sentence for each setting."""
+    return [f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
+
+
+def refused(tenant_id: str, problems: Iterable[str]) -> ConfigurationError:
+    """The error that names everything that is wrong with a tenant's settings."""
+    return ConfigurationError(f"Settings of tenant {tenant_id}: {'; '.join(problems)}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,8 @@ class Tenant:
     """One row of ``ops.tenant``.
 
     Attributes:
-        stored_settings: as they are stored; ``settings`` has them checked.
+        arango_database: the name of its LEO CDP's database; empty if it has none, so that no customers are synced.
+        stored_settings: of all rooms, as they are stored. Each room's `RoomSettings` has them checked.
     """
 
     tenant_id: str
@@ -77,16 +91,10 @@ class Tenant:
         """Whether work is requested for it."""
         return self.status == "active"
 
-    @cached_property
-    def settings(self) -> TenantSettings:
-        """Its settings with defaults.
-
-        Checked here and not when tenants are listed, so that one bad row costs one tenant.
-
-        Raises:
-            ConfigurationError: a setting is not usable.
-        """
-        return _settings(self.tenant_id, self.stored_settings)
+    @property
+    def time_zone(self) -> str:
+        """Where its days begin; raises ConfigurationError for a name that is not known."""
+        return SharedSettings.of(self).time_zone
 
 
 def add(
@@ -95,22 +103,22 @@ def add(
     *,
     name: str | None = None,
     arango_database: str | None = None,
-    settings: dict[str, Any] | None = None,
+    settings: Iterable[RoomSettings] = (),
 ) -> bool:
     """Register a tenant, or change what is given of a known one; a retired one becomes active again.
 
     Args:
         connection: of the platform's role.
-        tenant_id: for ever; it is in every key.
+        tenant_id: never changes; it is in every key.
         name: what people call it; the id for a new tenant.
-        arango_database: where its data is; a new tenant needs one.
-        settings: those that differ from the defaults of TenantSettings; the others stay as they are.
+        arango_database: where the data of its LEO CDP is, '' if it has none. A new tenant needs one of both.
+        settings: the fields that are set replace what is stored; the others stay as they are.
 
     Returns:
         Whether the tenant is new.
 
     Raises:
-        ConfigurationError: the id or a setting is not usable, or a new tenant has no database.
+        ConfigurationError: the id is not usable, or nothing is said of a new tenant's database.
     """
     if not _ID.fullmatch(tenant_id):
         raise ConfigurationError(
@@ -118,13 +126,17 @@ def add(
         )
     with tenant_transaction(connection, tenant_id):
         known = _find(connection, tenant_id)
-        database = arango_database or (known.arango_database if known else None)
-        if not database:
+        database = known.arango_database if known and arango_database is None else arango_database
+        if database is None:
             raise ConfigurationError(
-                f"In which ArangoDB database is the data of {tenant_id}? Say it with --database, or set ARANGO_DB."
+                f"In which ArangoDB database is the data of {tenant_id}? Name it with --database, set ARANGO_DB, or "
+                "say --no-database for a tenant without one."
             )
-        stored = {**(known.stored_settings if known else {}), **(settings or {})}
-        valid = _settings(tenant_id, stored)
+        stored = dict(known.stored_settings) if known else {}
+        for each in settings:
+            stored |= each.model_dump(exclude_unset=True)
+            defaults = {name: field.default for name, field in type(each).model_fields.items()}
+            stored = {name: value for name, value in stored.items() if name not in defaults or value != defaults[name]}
         connection.execute(
             """
             INSERT INTO ops.tenant (tenant_id, name, arango_database, settings) VALUES (%s, %s, %s, %s)
@@ -136,7 +148,7 @@ def add(
                 tenant_id,
                 name or (known.name if known else tenant_id),
                 database,
-                Jsonb(valid.model_dump(exclude_defaults=True)),
+                Jsonb(stored),
             ],
         )
     return known is None
@@ -186,16 +198,6 @@ def _find(connection: psycopg.Connection, tenant_id: str) -> Tenant | None:
             " FROM ops.tenant WHERE tenant_id = %s",
             [tenant_id],
         ).fetchone()
-
-
-def _settings(tenant_id: str, raw: dict[str, Any]) -> TenantSettings:
-    try:
-        return TenantSettings.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
-        )
-        raise ConfigurationError(f"Settings of tenant {tenant_id}: {problems}") from error
 
 
 def _unknown(tenant_id: str) -> str:

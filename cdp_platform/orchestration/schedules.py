@@ -1,11 +1,13 @@
 """The clock as the net beneath sensors: the same work for all tenants, in as few runs as there can be."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.run_limits import MAX_RUNS
@@ -15,6 +17,8 @@ def for_all_tenants(
     context: dg.ScheduleEvaluationContext,
     warehouse: WarehouseResource,
     subject: str,
+    *,
+    only: Callable[[list[Tenant]], list[Tenant]] = lambda registered: registered,
     run_config: dict[str, Any] | None = None,
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One run over all active tenants; more only where partitions of others lie between.
@@ -23,10 +27,11 @@ def for_all_tenants(
         context: of the schedule.
         warehouse: where the tenants are registered.
         subject: tells the runs of different schedules at the same moment apart.
+        only: leaves out those that there is no work for.
         run_config: a run over a range does not take the job's own configuration by itself.
     """
     with warehouse.connect() as connection:
-        active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
+        active = {tenant.tenant_id for tenant in only(tenants.registered(connection)) if tenant.active}
     due: datetime = context.scheduled_execution_time
     requests = [
         dg.RunRequest(
@@ -34,4 +39,4 @@ def for_all_tenants(
         )
         for keys in partitions.ranges(partitions.known(context.instance), active, at_most=MAX_RUNS)
     ]
-    return requests or dg.SkipReason("No tenants yet: `cdp tenant add` makes one.")
+    return requests or dg.SkipReason("There is no tenant to do this for: `cdp tenant add` makes one.")

@@ -59,7 +59,7 @@ def count_days(connection: psycopg.Connection, tenant: Tenant, first: date, end:
         first: the first day, in the tenant's time zone.
         end: the day after the last.
     """
-    zone = tenant.settings.time_zone
+    zone = tenant.time_zone
     with tenant_transaction(connection, tenant.tenant_id):
         locks.take(connection, locks.referral_days(tenant.tenant_id))
         _use_zone(connection, tenant.tenant_id, zone)
@@ -78,7 +78,7 @@ def count_touched(connection: psycopg.Connection, tenant: Tenant) -> Counted:
     Inside a transaction of the tenant, which decides what is seen: the figures agree with every event that it sees.
     The caller has the lock `locks.referral_days`, and takes it before a snapshot.
     """
-    zone = tenant.settings.time_zone
+    zone = tenant.time_zone
     _use_zone(connection, tenant.tenant_id, zone)
     stretches = connection.execute(
         """
@@ -156,7 +156,7 @@ def audit(connection: psycopg.Connection, tenant: Tenant, first: date, end: date
                       AND metric_date NOT IN (SELECT day FROM touched)) AS counted,
                    (SELECT count(*) FROM touched WHERE day >= %(first)s AND day < %(end)s) AS days_touched
             """,
-            {"tenant": tenant.tenant_id, "zone": tenant.settings.time_zone, "first": first, "end": end},
+            {"tenant": tenant.tenant_id, "zone": tenant.time_zone, "first": first, "end": end},
         ).fetchone()
     assert found is not None  # noqa: S101 (a query without FROM: one row always)
     return found

@@ -19,6 +19,7 @@ from cdp_platform.referrals import masking, metrics, picture, worksheets
 from cdp_platform.referrals.layout import Shown, Staging, TabChange, new_sheet_id, tab_of
 from cdp_platform.referrals.ledger import Book
 from cdp_platform.referrals.picture import Live, RawData, Read, Worksheet
+from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.referrals.worksheets import RAW_DATA, SUMMARIES, Cells, Row
 from cdp_platform.warehouse.connection import tenant_transaction
 
@@ -186,7 +187,7 @@ class Planner:
 
     def _reader(self, cells: Cells) -> Read:
         tenant_id = self.tenant.tenant_id
-        mask = masking.mask(self.connection, tenant_id, whole_ip=self.tenant.settings.share_full_ip)
+        mask = masking.mask(self.connection, tenant_id, whole_ip=ReferralSettings.of(self.tenant).share_full_ip)
 
         def read(positions: range | Sequence[int]) -> Mapping[int, Row]:
             return worksheets.raw_data(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.referrals.tenant_settings import ReferralSettings
 
 NONE = "it has no spreadsheet: `cdp tenant add {} --google-sheet-id ID`, or GOOGLE_SHEET_ID for a single tenant"
 
@@ -24,7 +25,7 @@ def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) ->
     Raises:
         ConfigurationError: another active tenant's worksheets would be in the same spreadsheet, under the same names.
     """
-    mine = tenant.settings.google_sheet_id or default
+    mine = ReferralSettings.of(tenant).google_sheet_id or default
     if not mine:
         return None
     # As stored: another tenant's settings are not this one's trouble.

@@ -101,7 +101,7 @@ def summary(
     connection: psycopg.Connection, tenant: Tenant, worksheet: str, *, moment: datetime, cells: Cells
 ) -> list[Row]:
     """All rows of a summary, inside a transaction of the tenant; the moment says which day is today."""
-    names = {"tenant": tenant.tenant_id, "zone": tenant.settings.time_zone, "moment": moment}
+    names = {"tenant": tenant.tenant_id, "zone": tenant.time_zone, "moment": moment}
     rows = connection.execute(statement("referrals", _QUERIES[worksheet]), names)
     return [cells.row(row) for row in rows]
 

@@ -47,7 +47,7 @@ def _purchase(customer: str, day: str, dollars: str) -> Purchase:
 
 def load(connection: psycopg.Connection, tenant_id: str, bought: Iterable[Purchase]) -> Tenant:
     """Write the customers and their purchases, at noon (UTC), each an order of its own."""
-    tenants.add(connection, tenant_id, name=tenant_id, arango_database=tenant_id, settings={})
+    tenants.add(connection, tenant_id, name=tenant_id, arango_database=tenant_id)
     with tenant_transaction(connection, tenant_id):
         connection.execute("CREATE TEMPORARY TABLE bought (number serial, customer text, day date, dollars numeric)")
         with connection.cursor().copy("COPY bought (customer, day, dollars) FROM STDIN") as copy:

@@ -26,7 +26,7 @@ class Shop:
 
     def __init__(self, connection: psycopg.Connection, tenant_id: str = "acme") -> None:
         self.connection, self.tenant_id, self.lines = connection, tenant_id, 0
-        tenants.add(connection, tenant_id, name=tenant_id, arango_database=tenant_id, settings={})
+        tenants.add(connection, tenant_id, name=tenant_id, arango_database=tenant_id)
 
     def customer(self, profile_id: str, *, closed: bool = False) -> None:
         closed_reason, closed_at = ("merged", AS_OF) if closed else (None, None)

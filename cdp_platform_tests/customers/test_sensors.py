@@ -185,7 +185,7 @@ def test_partitions_follow_the_registry(app: psycopg.Connection, instance: dg.Da
         return partitions.known(instance)
 
     for name in ("one", "other"):
-        tenants.add(app, name, name=name, arango_database=name, settings={})
+        tenants.add(app, name, name=name, arango_database=name)
     assert set(tick()) == {"one", "other"}
     tenants.retire(app, "one")
     assert tick() == ["other"]
@@ -197,7 +197,7 @@ def test_partitions_follow_the_registry(app: psycopg.Connection, instance: dg.Da
 @pytest.mark.parametrize("tags", [{"dagster/partition": "one"}, partitions.range_tags(["one", "other"])])
 def test_a_partition_is_not_taken_from_under_a_run(app: psycopg.Connection, instance: dg.DagsterInstance, tags):
     for name in ("one", "other"):
-        tenants.add(app, name, name=name, arango_database=name, settings={})
+        tenants.add(app, name, name=name, arango_database=name)
     partitions.keep_in_step(instance, tenants.registered(app))
     tenants.retire(app, "one")
     job = build_definitions().resolve_job_def("customers_sync")

@@ -17,6 +17,7 @@ from cdp_platform.folder import SHIPPED
 from cdp_platform.health import looks
 from cdp_platform.health.findings import Finding, examine
 from cdp_platform.ops import tenants
+from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform_tests import silence
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
@@ -59,7 +60,7 @@ def test_arangodb(absent: int, monkeypatch: pytest.MonkeyPatch):
 
 
 def acme(connection: psycopg.Connection, spreadsheet: str) -> list[tenants.Tenant]:
-    tenants.add(connection, "acme", arango_database="acme", settings={"google_sheet_id": spreadsheet})
+    tenants.add(connection, "acme", arango_database="acme", settings=[ReferralSettings(google_sheet_id=spreadsheet)])
     return tenants.registered(connection)
 
 

@@ -13,6 +13,7 @@ from cdp_platform import settings
 from cdp_platform.cli import cdp
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration.in_process import RunResult
+from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.dagster_runs import Run
@@ -31,8 +32,12 @@ def google(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> Exporter:
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_JSON", chosen.google_service_account_json.get_secret_value())
     monkeypatch.setenv("GOOGLE_SHEETS_URL", chosen.google_sheets_url)
     settings.forget()
-    tenants.add(exporter.connection, "acme", settings={"google_sheet_id": exporter.stub.spreadsheet_id})
+    tenants.add(exporter.connection, "acme", settings=goes_to(exporter.stub.spreadsheet_id))
     return exporter
+
+
+def goes_to(spreadsheet_id: str) -> list[ReferralSettings]:
+    return [ReferralSettings(google_sheet_id=spreadsheet_id)]
 
 
 def figures(outcome: RunResult, tenant_id: str) -> dict[str, dict[str, Any]]:
@@ -67,7 +72,12 @@ def test_one_worksheet_can_be_written_alone(google: Exporter, run: Run):
 def test_one_tenants_trouble_is_its_own(google: Exporter, run: Run, app: psycopg.Connection):
     google.tracker.click()
     tenants.add(app, "bare", arango_database="bare")
-    tenants.add(app, "closed", arango_database="closed", settings={"google_sheet_id": google.stub.new_spreadsheet()})
+    tenants.add(
+        app,
+        "closed",
+        arango_database="closed",
+        settings=goes_to(google.stub.new_spreadsheet()),
+    )
     done = run("acme", "bare", "closed")
     assert not done.success
     assert "Share the spreadsheet" in done.errors[0]
@@ -82,7 +92,7 @@ def test_a_tenant_without_a_spreadsheet_is_skipped_and_told_how_to_have_one(run:
 
 
 def test_two_tenants_with_one_spreadsheet_write_nothing(google: Exporter, run: Run, app: psycopg.Connection):
-    tenants.add(app, "other", arango_database="other", settings={"google_sheet_id": google.stub.spreadsheet_id})
+    tenants.add(app, "other", arango_database="other", settings=goes_to(google.stub.spreadsheet_id))
     done = run("acme", "other")
     assert "would write the same worksheets" in done.errors[0]
     assert not set(google.picture()) & set(COLUMNS)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdp_platform.ops import tenants
-from cdp_platform.ops.tenants import Tenant
+from cdp_platform.ops.tenants import SharedSettings, Tenant
 from cdp_platform.referrals import metrics
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
@@ -33,7 +33,7 @@ def count_touched(tracker: Tracker) -> metrics.Counted:
 
 
 def in_zone(tracker: Tracker, zone: str) -> Tenant:
-    tenants.add(tracker.connection, tracker.tenant.tenant_id, settings={"time_zone": zone})
+    tenants.add(tracker.connection, tracker.tenant.tenant_id, settings=[SharedSettings(time_zone=zone)])
     return tenants.get(tracker.connection, tracker.tenant.tenant_id)
 
 

@@ -19,6 +19,7 @@ from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.referrals import metrics
 from cdp_platform.referrals.defs import sensors
 from cdp_platform.referrals.spreadsheets import spreadsheet_of
+from cdp_platform.tenant_settings import checked
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.referrals.tracker import Tracker
 
@@ -38,7 +39,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def new_tenant(app: psycopg.Connection) -> NEW_TENANT:
     def make(tenant_id: str, **given: Any) -> Tracker:
-        tenants.add(app, tenant_id, arango_database=tenant_id, settings=given)
+        tenants.add(app, tenant_id, arango_database=tenant_id, settings=checked(tenant_id, given))
         made = Tracker(app, tenants.get(app, tenant_id))
         made.begin()
         return made

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cdp_platform.ops import tenants
+from cdp_platform.ops.tenants import SharedSettings
 from cdp_platform.referrals import metrics, worksheets
 from cdp_platform.referrals.ledger import Book
 from cdp_platform.referrals.masking import Mask
@@ -23,7 +24,7 @@ HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def summary(tracker: Tracker, name: str, moment: datetime = NOON, zone: str = "UTC") -> list[list[Any]]:
-    tenants.add(tracker.connection, "acme", settings={"time_zone": zone})
+    tenants.add(tracker.connection, "acme", settings=[SharedSettings(time_zone=zone)])
     tenant = tenants.get(tracker.connection, "acme")
     with tenant_transaction(tracker.connection, "acme"):
         metrics.count_touched(tracker.connection, tenant)

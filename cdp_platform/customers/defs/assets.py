@@ -15,7 +15,7 @@ from cdp_platform.customers.defs.quality import examine_keys
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.reconcile import reconcile
-from cdp_platform.customers.source import TenantSource
+from cdp_platform.customers.source import TenantSource, open_source
 from cdp_platform.customers.sync import Progress as Watch
 from cdp_platform.customers.sync import sync
 from cdp_platform.ops import rejected
@@ -167,8 +167,10 @@ def _materialize(
     arango: ArangoResource,
 ) -> dg.MaterializeResult:
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
-        with arango.open(tenant.arango_database) as database:
-            source = TenantSource(database, tenant)
+        if not tenant.arango_database:
+            # A range of partitions may span it.
+            return {"skipped": "the tenant has no ArangoDB database"}
+        with open_source(arango.open, tenant) as source:
             mapper = mapper_of(collection, tenant, source)
             watch = progress.of(tenant.tenant_id, mapper.target.table)
             if config.segment_id is None:

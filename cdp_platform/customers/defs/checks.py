@@ -16,6 +16,7 @@ from cdp_platform.customers import metrics, profiles, transactions
 from cdp_platform.customers.defs.assets import cdp_profiles, customer_metrics, customer_value, transaction_lines
 from cdp_platform.customers.defs.quality import count, examine_keys
 from cdp_platform.customers.reconcile import last
+from cdp_platform.customers.source import with_database
 from cdp_platform.customers.stamps import undated_words
 from cdp_platform.ops import rejected, tenants, watermark
 from cdp_platform.ops.tenants import Tenant
@@ -203,7 +204,7 @@ def _staleness(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDef
         now = datetime.now(UTC)
         ages: dict[str, timedelta | None] = {}
         with warehouse.connect() as connection:
-            for tenant in filter(lambda tenant: tenant.active, tenants.registered(connection)):
+            for tenant in with_database(tenants.registered(connection)):
                 with tenant_transaction(connection, tenant.tenant_id):
                     states = watermark.states(connection, tenant.tenant_id)
                 last = next((state.last_success_at for state in states if state.source == collection), None)

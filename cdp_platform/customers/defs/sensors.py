@@ -1,6 +1,7 @@
 """What makes the room run: changes in the source, and the clock as the net beneath."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ from cdp_platform.customers.defs.assets import (
     customer_value,
     transaction_lines,
 )
-from cdp_platform.customers.source import SourceState, TenantSource
+from cdp_platform.customers.source import SourceState, open_source, with_database
 from cdp_platform.errors import SourceError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, run_limits
@@ -91,16 +92,16 @@ def arango_changes(
     """One batched look at all tenants; the cursor is written last, so a tick that dies is repeated."""
     watch = Watch(context.cursor)
     with warehouse.connect() as connection:
-        active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
+        watched = {tenant.tenant_id: tenant for tenant in with_database(tenants.registered(connection))}
     # In the order of the partitions: what a tick that ran out of time has seen are neighbours, which share a run.
     known = partitions.known(context.instance)
-    ready = [tenant_id for tenant_id in known if tenant_id in active]
+    ready = [tenant_id for tenant_id in known if tenant_id in watched]
     events: list[dg.AssetMaterialization] = []
     unreadable: list[str] = []
     for tenant_id in watch.in_turn(ready):
         try:
-            with arango.open(active[tenant_id].arango_database, timeout_seconds=_LOOK_SECONDS) as database:
-                states = TenantSource(database, active[tenant_id]).states()
+            with open_source(partial(arango.open, timeout_seconds=_LOOK_SECONDS), watched[tenant_id]) as source:
+                states = source.states()
         except SourceError as error:
             unreadable.append(str(error))
             context.log.warning("%s", error)
@@ -123,13 +124,13 @@ def arango_changes(
     busy = partitions.busy(context.instance, {customers_job.name, reconcile_job.name})
     runs = watch.runs(
         known,
-        watch.waiting & active.keys() - busy,
+        watch.waiting & watched.keys() - busy,
         at_most=run_limits.left_for(context.instance, arango_changes.name),
     )
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=partitions.range_tags(keys)) for keys in runs],
         asset_events=events,
-        cursor=watch.cursor(active),
+        cursor=watch.cursor(watched),
         skip_reason=None
         if events or runs
         else f"No change in {len(ready)} tenants ({len(unreadable)} not readable, {len(watch.waiting)} in a run).",
@@ -148,7 +149,7 @@ def customers_every_15_minutes(
     """One run for everybody; more only where partitions of others lie between."""
     if any(partitions.is_running(context.instance, job.name) for job in (customers_job, reconcile_job)):
         return dg.SkipReason("The last run has not ended. A second one would only wait for it.")
-    return for_all_tenants(context, warehouse, GROUP)
+    return for_all_tenants(context, warehouse, GROUP, only=with_database)
 
 
 @dg.schedule(
@@ -161,7 +162,7 @@ def customers_every_night(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One run for everybody, as for the schedule of every 15 minutes."""
-    return for_all_tenants(context, warehouse, GROUP, run_config=_RECONCILE)
+    return for_all_tenants(context, warehouse, GROUP, only=with_database, run_config=_RECONCILE)
 
 
 staleness_hourly = dg.ScheduleDefinition(

@@ -93,7 +93,7 @@ def referral_events(
 
 def months_of(tenant: Tenant, quarters: Collection[datetime]) -> set[date]:
     """The months, by the tenant's time zone, that have events in these quarters of an hour."""
-    zone = ZoneInfo(tenant.settings.time_zone)
+    zone = ZoneInfo(tenant.time_zone)
     # The first partition has what came before it.
     return {max(quarter.astimezone(zone).date().replace(day=1), assets.FIRST_MONTH) for quarter in quarters}
 
@@ -158,7 +158,7 @@ def referrals_every_morning(
 
 def last_morning(tenant: Tenant, now: datetime) -> date:
     """The tenant's date, of the last time that it was 01:00 there."""
-    zone = ZoneInfo(tenant.settings.time_zone)
+    zone = ZoneInfo(tenant.time_zone)
     today = now.astimezone(zone).date()
     # Where clocks jump over 01:00, it is the moment after the jump.
     begins = datetime.combine(today, _MORNING, zone).astimezone(UTC)

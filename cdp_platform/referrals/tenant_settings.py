@@ -1,0 +1,15 @@
+"""What a tenant may have differently in this room."""
+
+from cdp_platform.ops.tenants import RoomSettings
+
+
+class ReferralSettings(RoomSettings):
+    """Where a tenant's worksheets are, and what they show.
+
+    Attributes:
+        google_sheet_id: the spreadsheet that its worksheets are in; ``GOOGLE_SHEET_ID`` if empty.
+        share_full_ip: worksheets show whole IP addresses, and not two octets of them.
+    """
+
+    google_sheet_id: str = ""
+    share_full_ip: bool = False
