@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from cdp_platform.catalog.defs.definitions import definitions as catalog
+from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.orchestration.automation import Automation
@@ -32,6 +33,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         resources={
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),
+            "feeds": FeedsResource(),
             "spreadsheets": SpreadsheetResource(),
             **(resources or {}),
         },

@@ -1,25 +1,26 @@
-"""Whether there can be anything to take for an ingestor, found out without reading a feed.
+"""Whether an ingestor may have anything new to take, found out without reading its feeds.
 
-What was taken last is in ``catalog.feed_state``. A version that was looked at but not taken, because its round was
-stopped or failed, is in none of our tables; whoever looks keeps it until the next look.
+``catalog.feed_state`` has the version of each file that was taken last. A version that was seen and not taken, because
+its round was blocked or failed, is in no table; the caller keeps it until the next look.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from cdp_platform.catalog import landing, rounds
+from cdp_platform.catalog import registries, rounds
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.rounds import BLOCKED, FAILED, LANDED
-from cdp_platform.catalog.sources.contract import Fetched, Source, Validators, digest
+from cdp_platform.catalog.sources.contract import Fetched, Source, Validators
 from cdp_platform.warehouse.connection import tenant_transaction
 
-# What fails for a reason that no file shows, such as a shard that was missing, is tried again without a change.
+# A failed round is tried again after this time, because its reason, such as a missing shard, may show in no file that
+# the sensor looks at.
 AGAIN = timedelta(hours=1)
 
-# One document that hangs must not cost everybody their look.
+# Longest time per document, so that a server that does not answer leaves time for the other ingestors.
 _LOOK_SECONDS = 10.0
 
 
@@ -28,28 +29,28 @@ class Look:
     """What a look at an ingestor's source found.
 
     Attributes:
-        changed: a file is neither as it was taken nor as it was seen before.
-        seen: the files that are not as they were taken, by path.
+        changed: a file has a version that was neither taken nor seen before.
+        seen: the files whose version is not the one taken last, by path.
     """
 
     changed: bool
     seen: dict[str, Validators]
 
 
-def impatient(ingestor: Ingestor) -> Ingestor:
-    """The ingestor with little patience for its source."""
+def with_short_timeout(ingestor: Ingestor) -> Ingestor:
+    """The ingestor with at most 10 seconds per document."""
     seconds = min(_LOOK_SECONDS, ingestor.limits.timeout_seconds)
     return ingestor.model_copy(update={"limits": ingestor.limits.model_copy(update={"timeout_seconds": seconds})})
 
 
 def look(connection: psycopg.Connection, source: Source, ingestor: Ingestor, seen: Mapping[str, Validators]) -> Look:
-    """Look at the registry and the index of each feed; where a look costs no request, at the shards as well.
+    """Look at the registry and the index of each feed, and in a local folder at the shards as well.
 
     Args:
         connection: of the platform's role, outside any transaction.
         source: of the ingestor.
         ingestor: whose source it is.
-        seen: of the last look.
+        seen: what the last look saw (`Look.seen`).
 
     Raises:
         SourceError: a file could not be looked at.
@@ -63,18 +64,15 @@ def look(connection: psycopg.Connection, source: Source, ingestor: Ingestor, see
         if not source.probe(path, taken.get(path), max_bytes=ingestor.limits.max_shard_bytes):
             continue
         got = source.read(path, known=seen.get(path), max_bytes=ingestor.limits.max_shard_bytes)
-        if isinstance(got, Fetched):
-            changed = True
-            now_seen[path] = replace(got.validators, size=len(got.content), digest=digest(got.content))
-        else:
-            now_seen[path] = got.validators
+        changed = changed or isinstance(got, Fetched)
+        now_seen[path] = got.validators
     return Look(changed, now_seen)
 
 
 def due_again(connection: psycopg.Connection, ingestor: Ingestor) -> bool:
-    """Whether a round is worthwhile although no file changed.
+    """Whether to start a round although no file changed.
 
-    A person approved what a round would remove, the last one failed a while ago, or a price began or ended since.
+    A person approved a blocked round, the last round failed an hour ago, or a price has begun or ended since.
     """
     now = datetime.now(UTC)
     return any(
@@ -90,7 +88,7 @@ def _documents(connection: psycopg.Connection, source: Source, ingestor: Ingesto
     if ingestor.feed is not None:
         yield source.resolve("", ingestor.feed)
         return
-    yield from (path for _, path in landing.feeds(connection, source, ingestor) if path is not None)
+    yield from (path for _, path in registries.feeds(connection, source, ingestor) if path is not None)
 
 
 def _taken(connection: psycopg.Connection, ingestor: Ingestor) -> dict[str, Validators]:

@@ -1,6 +1,6 @@
-"""What may go for good: products long tombstoned, categories that nothing has, and old rounds.
+"""Deletes products that were removed long ago, categories that nothing uses, and old rounds.
 
-Nothing is deleted before it was counted, and what would take more than a set share of a table waits for a person.
+Rows are counted before they are deleted. If more than a set share of a table would go, a person has to allow it.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from cdp_platform.ops.brake import Brake
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
-# Rows of a table that may go whatever share of it they are; more only up to the share.
+# Up to this number of rows a deletion is never blocked.
 _FREE = 100
 MAX_SHARE = 0.5
 
-# Each in an order in which what depends on others goes first. The newest round of an organization, and the newest that
-# did not fail, are what the next one builds on and stay.
+# Tables in the order of deletion: dependent rows first. Of each organization the newest round and the newest one that
+# did not fail stay, because the next round needs them.
 _STEPS = ("offer", "product", "product_group", "brand_category", "organization_category", "category", "feed_round")
-# These are whatever the feeds once said; as many of them as there are may go.
+# Deletions from these tables are never blocked: their rows belong to deleted products, or are only a record.
 _UNBRAKED = frozenset({"feed_round", "offer"})
 
 
@@ -33,8 +33,8 @@ class Cleaned:
     Attributes:
         table: in the schema ``catalog``.
         rows: there before.
-        due: of those, how many may go.
-        deleted: how many went; none in a dry run.
+        due: those of them that are past their retention.
+        deleted: those that were deleted; 0 in a dry run.
     """
 
     table: str
@@ -51,11 +51,11 @@ def clean(
     Args:
         connection: of the platform's role, outside any transaction.
         tenant_id: whose rows they are.
-        dry_run: count what is due and delete nothing.
-        max_share: of a table that may go at once, 0 to 1; 1 for a person who has looked.
+        dry_run: count and delete nothing.
+        max_share: share of a table that may be deleted at once, 0 to 1.
 
     Raises:
-        BlockedError: more than that is due in a table; nothing was deleted.
+        BlockedError: more than that share of a table is due; nothing was deleted.
     """
     kept = settings.catalog()
     values = {
@@ -65,7 +65,7 @@ def clean(
     }
     brake = Brake(max_share=max_share, free=_FREE)
     found = []
-    # What depends on rows that go is due only once they went: counted by going, which a dry run takes back.
+    # Some rows are due only after others are deleted, so a dry run deletes too, and rolls back.
     with tenant_transaction(connection, tenant_id), connection.transaction(force_rollback=dry_run):
         for table in _STEPS:
             name = sql.Identifier("catalog", table)
@@ -79,7 +79,7 @@ def clean(
             if not dry_run and each.table not in _UNBRAKED and brake.stops(each.due, each.rows):
                 raise BlockedError(
                     f"{each.due} of {each.rows} rows of catalog.{each.table} would be deleted, more than"
-                    f" {max_share:.0%}. Nothing was. `cdp catalog cleanup --dry-run` shows all; if it is right, allow a"
-                    " larger share once."
+                    f" {max_share:.0%}. Nothing was deleted. `cdp catalog cleanup --dry-run` shows all; if it is right,"
+                    " allow it once with --max-share 1."
                 )
     return found

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from cdp_platform import settings
 from cdp_platform.catalog.allowed import Allowed, allowed
-from cdp_platform.catalog.older_form import completed
+from cdp_platform.catalog.discovery_node_form import completed
 from cdp_platform.errors import ConfigurationError, shown_address
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -60,7 +60,7 @@ def _allowed(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
-class Limits(BaseModel):
+class FeedLimits(BaseModel):
     """What one round may take.
 
     Attributes:
@@ -114,7 +114,7 @@ class Ingestor(BaseModel):
     feed: str | None = Field(default=None, alias="feed_path", min_length=1)
     filter: Filter = Filter()
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
-    limits: Limits = Limits()
+    limits: FeedLimits = FeedLimits()
     allow_addresses: Annotated[tuple[str, ...], AfterValidator(_allowed)] = ()
     user: str = Field(default="anonymous", pattern=r"^[^\r\n\x00]+$")
     password_variable: str | None = Field(default=None, pattern=f"^{_VARIABLE}$")
@@ -123,6 +123,11 @@ class Ingestor(BaseModel):
     def allowed(self) -> Allowed:
         """Private hosts and networks that may be connected to."""
         return allowed(self.allow_addresses)
+
+    @property
+    def rejected_source(self) -> str:
+        """The source of its rows in ``ops.rejected_record``."""
+        return f"catalog:{self.name}"
 
     @property
     def organizations(self) -> tuple[str, ...]:
@@ -290,7 +295,7 @@ def _described(problem: ErrorDetails, document: Any, lines: Mapping[_Place, int]
 def _known_fields(place: _Place) -> list[str]:
     if len(place) == 1:
         return ["ingestion"]
-    model = {"limits": Limits, "filter": Filter}.get(str(place[2]), Ingestor) if len(place) > 3 else Ingestor
+    model = {"limits": FeedLimits, "filter": Filter}.get(str(place[2]), Ingestor) if len(place) > 3 else Ingestor
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

@@ -1,18 +1,18 @@
 """Reading a feed whole or not at all: its index, all shards, and the index once more.
 
-Shards are kept on disk until all are here, one at a time in memory. Nothing of what they say is understood here.
+Shards are kept on disk until all are read; only one at a time is in memory. Their content is not parsed here.
 """
 
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from cdp_platform.catalog.config import Limits
+from cdp_platform.catalog.config import FeedLimits
 from cdp_platform.catalog.errors import SourceError, ValidationError
 from cdp_platform.catalog.indexes import FeedIndex, read_index
-from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source, Validators, digest
+from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source, Validators
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Feed:
     """A feed that was read whole.
 
     Attributes:
-        files: of the index and every shard, by path: what tells this version from the next.
+        files: validators of the index and every shard, by path; they tell this version of the feed from the next.
         unchanged: every file is the known one; the shards were then not kept.
-        size: bytes of the shards that were read.
+        size: bytes of the index and the shards that were read.
     """
 
     index: FeedIndex
@@ -32,7 +32,7 @@ class Feed:
     _shards: list[Path]
 
     def shards(self) -> Iterator[tuple[str, bytes]]:
-        """What to call each shard, and what it holds, in the order of the index."""
+        """A name for each shard in messages, and its content, in the order of the index."""
         for number, path in enumerate(self._shards, start=1):
             yield f"Shard {number} of {len(self._shards)}", path.read_bytes()
 
@@ -43,91 +43,91 @@ def read_feed(
     index_path: str,
     *,
     organization_id: str,
-    limits: Limits,
+    limits: FeedLimits,
     known: Mapping[str, Validators],
 ) -> Generator[Feed]:
-    """A feed, as long as the block lasts.
+    """Read a feed; its shards are on disk until the block ends.
 
     Args:
         source: of the ingestor.
         index_path: of the feed's index.
-        organization_id: whose feed it is to be.
+        organization_id: the organization that the registry lists the feed for.
         limits: of the ingestor.
-        known: the files as they were last taken, by path; empty reads all of them whatever they are.
+        known: the files as they were last taken, by path; if empty, all files are read.
 
     Raises:
-        SourceError: a file could not be read, or the index moved meanwhile.
-        ValidationError: the index is none, is another organization's, or lists what cannot be.
+        SourceError: a file could not be read, or the index changed meanwhile.
+        ValidationError: it is no index, belongs to another organization, or lists shards that cannot be.
     """
-    fetched, stamp = _read(source, index_path, limits)
+    fetched = _read(source, index_path, limits)
     index = read_index(fetched.content, "The index of the feed")
     if index.organization_urn not in {None, organization_id}:
         raise ValidationError(
             f"The index of the feed says that it is the feed of {index.organization_urn}, and the registry lists it as"
-            f" that of {organization_id}. One of them has to be mended; nothing was taken."
+            f" that of {organization_id}. Ask its publisher to correct one of them; nothing was taken."
         )
     paths = _shard_paths(source, index, fetched.address, index_path, limits)
+    known = known if known.keys() == {index_path, *paths} else {}
     with tempfile.TemporaryDirectory(prefix="feed-") as folder:
-        feed = _read_shards(source, paths, limits, known if known.keys() == {index_path, *paths} else {}, Path(folder))
-        again = source.read(index_path, known=stamp, max_bytes=limits.max_shard_bytes)
-        if isinstance(again, Fetched) and digest(again.content) != stamp.digest:
+        spooled = {path: Path(folder, str(number)) for number, path in enumerate(paths)}
+        files, size = _read_shards(source, spooled, limits, known)
+        again = source.read(index_path, known=fetched.validators, max_bytes=limits.max_shard_bytes)
+        if isinstance(again, Fetched):
             raise SourceError(
                 "The feed was updated while it was read, so its shards may not belong together. Nothing was taken; "
                 "the next round reads it again.",
                 transient=True,
             )
-        yield replace(feed, index=index, files={index_path: stamp, **feed.files}, size=feed.size + len(fetched.content))
+        yield Feed(
+            index,
+            {index_path: fetched.validators, **files},
+            unchanged=bool(known) and all(files[path].digest == known[path].digest for path in paths),
+            size=size + len(fetched.content),
+            _shards=list(spooled.values()),
+        )
 
 
-def _shard_paths(source: Source, index: FeedIndex, address: str, index_path: str, limits: Limits) -> list[str]:
+def _shard_paths(source: Source, index: FeedIndex, address: str, index_path: str, limits: FeedLimits) -> list[str]:
     if len(index.shards) > limits.max_shards:
         raise ValidationError(
-            f"The feed has {len(index.shards)} shards; max_shards is {limits.max_shards}. Raise it if that is right."
+            f"The feed has {len(index.shards)} shards; max_shards is {limits.max_shards}. Raise it if the number is"
+            " right."
         )
     paths = [source.resolve(address, shard.reference) for shard in index.shards]
     if index_path in paths or source.resolve(address, address) in paths:
-        raise ValidationError("The index of the feed lists itself as a shard. Whoever publishes it has to mend it.")
+        raise ValidationError("The index of the feed lists itself as a shard. Ask its publisher to correct it.")
     if len(set(paths)) < len(paths):
-        raise ValidationError("The index of the feed lists a shard twice. Whoever publishes it has to mend it.")
+        raise ValidationError("The index of the feed lists a shard twice. Ask its publisher to correct it.")
     return paths
 
 
 def _read_shards(
-    source: Source, paths: list[str], limits: Limits, known: Mapping[str, Validators], folder: Path
-) -> Feed:
-    """All shards; those that are as known are left out at first, and fetched too if any is not."""
-    spooled = [folder / str(number) for number in range(len(paths))]
+    source: Source, spooled: Mapping[str, Path], limits: FeedLimits, known: Mapping[str, Validators]
+) -> tuple[dict[str, Validators], int]:
+    """Read all shards to disk; returns their validators and how many bytes were read.
+
+    Shards that are as known are left out at first, and read too if any other shard changed.
+    """
     files: dict[str, Validators] = {}
-    size, unread = 0, []
-    for path, place in zip(paths, spooled, strict=True):
-        before = known.get(path)
-        got = source.read(path, known=before, max_bytes=limits.max_shard_bytes)
+    sizes, unread = [], []
+    for path, place in spooled.items():
+        got = source.read(path, known=known.get(path), max_bytes=limits.max_shard_bytes)
+        files[path] = got.validators
         if isinstance(got, Fetched):
-            files[path] = _stamp(got)
-            place.write_bytes(got.content)
-            size += len(got.content)
+            sizes.append(place.write_bytes(got.content))
         else:
-            files[path] = replace(got.validators, digest=before.digest if before else None)
-            unread.append((path, place))
-    unchanged = bool(known) and all(files[path].digest == known[path].digest for path in paths)
-    if not unchanged:
-        for path, place in unread:
-            got, files[path] = _read(source, path, limits)
-            place.write_bytes(got.content)
-            size += len(got.content)
-    return Feed(_UNREAD, files, unchanged, size, spooled)
+            unread.append(path)
+    if sizes:
+        for path in unread:
+            got = _read(source, path, limits)
+            files[path] = got.validators
+            sizes.append(spooled[path].write_bytes(got.content))
+    return files, sum(sizes)
 
 
-_UNREAD = FeedIndex(None, None, None, [])
-
-
-def _read(source: Source, path: str, limits: Limits) -> tuple[Fetched, Validators]:
-    """A file whatever it is, with validators that hold its size and digest."""
+def _read(source: Source, path: str, limits: FeedLimits) -> Fetched:
+    """Read a file whatever version it has."""
     got = source.read(path, max_bytes=limits.max_shard_bytes)
     if isinstance(got, NotModified):
-        raise SourceError("A file was said not to be modified without being asked.", transient=True)
-    return got, _stamp(got)
-
-
-def _stamp(got: Fetched) -> Validators:
-    return replace(got.validators, size=len(got.content), digest=digest(got.content))
+        raise SourceError("The server answered that a file is not modified, without being asked.", transient=True)
+    return got

@@ -1,13 +1,12 @@
-"""How a registry becomes rows: organizations, the brands that are theirs, and their categories.
+"""How a registry becomes rows: organizations, their brands, their categories, and which of them have a feed.
 
-Who owns what is decided here and nowhere else: an organization belongs to the ingestor whose registry brought it first,
-and a brand to the organization that it was listed with first, for as long as they are listed there. Another's claim is
-rejected.
+Ownership is decided here and nowhere else: an organization belongs to the ingestor whose registry listed it first, and
+a brand to the organization that it was listed with first, as long as they are listed there. Other claims are rejected.
 """
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,25 +16,28 @@ from psycopg.types.json import Jsonb
 from cdp_platform.catalog import jsonld, rounds
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.errors import IngestorError, SourceError, ValidationError
+from cdp_platform.catalog.indexes import read_index
 from cdp_platform.catalog.items import slug
-from cdp_platform.catalog.landing import source_name
+from cdp_platform.catalog.jsonld import Document
 from cdp_platform.catalog.organizations import Brand, Organization, Refused, Registry, read_registry
-from cdp_platform.catalog.rounds import FAILED, LANDED, REGISTRY, FeedRound
-from cdp_platform.catalog.sources.contract import NotModified, Source, digest
+from cdp_platform.catalog.rounds import LANDED, REGISTRY, FeedRound
+from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source
 from cdp_platform.ops import locks, rejected
 from cdp_platform.ops.rejected import RejectedDocumentError, Rejection
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
-# Raised whenever the same registry becomes other rows.
+# Increase it when the same registry is to become other rows.
 _RULES = 2
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """An organization that is to be as the registry has it.
+    """An organization that is written as the registry lists it.
 
     Attributes:
         feed: path of the index of its feed.
+        brands: those of its brands that it may own.
     """
 
     organization: Organization
@@ -48,30 +50,61 @@ def take_registry(
 ) -> FeedRound:
     """Bring organizations, brands and their categories in step with an ingestor's registry.
 
-    What the registry lost is tombstoned; the products of it stay until the round of their feed.
+    Organizations and brands that left the registry are removed; their products stay until the round of their feed.
 
     Args:
         connection: of the platform's role, outside any transaction.
         source: of the ingestor.
         ingestor: whose registry it is.
-        ingestors: names of all that there are; what belongs to another one is free to be taken.
+        ingestors: names of all ingestors; what belongs to any other name can be taken over.
 
     Returns:
         The round, whose items are organizations and brands. An unchanged registry writes nothing.
 
     Raises:
-        SourceError: it could not be read. This and the next are rounds too; nothing changed.
+        SourceError: it could not be read. This and the next error are recorded as failed rounds; nothing changed.
         ValidationError: it is no registry, or lacks an organization that the ingestor asks for.
     """
     found = FeedRound(REGISTRY, ingestor.name)
     try:
         _take(connection, source, ingestor, ingestors, found)
     except IngestorError as error:
-        found.outcome, found.reason = FAILED, str(error)
-        with tenant_transaction(connection, ingestor.tenant):
-            rounds.record(connection, ingestor.tenant, found)
+        rounds.record_failure(connection, ingestor.tenant, found, error)
         raise
     return found
+
+
+def feeds(connection: psycopg.Connection, source: Source, ingestor: Ingestor) -> list[tuple[str, str | None]]:
+    """The organizations of an ingestor's registry that have a feed, with the path of its index.
+
+    The path is None for an organization that left the registry and has live products. Its next round has no items, and
+    is blocked until a person approves it.
+
+    Raises:
+        IngestorError: the ingestor names a feed, and the organization that it belongs to is not clear.
+    """
+    values = {"tenant": ingestor.tenant, "ingestor": ingestor.name}
+    with tenant_transaction(connection, ingestor.tenant):
+        rows = connection.execute(statement("catalog", "feeds"), values).fetchall()
+    removed = [(organization_id, None) for organization_id, _, is_removed in rows if is_removed]
+    listed = {organization_id: feed for organization_id, feed, is_removed in rows if not is_removed}
+    if ingestor.feed is not None:
+        return [*removed, _feed_of_the_ingestor(source, ingestor, ingestor.feed, list(listed))]
+    return removed + [(organization_id, feed) for organization_id, feed in listed.items() if feed is not None]
+
+
+def _feed_of_the_ingestor(source: Source, ingestor: Ingestor, feed: str, listed: list[str]) -> tuple[str, str]:
+    path = source.resolve("", feed)
+    if len(listed) == 1:
+        return listed[0], path
+    got = source.read(path, max_bytes=ingestor.limits.max_shard_bytes)
+    urn = read_index(got.content, "The index of the feed").organization_urn if isinstance(got, Fetched) else None
+    if urn not in listed:
+        raise ValidationError(
+            f"Ingestor {ingestor.name} names a feed, and its registry {len(listed)} organizations; the index does not"
+            " say which of them it is for. Leave feed_path out if the registry names the feeds."
+        )
+    return urn, path
 
 
 def _take(
@@ -80,27 +113,21 @@ def _take(
     path = source.resolve("", ingestor.registry)
     asked = sorted(filter(None, map(jsonld.as_urn, ingestor.organizations)))
     rules = orjson.dumps([_RULES, asked, sorted(ingestors)]).decode()
-    with tenant_transaction(connection, ingestor.tenant):
-        known = rounds.known_files(
-            connection, ingestor.tenant, ingestor.name, REGISTRY, rules=rules, now=found.started_at
-        )
+    known = rounds.known_files(connection, ingestor.tenant, found, rules=rules)
     fetched = source.read(path, known=known.get(path), max_bytes=ingestor.limits.max_shard_bytes)
     if isinstance(fetched, NotModified):
-        return
-    stamp = replace(fetched.validators, size=len(fetched.content), digest=digest(fetched.content))
-    if path in known and known[path].digest == stamp.digest:
         return
     found.shards, found.bytes = 1, len(fetched.content)
     registry = _asked_for(read_registry(fetched.content, "The registry"), asked)
     refused = list(registry.refused)
-    feeds = {each.urn: _feed(source, fetched.address, each, refused) for each in registry.organizations}
+    feed_paths = {each.urn: _feed(source, fetched.address, each, refused) for each in registry.organizations}
     with tenant_transaction(connection, ingestor.tenant):
         locks.take(connection, locks.registry(ingestor.tenant))
-        entries = _owned(connection, ingestor, ingestors, registry.organizations, feeds=feeds, refused=refused)
+        entries = _owned(connection, ingestor, ingestors, registry.organizations, feeds=feed_paths, refused=refused)
         _land(connection, ingestor, entries, found)
         _reject(connection, ingestor, refused, found)
         found.outcome = LANDED
-        rounds.note_files(connection, ingestor.tenant, ingestor.name, REGISTRY, {path: stamp}, rules=rules)
+        rounds.note_files(connection, ingestor.tenant, found, {path: fetched.validators}, rules=rules)
         rounds.record(connection, ingestor.tenant, found)
 
 
@@ -137,33 +164,16 @@ def _owned(
     feeds: dict[str, str | None],
     refused: list[Refused],
 ) -> list[_Entry]:
-    """What of the registry is its own to say."""
+    """The organizations and brands of the registry that no other ingestor owns."""
     values = {
         "tenant": ingestor.tenant,
-        "ingestor": ingestor.name,
         "others": sorted(set(ingestors) - {ingestor.name}),
         "organizations": [each.urn for each in organizations],
         "brands": [brand.urn for each in organizations for brand in each.brands],
     }
-    others = {
-        row[0]
-        for row in connection.execute(
-            "SELECT organization_id FROM catalog.organization WHERE tenant_id = %(tenant)s"
-            " AND organization_id = ANY (%(organizations)s) AND ingestor = ANY (%(others)s) AND tombstoned_at IS NULL",
-            values,
-        )
-    }
-    # A brand may move within a registry, never out of another's.
-    taken = {
-        row[0]
-        for row in connection.execute(
-            "SELECT b.brand_id FROM catalog.brand AS b"
-            " JOIN catalog.organization AS o USING (tenant_id, organization_id)"
-            " WHERE b.tenant_id = %(tenant)s AND b.brand_id = ANY (%(brands)s) AND b.tombstoned_at IS NULL"
-            " AND o.ingestor = ANY (%(others)s)",
-            values,
-        )
-    }
+    others = {row[0] for row in connection.execute(statement("catalog", "others_organizations"), values)}
+    # A brand may move within a registry, and never out of another ingestor's.
+    taken = {row[0] for row in connection.execute(statement("catalog", "others_brands"), values)}
     entries = []
     for each in organizations:
         if each.urn in others:
@@ -187,33 +197,21 @@ def _owned(
 
 
 def _land(connection: psycopg.Connection, ingestor: Ingestor, entries: list[_Entry], found: FeedRound) -> None:
-    values: dict[str, Any] = {"tenant": ingestor.tenant, "ingestor": ingestor.name}
-    listed = [each.organization.urn for each in entries]
     pairs = [(each.organization.urn, brand) for each in entries for brand in each.brands]
-    brand_values = {
-        **values,
+    values = {
+        "tenant": ingestor.tenant,
+        "ingestor": ingestor.name,
+        "listed": [each.organization.urn for each in entries],
         "of": [urn for urn, _ in pairs],
         "brands": [brand.urn for _, brand in pairs],
-        "listed": listed,
     }
-    lost = connection.execute(
-        "UPDATE catalog.organization SET tombstoned_at = now(), synced_at = now() WHERE tenant_id = %(tenant)s"
-        " AND ingestor = %(ingestor)s AND tombstoned_at IS NULL AND organization_id <> ALL (%(listed)s)",
-        brand_values,
-    ).rowcount
-    # First what goes, so that a brand that moves is nobody's in between. A listed organization may come from an
-    # ingestor that is no more.
-    lost += connection.execute(
-        "UPDATE catalog.brand AS b SET tombstoned_at = now(), synced_at = now() FROM catalog.organization AS o"
-        " WHERE b.tenant_id = %(tenant)s AND b.tombstoned_at IS NULL AND o.tenant_id = b.tenant_id"
-        " AND o.organization_id = b.organization_id"
-        " AND (o.ingestor = %(ingestor)s OR o.organization_id = ANY (%(listed)s) OR b.brand_id = ANY (%(brands)s))"
-        " AND NOT EXISTS (SELECT FROM unnest(%(of)s::text[], %(brands)s::text[]) AS n (organization_id, brand_id)"
-        " WHERE n.organization_id = b.organization_id AND n.brand_id = b.brand_id)",
-        brand_values,
-    ).rowcount
-    if lost:
-        # What went may be what another registry was refused: it is to be read again.
+    # Rows are removed first, so that a brand that moves has no owner in between.
+    found.gone = sum(
+        connection.execute(statement("catalog", name), values).rowcount
+        for name in ("remove_organizations", "remove_brands")
+    )
+    if found.gone:
+        # Another registry may have been refused what is now free, so it has to be read again.
         connection.execute(
             "DELETE FROM catalog.feed_state WHERE tenant_id = %(tenant)s AND organization_id = ''"
             " AND ingestor <> %(ingestor)s",
@@ -226,59 +224,39 @@ def _land(connection: psycopg.Connection, ingestor: Ingestor, entries: list[_Ent
     for each in entries:
         _categories(connection, ingestor.tenant, each.organization)
     found.new, found.changed, found.unchanged = outcomes["new"], outcomes["changed"], outcomes["unchanged"]
-    found.gone = lost
 
 
 def _organization(connection: psycopg.Connection, ingestor: Ingestor, entry: _Entry) -> str:
     organization = entry.organization
-    content = jsonld.canonical(organization.document)
-    row = connection.execute(
-        """
-        INSERT INTO catalog.organization AS t (
-            tenant_id, organization_id, ingestor, name, description, url, logo, same_as, feed_url, document,
-            document_hash
-        ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (tenant_id, organization_id) DO UPDATE SET
-            ingestor = excluded.ingestor, name = excluded.name, description = excluded.description, url = excluded.url,
-            logo = excluded.logo, same_as = excluded.same_as, feed_url = excluded.feed_url,
-            document = excluded.document, document_hash = excluded.document_hash, tombstoned_at = NULL,
-            synced_at = now()
-        WHERE t.document_hash <> excluded.document_hash OR t.tombstoned_at IS NOT NULL
-           OR t.ingestor <> excluded.ingestor OR t.feed_url IS DISTINCT FROM excluded.feed_url
-        RETURNING xmax = 0
-        """,
-        [
-            *(ingestor.tenant, organization.urn, ingestor.name, organization.name, organization.description),
-            *(organization.url, organization.logo, organization.same_as, entry.feed),
-            *(Jsonb(orjson.Fragment(content)), jsonld.fingerprint(content, b"%d" % _RULES)),
-        ],
-    ).fetchone()
-    return _outcome(row)
+    values = {
+        **{name: getattr(organization, name) for name in ("name", "description", "url", "logo", "same_as")},
+        "tenant": ingestor.tenant,
+        "ingestor": ingestor.name,
+        "organization": organization.urn,
+        "feed_url": entry.feed,
+    }
+    return _upsert(connection, "merge_organization", organization.document, values)
 
 
 def _brand(connection: psycopg.Connection, ingestor: Ingestor, organization_id: str, brand: Brand) -> str:
-    content = jsonld.canonical(brand.document)
-    row = connection.execute(
-        """
-        INSERT INTO catalog.brand AS t (
-            tenant_id, organization_id, brand_id, name, logo, document, document_hash
-        ) VALUES (%s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (tenant_id, organization_id, brand_id) DO UPDATE SET
-            name = excluded.name, logo = excluded.logo, document = excluded.document,
-            document_hash = excluded.document_hash, tombstoned_at = NULL, synced_at = now()
-        WHERE t.document_hash <> excluded.document_hash OR t.tombstoned_at IS NOT NULL
-        RETURNING xmax = 0
-        """,
-        [
-            *(ingestor.tenant, organization_id, brand.urn, brand.name, brand.logo),
-            *(Jsonb(orjson.Fragment(content)), jsonld.fingerprint(content, b"%d" % _RULES)),
-        ],
-    ).fetchone()
-    return _outcome(row)
+    values = {
+        "tenant": ingestor.tenant,
+        "organization": organization_id,
+        "brand": brand.urn,
+        "name": brand.name,
+        "logo": brand.logo,
+    }
+    return _upsert(connection, "merge_brand", brand.document, values)
 
 
-def _outcome(row: tuple[Any, ...] | None) -> str:
-    """What an upsert did that returns whether it inserted, and nothing where the row is the same."""
+def _upsert(connection: psycopg.Connection, name: str, document: Document, values: dict[str, Any]) -> str:
+    """Run a statement that returns whether it inserted, and no row for a row that stays as it is."""
+    content = jsonld.canonical(document)
+    values |= {
+        "document": Jsonb(orjson.Fragment(content)),
+        "document_hash": jsonld.fingerprint(content, b"%d" % _RULES),
+    }
+    row = connection.execute(statement("catalog", name), values).fetchone()
     if row is None:
         return "unchanged"
     return "new" if row[0] else "changed"
@@ -286,37 +264,20 @@ def _outcome(row: tuple[Any, ...] | None) -> str:
 
 def _categories(connection: psycopg.Connection, tenant_id: str, organization: Organization) -> None:
     names = {slug(name): name for name in organization.categories if slug(name)}
-    values = [tenant_id, organization.urn, list(names)]
-    connection.execute(
-        "DELETE FROM catalog.organization_category"
-        " WHERE tenant_id = %s AND organization_id = %s AND category_id <> ALL (%s)",
-        values,
-    )
-    connection.execute(
-        "INSERT INTO catalog.category (tenant_id, organization_id, category_id, name)"
-        " SELECT %s, %s, id, name FROM unnest(%s::text[], %s::text[]) AS c (id, name) ON CONFLICT DO NOTHING",
-        [*values, list(names.values())],
-    )
-    connection.execute(
-        "INSERT INTO catalog.organization_category (tenant_id, organization_id, category_id)"
-        " SELECT %s, %s, unnest(%s::text[]) ON CONFLICT DO NOTHING",
-        values,
-    )
+    values = {
+        "tenant": tenant_id,
+        "organization": organization.urn,
+        "categories": list(names),
+        "names": list(names.values()),
+    }
+    for name in ("delete_organization_categories", "insert_categories", "insert_organization_categories"):
+        connection.execute(statement("catalog", name), values)
 
 
 def _reject(connection: psycopg.Connection, ingestor: Ingestor, refused: list[Refused], found: FeedRound) -> None:
-    source = source_name(ingestor.name)
-    rejected.record(
-        connection,
-        ingestor.tenant,
-        source,
-        [Rejection.of(f"registry {each.key}", each.document, each.error, []) for each in refused],
-    )
-    connection.execute(
-        "UPDATE ops.rejected_record SET resolved_at = now() WHERE tenant_id = %s AND source = %s"
-        " AND resolved_at IS NULL AND last_seen_at < now() AND starts_with(document_key, 'registry ')",
-        [ingestor.tenant, source],
-    )
+    rejections = [Rejection.of(f"registry {each.key}", each.document, each.error, []) for each in refused]
+    rejected.record(connection, ingestor.tenant, ingestor.rejected_source, rejections)
+    rounds.resolve_unseen(connection, ingestor, "registry ")
     found.rejected = len(refused)
     found.rejected_by_code = dict(Counter(each.error.code for each in refused))
     found.items = found.new + found.changed + found.unchanged + found.rejected

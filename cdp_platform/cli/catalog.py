@@ -38,17 +38,17 @@ def catalog_report(name: str, *, as_json: bool) -> None:
 
     A round is one reading of the registry or of a feed that found something new, was stopped or failed.
     """
-    from cdp_platform.catalog import figures, rounds
+    from cdp_platform.catalog import counts, rounds
 
     ingestor = _ingestor(name)
     with connect(settings.postgres()) as connection:
         tenants.get(connection, ingestor.tenant)
         last = rounds.last(connection, ingestor.tenant, ingestor.name)
-        held = figures.live(connection, ingestor)
+        live = counts.live_rows(connection, ingestor)
     if as_json:
-        show_json({"ingestor": ingestor.name, "tenant": ingestor.tenant, "live": held, "rounds": last})
+        show_json({"ingestor": ingestor.name, "tenant": ingestor.tenant, "live": live, "rounds": last})
         return
-    names = {each.organization_id: each.name for each in held}
+    names = {each.organization_id: each.name for each in live}
     show(
         f"Last rounds of {ingestor.name}, tenant {ingestor.tenant}",
         [
@@ -160,7 +160,7 @@ def _a_number(_context: click.Context, _parameter: click.Parameter, value: float
 def catalog_cleanup(*, dry_run: bool, max_share: float | None, as_json: bool) -> None:
     """Delete what is past its retention, of all active tenants; runs daily by itself.
 
-    Products that were tombstoned for PRODUCT_RETENTION_DAYS, categories that nothing has, rounds older than
+    Products that were removed more than PRODUCT_RETENTION_DAYS ago, categories that nothing uses, rounds older than
     ROUND_RETENTION_DAYS. Exit code 1 if more would go of a tenant than may at once.
     """
     from cdp_platform.catalog import cleanup

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from cdp_platform import settings
-from cdp_platform.catalog.changes import impatient
+from cdp_platform.catalog.changes import with_short_timeout
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.deadline import within
@@ -135,7 +135,7 @@ def registry(ingestor: Ingestor) -> None:
     Raises:
         SourceError: it cannot; says what to do.
     """
-    hurried = impatient(ingestor)
+    hurried = with_short_timeout(ingestor)
 
     def look() -> None:
         with open_source(hurried) as source:

@@ -135,7 +135,7 @@ class Shop:
     def products(self) -> list[str]:
         """Ids of the live products."""
         return [
-            row[0] for row in self.rows("SELECT product_id FROM catalog.product WHERE tombstoned_at IS NULL ORDER BY 1")
+            row[0] for row in self.rows("SELECT product_id FROM catalog.product WHERE removed_at IS NULL ORDER BY 1")
         ]
 
     def rejected(self) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The assets, checks and jobs of the room on a real instance: one ingestor, ranges of them, trouble."""
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.catalog import rounds
+from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.defs.assets import BRAND_REGISTRY, PRODUCT_FEED
+from cdp_platform.catalog.defs.resources import FeedsResource
+from cdp_platform.catalog.sources import Source
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import locks, tenants
 from cdp_platform.orchestration import partitions
@@ -38,6 +42,22 @@ def test_registry_and_feed_of_an_ingestor_are_one_run(mall: Mall):
     feed = ("dagster/partition_row_count", "groups", "products", "offers", "new", "shards", "rejected")
     assert only(outcome, "product_feed", "shop", *feed) == (1, 0, 1, 1, 1, 1, 0)
     assert set(verdicts(outcome).values()) == {"passed"}
+
+
+class Moved(FeedsResource):
+    """The feeds of all ingestors from the folder ``moved`` beside their own."""
+
+    def open(self, ingestor: Ingestor) -> AbstractContextManager[Source]:
+        return super().open(ingestor.model_copy(update={"root": str(Path(ingestor.root).parent / "moved")}))
+
+
+def test_a_deployment_can_replace_where_feeds_are_read_from(mall: Mall):
+    shop = mall.shop("shop")
+    shop.folder.rename(shop.folder.parent / "moved")
+    assert not mall.run("shop").success
+    outcome = run_job(build_definitions({"feeds": Moved()}), "catalog_ingest", mall.instance, ["shop"])
+    assert outcome.success, outcome.errors
+    assert shop.products() == ["urn:cmp:sku:1"]
 
 
 def test_an_unchanged_feed_writes_nothing_and_its_figures_say_so(mall: Mall):
@@ -304,7 +324,7 @@ def output(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 
 def age(mall: Mall, tenant: str, days: int) -> None:
     with tenant_transaction(mall.connection, tenant):
-        mall.connection.execute("UPDATE catalog.product SET tombstoned_at = now() - make_interval(days => %s)", [days])
+        mall.connection.execute("UPDATE catalog.product SET removed_at = now() - make_interval(days => %s)", [days])
 
 
 def test_the_cleanup_counts_and_then_deletes_what_is_past_its_retention(mall: Mall):

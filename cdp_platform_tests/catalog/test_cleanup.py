@@ -7,9 +7,9 @@ from cdp_platform_tests.catalog.conftest import TENANT, Shop, group, product, sh
 
 
 def age(shop: Shop, days: int) -> None:
-    """Make everything tombstoned, and every round, this much older."""
+    """Make everything that is removed, and every round, this much older."""
     for table in ("product", "product_group", "offer"):
-        shop.rows(f"UPDATE catalog.{table} SET tombstoned_at = tombstoned_at - %s * interval '1 day' RETURNING 1", days)
+        shop.rows(f"UPDATE catalog.{table} SET removed_at = removed_at - %s * interval '1 day' RETURNING 1", days)
     shop.rows("UPDATE catalog.feed_round SET finished_at = finished_at - %s * interval '1 day' RETURNING 1", days)
 
 
@@ -19,7 +19,7 @@ def due(shop: Shop, *, dry_run: bool = False, **more: float) -> dict[str, int]:
     return {each.table: each.due for each in found if each.due}
 
 
-def test_what_is_tombstoned_goes_after_its_retention_with_what_hangs_on_it(shop: Shop):
+def test_what_is_removed_goes_after_its_retention_with_what_hangs_on_it(shop: Shop):
     shop.write_feed(shard(group(1), product(1, category="Rare > Thing"), product(2)))
     shop.take()
     shop.write_feed(shard(product(2)))

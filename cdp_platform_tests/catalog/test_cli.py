@@ -75,7 +75,7 @@ def test_cleanup_counts_without_deleting_and_then_deletes(mall: Mall):
     shop = mall.shop("shop")
     mall.run("shop")
     with tenant_transaction(mall.connection, "acme"):
-        mall.connection.execute("UPDATE catalog.product SET tombstoned_at = now() - interval '31 days'")
+        mall.connection.execute("UPDATE catalog.product SET removed_at = now() - interval '31 days'")
     said = says("catalog", "cleanup", "--dry-run")
     assert "What would be deleted" in said
     assert "acme catalog.product 1 1 0" in said
@@ -89,7 +89,7 @@ def test_a_cleanup_of_much_waits_for_a_person_who_allows_it(mall: Mall):
     shop.write_feed(shard(*(product(number) for number in range(150))))
     mall.run("shop")
     with tenant_transaction(mall.connection, "acme"):
-        mall.connection.execute("UPDATE catalog.product SET tombstoned_at = now() - interval '31 days'")
+        mall.connection.execute("UPDATE catalog.product SET removed_at = now() - interval '31 days'")
     assert "150 of 150 rows of catalog.product" in says("catalog", "cleanup", code=1)
     assert "nan is not a number" in says("catalog", "cleanup", "--max-share", "nan", code=2)
     assert shop.rows("SELECT count(*) FROM catalog.product") == [(150,)]

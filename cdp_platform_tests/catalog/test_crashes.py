@@ -102,6 +102,6 @@ def _rows(connection: psycopg.Connection, table: str) -> Iterator[dict[str, Any]
     names = [column.name for column in cursor.description or ()]
     for row in cursor:
         values = dict(zip(names, row, strict=True))
-        for moment in ("tombstoned_at", "resolved_at"):
+        for moment in ("removed_at", "resolved_at"):
             values[moment] = values.get(moment) is not None
         yield {name: value for name, value in values.items() if name not in _CIRCUMSTANCES}

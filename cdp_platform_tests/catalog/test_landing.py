@@ -90,14 +90,14 @@ def test_an_item_that_did_not_change_is_not_rewritten_beside_one_that_did(shop: 
     assert after[1] != before[1]
 
 
-def test_what_vanished_is_tombstoned_with_its_offers_and_comes_back(shop: Shop):
+def test_what_vanished_is_removed_with_its_offers_and_comes_back(shop: Shop):
     shop.write_feed(shard(group(1), product(1), product(2)))
     shop.take()
     shop.write_feed(shard(product(1)))
     found = shop.take()
     assert (found.gone, found.groups, found.products, found.offers) == (2, 0, 1, 1)
     assert shop.products() == ["urn:cmp:sku:1"]
-    assert shop.rows("SELECT product_id FROM catalog.offer WHERE tombstoned_at IS NOT NULL") == [("urn:cmp:sku:2",)]
+    assert shop.rows("SELECT product_id FROM catalog.offer WHERE removed_at IS NOT NULL") == [("urn:cmp:sku:2",)]
     shop.write_feed(shard(product(1), product(2)))
     assert shop.take().new == 1
     assert shop.products() == ["urn:cmp:sku:1", "urn:cmp:sku:2"]
@@ -199,7 +199,7 @@ def test_group_numbers_and_skus_are_an_organizations_own(shop: Shop):
     assert shop.rows("SELECT count(*), count(DISTINCT organization_id) FROM catalog.product") == [(2, 2)]
 
 
-def test_products_become_texts_and_tombstoned_ones_none(shop: Shop):
+def test_products_become_texts_and_removed_ones_none(shop: Shop):
     attributes = [{"@type": "PropertyValue", "name": "color", "value": "red"}, {"name": "size", "value": ["S", "M"]}]
     shop.write_feed(shard(product(1, description="Warm", category="A > B", additionalProperty=attributes), product(2)))
     shop.take()

@@ -17,7 +17,7 @@ def bare(number: int, **more: Any) -> dict[str, Any]:
 
 def brands(shop: Shop) -> list[tuple[Any, ...]]:
     return shop.rows(
-        "SELECT product_id, group_id, brand_id, brand_name FROM catalog.product WHERE tombstoned_at IS NULL ORDER BY 1"
+        "SELECT product_id, group_id, brand_id, brand_name FROM catalog.product WHERE removed_at IS NULL ORDER BY 1"
     )
 
 

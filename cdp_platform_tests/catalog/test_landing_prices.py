@@ -21,8 +21,7 @@ def take(shop: Shop, now: datetime) -> FeedRound:
 
 def prices(shop: Shop) -> list[Any]:
     return [
-        row[0]
-        for row in shop.rows("SELECT price FROM catalog.offer WHERE tombstoned_at IS NULL ORDER BY product_id, 1")
+        row[0] for row in shop.rows("SELECT price FROM catalog.offer WHERE removed_at IS NULL ORDER BY product_id, 1")
     ]
 
 

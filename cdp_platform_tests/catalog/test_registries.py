@@ -16,7 +16,7 @@ from cdp_platform_tests.catalog.conftest import (
 )
 
 OTHER = "urn:cmp:org:other"
-BRANDS = "SELECT organization_id, brand_id FROM catalog.brand WHERE tombstoned_at IS NULL ORDER BY 1, 2"
+BRANDS = "SELECT organization_id, brand_id FROM catalog.brand WHERE removed_at IS NULL ORDER BY 1, 2"
 
 
 def other(stated: object = None) -> dict:
@@ -211,4 +211,4 @@ def test_there_is_nothing_to_approve_where_nothing_waits(shop: Shop):
 
 def shop_feeds(shop: Shop) -> list:
     with open_source(shop.ingestor) as source:
-        return landing.feeds(shop.connection, source, shop.ingestor)
+        return registries.feeds(shop.connection, source, shop.ingestor)

@@ -32,10 +32,8 @@ def tick(mall: Mall) -> Tick:
 
     def go() -> list[str]:
         definitions = build_definitions()
-        warehouse = (definitions.resources or {})["warehouse"]
-        with dg.build_sensor_context(
-            instance=mall.instance, cursor=cursor[0], resources={"warehouse": warehouse}
-        ) as context:
+        resources = {name: (definitions.resources or {})[name] for name in ("warehouse", "feeds")}
+        with dg.build_sensor_context(instance=mall.instance, cursor=cursor[0], resources=resources) as context:
             result = definitions.get_repository_def().get_sensor_def("feed_changes")(context)
         if isinstance(result, dg.SkipReason):
             return []

@@ -1,7 +1,7 @@
 """The assets of the room: registries and feeds, one partition per ingestor of ingestion.yaml.
 
-Thin on purpose: what is read and written is said in `registries` and `landing`. One step makes both assets, ingestor by
-ingestor: a registry that fails stops its own feed and nobody else's, also where a run covers many.
+`registries` and `landing` do the work. One step makes both assets, ingestor by ingestor: a registry that fails stops
+its own feeds, and no other ingestor's, also in a run that covers many.
 """
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from cdp_platform.catalog import figures, landing, registries, rounds
+from cdp_platform.catalog import landing, registries, rounds
 from cdp_platform.catalog.config import Ingestor
+from cdp_platform.catalog.counts import LiveRows, RoundTotals, live_rows
 from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED, WHOLE, examine_whole
-from cdp_platform.catalog.figures import Figures, Live
+from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.catalog.rounds import FAILED, REGISTRY, FeedRound
-from cdp_platform.catalog.sources import open_source
 from cdp_platform.errors import BlockedError, PlatformError
 from cdp_platform.ops import locks, rejected, tenants
 from cdp_platform.orchestration.failures import IO_RETRIES, describe
@@ -36,11 +36,11 @@ def partitions_of(ingestors: Sequence[Ingestor]) -> dg.StaticPartitionsDefinitio
 
 
 def published_of(ingestors: Sequence[Ingestor]) -> dg.AssetSpec:
-    """Make the external asset that these ingestors read."""
+    """The external asset that these ingestors read."""
     return dg.AssetSpec(
         PUBLISHED,
         description="Brand registries and product feeds as their publishers keep them: in a folder, on the web or on "
-        "an FTP server. Not ours.",
+        "an FTP server. The platform only reads them.",
         group_name=GROUP,
         owners=OWNERS,
         kinds={"json"},
@@ -49,7 +49,7 @@ def published_of(ingestors: Sequence[Ingestor]) -> dg.AssetSpec:
 
 
 def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
-    """Both assets, made for these ingestors."""
+    """Both assets, with a partition for each of these ingestors."""
     by_name = {ingestor.name: ingestor for ingestor in ingestors}
 
     @dg.multi_asset(
@@ -66,8 +66,9 @@ def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
                 PRODUCT_FEED,
                 "product",
                 "Product groups, products and offers of the feeds of an ingestor's organizations. A feed is taken "
-                "whole or not at all; what vanished from it is tombstoned, and much at once waits for a person. Items "
-                "that break a rule wait in `ops.rejected_record`; the others land. An unchanged feed writes nothing.",
+                "whole or not at all; rows of what vanished from it are removed, and many at once wait for a person. "
+                "Items that break a rule wait in `ops.rejected_record`; the others land. An unchanged feed writes "
+                "nothing.",
                 deps=[BRAND_REGISTRY, PUBLISHED],
             ),
         ],
@@ -76,7 +77,9 @@ def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
         retry_policy=IO_RETRIES,
         can_subset=True,
     )
-    def ingest(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+    def ingest(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, feeds: FeedsResource
+    ) -> Iterator[dg.MaterializeResult]:
         selected = context.selected_asset_keys
         failed: dict[dg.AssetKey, dict[str, str]] = {key: {} for key in selected}
 
@@ -84,7 +87,7 @@ def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
             at_work_on = BRAND_REGISTRY if BRAND_REGISTRY in selected else PRODUCT_FEED
             try:
                 with warehouse.connect() as connection:
-                    for key, metadata in _ingest(connection, by_name[name], by_name, selected):
+                    for key, metadata in _ingest(connection, feeds, by_name[name], by_name, selected):
                         yield key, metadata
                         at_work_on = PRODUCT_FEED if PRODUCT_FEED in selected else key
             except Exception as error:
@@ -94,19 +97,19 @@ def assets_of(ingestors: Sequence[Ingestor]) -> dg.AssetsDefinition:
         try:
             made = for_each_partition(context, of_ingestor)
         finally:
-            _tell(context, warehouse, ingestors, failed)
+            _report_whole(context, warehouse, ingestors, failed)
         yield from made
 
     return ingest
 
 
-def _tell(
+def _report_whole(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
     ingestors: Sequence[Ingestor],
     failed: Mapping[dg.AssetKey, Mapping[str, str]],
 ) -> None:
-    """Say in the check `whole` how things are now. Behind a step that fails Dagster asks no check."""
+    """Report how the check `whole` stands now, because Dagster runs no check after a step that failed."""
     try:
         with warehouse.connect() as connection:
             for asset, reasons in failed.items():
@@ -121,7 +124,7 @@ def _tell(
                     )
                 )
     except (PlatformError, psycopg.Error) as error:
-        # The run tells of it by itself; the next one, or the hour, says more.
+        # The run fails visibly by itself. The next run or the hourly job reports the check.
         context.log.warning("%s", describe(error))
 
 
@@ -139,6 +142,7 @@ def _spec(key: dg.AssetKey, name: str, description: str, deps: Sequence[dg.Asset
 
 def _ingest(
     connection: psycopg.Connection,
+    feeds: FeedsResource,
     ingestor: Ingestor,
     ingestors: Mapping[str, Ingestor],
     selected: Collection[dg.AssetKey],
@@ -147,24 +151,24 @@ def _ingest(
         if why_not:
             yield from ((key, {"skipped": why_not}) for key in (BRAND_REGISTRY, PRODUCT_FEED) if key in selected)
             return
-        with open_source(ingestor) as source:
+        with feeds.open(ingestor) as source:
             if BRAND_REGISTRY in selected:
                 found = registries.take_registry(connection, source, ingestor, ingestors=ingestors)
-                held = figures.live(connection, ingestor)
-                yield BRAND_REGISTRY, _of_registry(found, held)
+                live = live_rows(connection, ingestor)
+                yield BRAND_REGISTRY, _of_registry(found, live)
             else:
                 _require_registry(connection, ingestor)
             if PRODUCT_FEED in selected:
                 taken = landing.take_feeds(connection, source, ingestor)
-                held = figures.live(connection, ingestor)
+                live = live_rows(connection, ingestor)
                 with tenant_transaction(connection, ingestor.tenant):
-                    waiting = rejected.count_waiting(connection, ingestor.tenant, landing.source_name(ingestor.name))
-                yield PRODUCT_FEED, {**_of_feeds(taken, held), "rejected_waiting": waiting}
+                    waiting = rejected.count_waiting(connection, ingestor.tenant, ingestor.rejected_source)
+                yield PRODUCT_FEED, {**_of_feeds(taken, live), "rejected_waiting": waiting}
 
 
 @contextmanager
 def _free(connection: psycopg.Connection, ingestor: Ingestor) -> Generator[str | None]:
-    """Hold the ingestor; yields why it is not to be worked on, if so."""
+    """Hold the ingestor's lock; yields None, or why nothing is done for the ingestor."""
     if not tenants.get(connection, ingestor.tenant).active:
         yield f"its tenant {ingestor.tenant} is retired"
         return
@@ -181,33 +185,33 @@ def _require_registry(connection: psycopg.Connection, ingestor: Ingestor) -> Non
         raise BlockedError(f"The feed is not taken, because its registry could not be: {registry.reason}")
 
 
-def _of_registry(found: FeedRound, held: Sequence[Live]) -> dict[str, Any]:
+def _of_registry(found: FeedRound, live: Sequence[LiveRows]) -> dict[str, Any]:
     return {
-        "dagster/partition_row_count": len(held),
-        "organizations": len(held),
-        "brands": sum(each.brands for each in held),
-        "categories": sum(each.categories for each in held),
-        **_counted(Figures.of([found], held)),
+        "dagster/partition_row_count": len(live),
+        "organizations": len(live),
+        "brands": sum(each.brands for each in live),
+        "categories": sum(each.categories for each in live),
+        **_counted(RoundTotals.of([found], live)),
     }
 
 
-def _of_feeds(taken: Sequence[FeedRound], held: Sequence[Live]) -> dict[str, Any]:
-    names = {each.organization_id: each.name for each in held}
-    products = sum(each.products for each in held)
+def _of_feeds(taken: Sequence[FeedRound], live: Sequence[LiveRows]) -> dict[str, Any]:
+    names = {each.organization_id: each.name for each in live}
+    products = sum(each.products for each in live)
     lines = [f"| {names.get(each.organization_id, each.organization_id)} | {each.outcome} |" for each in taken]
     return {
         "dagster/partition_row_count": products,
-        "groups": sum(each.groups for each in held),
+        "groups": sum(each.groups for each in live),
         "products": products,
-        "offers": sum(each.offers for each in held),
-        **_counted(Figures.of(taken, held)),
+        "offers": sum(each.offers for each in live),
+        **_counted(RoundTotals.of(taken, live)),
         "feeds": dg.MetadataValue.md("\n".join(["| organization | outcome |", "|---|---|", *lines]))
         if taken
         else "No organization of the registry has a feed.",
     }
 
 
-def _counted(found: Figures) -> dict[str, Any]:
+def _counted(found: RoundTotals) -> dict[str, Any]:
     values = asdict(found)
     return {
         **{name: value for name, value in values.items() if isinstance(value, int)},

@@ -1,7 +1,7 @@
-"""What has to hold of the room.
+"""The checks of the room.
 
-What was rejected is asked per ingestor after each run. Whether rounds were whole, and when the last ones were, is asked
-of all ingestors at once every hour: of an ingestor whose runs fail, or that no run reaches any more, no run would ask.
+The share of rejected items is checked per ingestor after each run. Whether rounds were whole, and when the last ones
+were, is checked hourly over all ingestors, because an ingestor without successful runs has no run that would check it.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_partition
 
-# Any rejected item is worth a look; one in twenty means that the feed, or what is understood of it, is broken.
+# Share of rejected items from which the check is an error: the feed, or the platform's reading of it, is broken.
 REJECTED_SHARE_ERROR = 0.05
 
-# So many due times of an ingestor's schedule may pass without a run that worked.
+# Number of due times of an ingestor's schedule without a successful run from which the check warns or is an error.
 STALE_WARN = 2
 STALE_ERROR = 7
 
@@ -30,12 +30,12 @@ _ITEMS = {BRAND_REGISTRY: "organizations and brands", PRODUCT_FEED: "product gro
 
 
 def per_run(ingestors: Sequence[Ingestor]) -> list[dg.AssetChecksDefinition]:
-    """The checks that each run asks of its ingestors."""
+    """The checks that each run makes of its ingestors."""
     return [_rejected_share(asset, ingestors) for asset in (BRAND_REGISTRY, PRODUCT_FEED)]
 
 
 def hourly(ingestors: Sequence[Ingestor]) -> list[dg.AssetChecksDefinition]:
-    """The checks of all ingestors at once."""
+    """The hourly checks over all ingestors."""
     return [*(_whole(asset, ingestors) for asset in (BRAND_REGISTRY, PRODUCT_FEED)), _staleness(ingestors)]
 
 
@@ -44,8 +44,8 @@ def _whole(asset: dg.AssetKey, ingestors: Sequence[Ingestor]) -> dg.AssetChecksD
         op_tags=AFTER_ASSETS,
         asset=asset,
         name=WHOLE,
-        description="The last rounds were taken whole: none failed, and none waits for `cdp catalog approve`. Told by "
-        "each run, and asked every hour.",
+        description="The last rounds were taken whole: none failed, and none waits for `cdp catalog approve`. "
+        "Reported by each run, and checked every hour.",
     )
     def whole(warehouse: WarehouseResource) -> dg.AssetCheckResult:
         with warehouse.connect() as connection:
@@ -81,7 +81,7 @@ def _examine_rejected(connection: psycopg.Connection, ingestor: Ingestor, asset:
         severity=dg.AssetCheckSeverity.ERROR if share >= REJECTED_SHARE_ERROR else dg.AssetCheckSeverity.WARN,
         metadata={"rejected": rejected, "items": items, "share": share},
         description=f"{rejected:,} of {items:,} were rejected: `cdp catalog report --ingestor {ingestor.name}` says"
-        f" why, and `cdp rejected list --tenant {ingestor.tenant}` which. Who publishes them can mend them."
+        f" why, and `cdp rejected list --tenant {ingestor.tenant}` which. Their publisher can correct them."
         if rejected
         else None,
     )
@@ -92,7 +92,7 @@ def _staleness(ingestors: Sequence[Ingestor]) -> dg.AssetChecksDefinition:
         op_tags=AFTER_ASSETS,
         asset=PRODUCT_FEED,
         name="staleness",
-        description="Every ingestor with a schedule had a run that worked lately: WARN after two due times without, "
+        description="Every ingestor with a schedule had a successful run lately: WARN after two due times without one, "
         "ERROR after seven.",
     )
     def staleness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -109,7 +109,7 @@ def _staleness(ingestors: Sequence[Ingestor]) -> dg.AssetChecksDefinition:
                 severe = severe or (last is not None and last < due[-1])
         return dg.AssetCheckResult(
             passed=not stale,
-            # Named, or Dagster finds the name by a second look at its database.
+            # Without the name Dagster reads it from its database.
             asset_key=PRODUCT_FEED,
             check_name="staleness",
             severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
@@ -125,11 +125,11 @@ def _staleness(ingestors: Sequence[Ingestor]) -> dg.AssetChecksDefinition:
 
 
 def _last_success(instance: dg.DagsterInstance, ingestor: Ingestor) -> datetime | None:
-    # An unchanged feed leaves nothing in the warehouse; Dagster knows that a run looked.
+    # A run of an unchanged feed writes nothing to the warehouse, so its events in Dagster count.
     wanted = dg.AssetRecordsFilter(asset_key=PRODUCT_FEED, asset_partitions=[ingestor.name])
     for record in instance.fetch_materializations(wanted, limit=STALE_ERROR).records:
         made = record.asset_materialization
-        # A run that stepped aside looked at nothing.
+        # A skipped ingestor was not read.
         if made is not None and "skipped" not in made.metadata:
             return datetime.fromtimestamp(record.timestamp, UTC)
     return None

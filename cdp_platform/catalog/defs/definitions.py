@@ -1,4 +1,4 @@
-"""Everything of this room that Dagster loads."""
+"""The definitions of this room, for Dagster."""
 
 import dagster as dg
 
@@ -8,10 +8,10 @@ from cdp_platform.catalog.defs import assets, checks, sensors
 
 
 def definitions() -> dg.Definitions:
-    """The room as ingestion.yaml and the environment have it now.
+    """The room with the ingestors of ingestion.yaml and the present environment.
 
     Raises:
-        ConfigurationError: the file, or a variable, is wrong; names line and ingestor.
+        ConfigurationError: the file or a variable is wrong; names line and ingestor.
     """
     chosen = settings.catalog()
     found = configured()

@@ -1,4 +1,4 @@
-"""What makes the room run: changes at the sources, each ingestor's own schedule, and the daily cleanup."""
+"""What starts the room's runs: changes at the sources, each ingestor's own schedule, and the daily cleanup."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from cdp_platform.catalog import changes, cleanup
 from cdp_platform.catalog.cleanup import Cleaned
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED
-from cdp_platform.catalog.sources import Validators, open_source
+from cdp_platform.catalog.defs.resources import FeedsResource
+from cdp_platform.catalog.sources import Validators
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, run_limits
@@ -23,14 +24,14 @@ from cdp_platform.orchestration.watch import Watch
 
 INGEST = "catalog_ingest"
 
-# A source that could not be looked at so often in a row has a run, which notes why and fails where people see it.
+# After this number of failed looks in a row a run is asked for. It fails visibly, with the reason.
 _MISSES = 3
 
 
 def started(instance: dg.DagsterInstance) -> str | None:
-    """What tells this start of the platform from the next: the daemon's own number, which it takes as it starts.
+    """The id of the running daemon, which is new at each start of the platform; None before its first heartbeat.
 
-    Nothing of this process would do: the daemon replaces it every minute. None until the daemon has said that it lives.
+    Sensors run in a process that the daemon replaces every minute, so nothing of this process tells a start apart.
     """
     heartbeat = instance.get_daemon_heartbeats().get("SENSOR")
     return heartbeat.daemon_id if heartbeat else None
@@ -40,7 +41,7 @@ def job_of(hourly: Sequence[dg.AssetChecksDefinition]) -> Any:
     """The job that takes registry and feeds of an ingestor.
 
     Args:
-        hourly: checks that speak of all ingestors, and so are not the business of a run for one.
+        hourly: checks over all ingestors, which a run of one ingestor leaves out.
     """
     return dg.define_asset_job(
         INGEST,
@@ -50,17 +51,17 @@ def job_of(hourly: Sequence[dg.AssetChecksDefinition]) -> Any:
 
 
 def hourly_of(hourly: Sequence[dg.AssetChecksDefinition]) -> tuple[Any, dg.ScheduleDefinition]:
-    """The job that asks whether an ingestor fails, waits or was forgotten, and its schedule."""
+    """The job of the hourly checks, and its schedule."""
     job = dg.define_asset_job(
         "catalog_checks",
         selection=dg.AssetSelection.checks(*hourly),
-        description="Asks of every ingestor whether its last round was taken whole, and when that was.",
+        description="Checks of every ingestor whether its last round was taken whole, and when that was.",
     )
     schedule = dg.ScheduleDefinition(
         name="catalog_checks_hourly",
         job=job,
         cron_schedule="10 * * * *",
-        description="Every hour, so that an ingestor that no run reaches any more is found.",
+        description="Every hour, to find ingestors that no run has taken for long.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return job, schedule
@@ -79,12 +80,12 @@ def _schedule(ingestor: Ingestor, cron: str, order: Sequence[str], job: Any) -> 
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Registry and feeds of ingestor {ingestor.name}, as ingestion.yaml says. Costs little where "
-        "nothing changed.",
+        description=f"Registry and feeds of ingestor {ingestor.name}, as scheduled in ingestion.yaml. A run "
+        "in which nothing changed writes nothing.",
     )
     def when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if ingestor.name in partitions.busy(context.instance, {INGEST}, order):
-            return dg.SkipReason("The last run has not ended. A second one would only step aside.")
+            return dg.SkipReason("The last run has not ended. A second one would leave the ingestor to it.")
         return dg.RunRequest(
             run_key=f"{ingestor.name}-{context.scheduled_execution_time.isoformat()}", partition_key=ingestor.name
         )
@@ -95,13 +96,13 @@ def _schedule(ingestor: Ingestor, cron: str, order: Sequence[str], job: Any) -> 
 def sensor_of(
     ingestors: Sequence[Ingestor], job: Any, *, interval_seconds: int, on_startup: bool
 ) -> dg.SensorDefinition:
-    """The sensor that looks after all ingestors.
+    """The sensor that looks for changes at the sources of all ingestors.
 
     Args:
         ingestors: of ingestion.yaml.
-        job: that takes one.
+        job: the one that takes registry and feeds.
         interval_seconds: between two looks.
-        on_startup: every ingestor has a run when the platform starts.
+        on_startup: whether every ingestor gets a run when the platform starts.
     """
     by_name = {ingestor.name: ingestor for ingestor in ingestors}
     order = list(by_name)
@@ -111,12 +112,12 @@ def sensor_of(
         job=job,
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks whether a registry or the index of a feed is another than the one that was taken, without "
-        "reading feeds, and asks for the run that takes it. What is unchanged costs no run. However many changed, it "
-        "has three runs at most that have not ended.",
+        description="Looks whether a registry or the index of a feed has changed since it was taken, without reading "
+        "feeds, and asks for the run that takes it. Without a change there is no run. At most three of its runs are "
+        "open at once.",
     )
     def feed_changes(
-        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, feeds: FeedsResource
     ) -> dg.SensorResult | dg.SkipReason:
         if not ingestors:
             return dg.SkipReason("There are no ingestors: INGESTION_CONFIG_PATH names the file that lists them.")
@@ -127,9 +128,9 @@ def sensor_of(
             served = [name for name in order if by_name[name].tenant in active]
             if on_startup and _has_started(watch, context.instance):
                 watch.waiting.update(served)
-            # Those that have a run meanwhile, or will have one now, are looked at after it.
+            # Ingestors that have a run, or get one now, are looked at after it.
             idle = [name for name in served if name not in busy | watch.waiting]
-            changed = [name for name in watch.in_turn(idle) if _look(context, connection, watch, by_name[name])]
+            changed = [name for name in watch.in_turn(idle) if _look(context, connection, feeds, watch, by_name[name])]
         due = watch.waiting.intersection(served) - busy
         runs = watch.runs(order, due, at_most=run_limits.left_for(context.instance, feed_changes.name), apart=True)
         return dg.SensorResult(
@@ -156,18 +157,22 @@ def _has_started(watch: Watch, instance: dg.DagsterInstance) -> bool:
 
 
 def _look(
-    context: dg.SensorEvaluationContext, connection: psycopg.Connection, watch: Watch, ingestor: Ingestor
+    context: dg.SensorEvaluationContext,
+    connection: psycopg.Connection,
+    feeds: FeedsResource,
+    watch: Watch,
+    ingestor: Ingestor,
 ) -> bool:
     """Note whether this ingestor needs a run; returns whether its source has changed since the last look."""
     misses: dict[str, int] = watch.notes.setdefault("misses", {})
     seen = {path: Validators(*values) for path, values in watch.seen.get(ingestor.name, {}).items()}
-    quick = changes.impatient(ingestor)
+    quick = changes.with_short_timeout(ingestor)
     changed = missed_often = False
     try:
-        with open_source(quick) as source:
+        with feeds.open(quick) as source:
             found = changes.look(connection, source, quick, seen)
     except PlatformError as error:
-        # Unknown is neither unchanged nor gone: after some of these a run finds out.
+        # A source that cannot be read is neither unchanged nor gone.
         misses[ingestor.name] = misses.get(ingestor.name, 0) + 1
         missed_often = misses[ingestor.name] == _MISSES
         context.log.warning("%s: %s", ingestor.name, describe(error))
@@ -184,10 +189,10 @@ def _look(
 
 
 class CleanupConfig(LaunchpadConfig):
-    """How much may go."""
+    """Configuration of the daily cleanup."""
 
     max_share: float = cleanup.MAX_SHARE
-    """Share of a table that one run may delete, from 0 to 1. Set 1 only after a person has looked."""
+    """Share of a table that one run may delete, 0 to 1. Look at `cdp catalog cleanup --dry-run` before you set 1."""
 
 
 @dg.op(retry_policy=IO_RETRIES)
@@ -208,7 +213,7 @@ def clean_catalog(context: dg.OpExecutionContext, config: CleanupConfig, warehou
             failed[tenant_id] = error
     metadata = {"due": _table(due), "deleted": _table(done), "rows_deleted": _deleted(done)}
     if failed:
-        # From None: what was caught is told in words that hold no data.
+        # From None, because the messages of the causes may contain data.
         raise dg.Failure(
             description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
             metadata=metadata,
@@ -219,9 +224,9 @@ def clean_catalog(context: dg.OpExecutionContext, config: CleanupConfig, warehou
 
 @dg.job(
     name="catalog_cleanup",
-    description="Deletes products that were tombstoned for long (PRODUCT_RETENTION_DAYS), categories that nothing has, "
-    "and old rounds (ROUND_RETENTION_DAYS). Counts first; a tenant of whose table more than half would go keeps all of "
-    "it until a person looks.",
+    description="Deletes products that were removed long ago (PRODUCT_RETENTION_DAYS), categories that nothing uses, "
+    "and old rounds (ROUND_RETENTION_DAYS). Counts first; if more than half of a tenant's table would be deleted, "
+    "nothing of that tenant is, until a person looks.",
 )
 def cleanup_job() -> None:
     """One step for all tenants."""
@@ -229,7 +234,7 @@ def cleanup_job() -> None:
 
 
 def cleanup_schedule(interval_seconds: int) -> dg.ScheduleDefinition:
-    """A schedule that asks for one cleanup in each stretch of so many seconds: daily at 05:30 UTC for a day."""
+    """A schedule that asks for one cleanup per interval; if that is a day or more, at 05:30 UTC."""
     by_day, by_hour, by_minute = "30 5 * * *", "30 * * * *", "* * * * *"
     cron = by_day if interval_seconds >= 86_400 else by_hour if interval_seconds >= 3_600 else by_minute
 
@@ -242,7 +247,7 @@ def cleanup_schedule(interval_seconds: int) -> dg.ScheduleDefinition:
         description=f"One cleanup every {interval_seconds:,} seconds (CLEANUP_INTERVAL).",
     )
     def when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        # Dagster starts one run for a key, so a tick in the same stretch asks for nothing new.
+        # Dagster starts one run per key, so further ticks in the same interval start none.
         return dg.RunRequest(run_key=f"cleanup-{int(context.scheduled_execution_time.timestamp() // interval_seconds)}")
 
     return when_due

@@ -1,4 +1,4 @@
--- What has neither an association nor anything below that has one. A tombstoned product may come back with its
+-- What has neither an association nor anything below that has one. A removed product may come back with its
 -- categories, as long as it is there.
 DELETE FROM catalog.category AS c
 WHERE tenant_id = %(tenant)s AND NOT EXISTS (

@@ -1,1 +1,1 @@
-DELETE FROM catalog.product_group WHERE tenant_id = %(tenant)s AND tombstoned_at < now() - %(products_until)s
+DELETE FROM catalog.product_group WHERE tenant_id = %(tenant)s AND removed_at < now() - %(products_until)s

@@ -1,7 +1,7 @@
 -- Prices that are over, of items whose new version was rejected; the others have the prices of now.
 WITH ended AS (
-    UPDATE catalog.offer SET tombstoned_at = now(), generation = %(generation)s
-    WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND tombstoned_at IS NULL
+    UPDATE catalog.offer SET removed_at = now(), generation = %(generation)s
+    WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND removed_at IS NULL
       AND price_valid_until < %(now)s
     RETURNING product_id, offer_number
 )
@@ -11,6 +11,6 @@ WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND product_
   AND NOT EXISTS (
       SELECT FROM catalog.offer AS o
       WHERE o.tenant_id = p.tenant_id AND o.organization_id = p.organization_id AND o.product_id = p.product_id
-        AND o.tombstoned_at IS NULL
+        AND o.removed_at IS NULL
         AND NOT EXISTS (SELECT FROM ended AS e WHERE e.product_id = o.product_id AND e.offer_number = o.offer_number)
   )

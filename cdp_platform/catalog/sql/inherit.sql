@@ -14,9 +14,9 @@ FROM (
         ON p.tenant_id = c.tenant_id AND p.organization_id = c.organization_id AND p.group_id = c.group_id
     LEFT JOIN catalog.product_group AS g
         ON g.tenant_id = c.tenant_id AND g.organization_id = c.organization_id AND g.group_id = c.group_id
-        AND g.tombstoned_at IS NULL
+        AND g.removed_at IS NULL
     WHERE c.tenant_id = %(tenant)s AND c.organization_id = %(organization)s AND c.generation = %(generation)s
-      AND p.generation <> %(generation)s AND p.tombstoned_at IS NULL
+      AND p.generation <> %(generation)s AND p.removed_at IS NULL
 ) AS i
 WHERE p.tenant_id = %(tenant)s AND p.organization_id = %(organization)s AND p.product_id = i.product_id
   AND (p.brand_id, p.brand_name, p.description, p.categories, p.category_ids)

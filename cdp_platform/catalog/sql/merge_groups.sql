@@ -10,4 +10,4 @@ ON CONFLICT (tenant_id, organization_id, group_id) DO UPDATE SET
     name = excluded.name, description = excluded.description, url = excluded.url, image = excluded.image,
     categories = excluded.categories, category_ids = excluded.category_ids, varies_by = excluded.varies_by,
     media = excluded.media, document = excluded.document, document_hash = excluded.document_hash,
-    generation = excluded.generation, tombstoned_at = NULL, synced_at = now()
+    generation = excluded.generation, removed_at = NULL, synced_at = now()

@@ -13,7 +13,7 @@ SELECT %(tenant)s, %(organization)s, s.product_id, s.brand_id, s.brand_name, s.i
 FROM stage_product AS s
 LEFT JOIN catalog.product_group AS g
     ON g.tenant_id = %(tenant)s AND g.organization_id = %(organization)s AND g.group_id = s.group_id
-    AND g.tombstoned_at IS NULL
+    AND g.removed_at IS NULL
 ON CONFLICT (tenant_id, organization_id, product_id) DO UPDATE SET
     brand_id = excluded.brand_id, brand_name = excluded.brand_name, inherits_brand = excluded.inherits_brand,
     group_id = excluded.group_id, sku = excluded.sku,
@@ -23,4 +23,4 @@ ON CONFLICT (tenant_id, organization_id, product_id) DO UPDATE SET
     attributes = excluded.attributes, gtin = excluded.gtin, mpn = excluded.mpn,
     in_stock = excluded.in_stock, prices_change_at = excluded.prices_change_at, remarks = excluded.remarks,
     document = excluded.document, document_hash = excluded.document_hash,
-    generation = excluded.generation, tombstoned_at = NULL, synced_at = now()
+    generation = excluded.generation, removed_at = NULL, synced_at = now()

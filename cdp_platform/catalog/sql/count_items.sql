@@ -1,10 +1,10 @@
 -- What the feed is to what is here.
 WITH held AS (
     SELECT true AS is_group, group_id AS item_id FROM catalog.product_group
-    WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND tombstoned_at IS NULL
+    WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND removed_at IS NULL
     UNION ALL
     SELECT false, product_id FROM catalog.product
-    WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND tombstoned_at IS NULL
+    WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND removed_at IS NULL
 ), gone AS (
     SELECT FROM held AS h
     WHERE NOT EXISTS (

@@ -1,6 +1,6 @@
 -- What was live and is not in the feed, nor in a version of it that was rejected.
-UPDATE {table} AS t SET tombstoned_at = now(), generation = %(generation)s, synced_at = now()
-WHERE t.tenant_id = %(tenant)s AND t.organization_id = %(organization)s AND t.tombstoned_at IS NULL
+UPDATE {table} AS t SET removed_at = now(), generation = %(generation)s, synced_at = now()
+WHERE t.tenant_id = %(tenant)s AND t.organization_id = %(organization)s AND t.removed_at IS NULL
   AND NOT EXISTS (
       SELECT FROM stage_entry AS e
       WHERE e.is_group = %(is_group)s AND e.item_id = t.{key} AND (e.code IS NULL OR e.code <> ALL (%(disowned)s))

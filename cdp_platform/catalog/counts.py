@@ -1,4 +1,4 @@
-"""What the catalogue holds of an ingestor, and what its rounds add up to."""
+"""How many live rows the catalogue has of an ingestor, and the totals of its rounds."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,8 @@ from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
-class Live:
-    """Rows of an organization that are not tombstoned."""
+class LiveRows:
+    """Numbers of live rows of an organization."""
 
     organization_id: str
     name: str
@@ -28,8 +28,8 @@ class Live:
 
 
 @dataclass
-class Figures:
-    """Rounds of one ingestor added up: organizations and brands of its registry, or items of its feeds."""
+class RoundTotals:
+    """Sums over rounds of one ingestor: of organizations and brands of its registry, or of items of its feeds."""
 
     new: int = 0
     changed: int = 0
@@ -42,8 +42,8 @@ class Figures:
     remarks: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, rounds: Iterable[FeedRound], held: Sequence[Live]) -> Self:
-        """The rounds of one run. Of a feed that was as it was last taken, all that is live is unchanged."""
+    def of(cls, rounds: Iterable[FeedRound], live: Sequence[LiveRows]) -> Self:
+        """Add up the rounds of one run; an unchanged round counts all live items as unchanged."""
         found = cls()
         for each in rounds:
             for name in (column.name for column in fields(cls)):
@@ -53,18 +53,18 @@ class Figures:
                 else:
                     getattr(found, name).update(value)
             if each.outcome == UNCHANGED:
-                found.unchanged += _items(each, held)
+                found.unchanged += _items(each, live)
         return found
 
 
-def live(connection: psycopg.Connection, ingestor: Ingestor) -> list[Live]:
-    """What is there of each organization that the ingestor's registry lists."""
+def live_rows(connection: psycopg.Connection, ingestor: Ingestor) -> list[LiveRows]:
+    """The numbers of live rows of each organization that the ingestor's registry lists."""
     values = {"tenant": ingestor.tenant, "ingestor": ingestor.name}
-    with tenant_transaction(connection, ingestor.tenant), connection.cursor(row_factory=class_row(Live)) as cursor:
-        return cursor.execute(statement("catalog", "held"), values).fetchall()
+    with tenant_transaction(connection, ingestor.tenant), connection.cursor(row_factory=class_row(LiveRows)) as cursor:
+        return cursor.execute(statement("catalog", "live_rows"), values).fetchall()
 
 
-def _items(found: FeedRound, held: Sequence[Live]) -> int:
+def _items(found: FeedRound, live: Sequence[LiveRows]) -> int:
     if found.organization_id == REGISTRY:
-        return len(held) + sum(each.brands for each in held)
-    return sum(each.groups + each.products for each in held if each.organization_id == found.organization_id)
+        return len(live) + sum(each.brands for each in live)
+    return sum(each.groups + each.products for each in live if each.organization_id == found.organization_id)
