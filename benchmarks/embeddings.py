@@ -48,11 +48,11 @@ from psycopg import sql
 from benchmarks.database import BenchmarkDatabase, benchmark_database
 from benchmarks.reporting import Bar, arguments, finish, narrate
 from benchmarks.vectors import Given, Watched, fill, grouped
-from cdp_platform.embeddings import indexes, models, queue, search, worker
-from cdp_platform.embeddings.answers import Answer, settle
+from cdp_platform.embeddings import indexes, jobs, models, search, worker
 from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import Provider, open_provider
-from cdp_platform.embeddings.worker import Outcome
+from cdp_platform.embeddings.providers import Provider, opener
+from cdp_platform.embeddings.settlement import Answer, settle
+from cdp_platform.embeddings.worker import DrainResult
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
@@ -103,7 +103,7 @@ class Bench:
         self._database = database
         self._connection = connection
         self._model = model
-        self._local = open_provider(model.provider, model.name, settings, dimensions=model.dimensions)
+        self._local = opener(settings)(model)
 
     def per_second(self, name: str) -> float:
         """Jobs or vectors per second, median of the rounds."""
@@ -173,7 +173,7 @@ class Bench:
     def _claim_and_ack_once(self, connection: psycopg.Connection, vectors: np.ndarray | None) -> int:
         with tenant_transaction(connection, _QUEUE):
             live = {model.model_id: model for model in models.live(connection)}
-            claim = queue.take(connection, _QUEUE, _KIND, list(live.values()), at_most=_CLAIMED)
+            claim = jobs.claim(connection, _QUEUE, _KIND, list(live.values()), at_most=_CLAIMED)
         if vectors is None:
             # Complete as they are, so that nothing but the job is written.
             answers = [Answer(replace(text, stale=())) for text in claim.texts]
@@ -192,12 +192,12 @@ class Bench:
             self._local.embed(batch, purpose="document")
 
     def _drain_whole(self, name: str, texts: int, provider: Provider, outcome: str) -> None:
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, DrainResult] = {}
         self._measure(name, texts, lambda: outcomes.update(self._drain([_QUEUE], provider)))
         if (done := vars(outcomes[_QUEUE])[outcome]) != texts:
             raise RuntimeError(f"{name}: {done} of {texts} texts are {outcome}: {outcomes[_QUEUE]}")
 
-    def _drain(self, tenant_ids: Sequence[str], provider: Provider) -> Mapping[str, Outcome]:
+    def _drain(self, tenant_ids: Sequence[str], provider: Provider) -> Mapping[str, DrainResult]:
         return worker.drain(
             partial(connect, self._database.settings),
             tenant_ids,
@@ -384,7 +384,7 @@ def main() -> int:
         connect(database.settings) as connection,
     ):
         settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)
-        models.ensure_default(connection, settings)
+        models.ensure_default(connection, settings, opener(settings))
         bench = Bench(database, connection, models.active(connection), settings)
         bench.measure_queue(given.texts, given.rounds)
         bench.measure_vectors(given.vectors)

@@ -9,6 +9,7 @@ from cdp_platform.catalog.defs.definitions import definitions as catalog
 from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
+from cdp_platform.embeddings.defs.resources import EmbeddingProviders
 from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.code_references import with_code_references
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
@@ -35,9 +36,10 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "arango": ArangoResource(),
             "feeds": FeedsResource(),
             "spreadsheets": SpreadsheetResource(),
+            "embedding_providers": EmbeddingProviders(),
             **(resources or {}),
         },
         # A spawned step costs two seconds, and ours wait for databases.
         executor=dg.in_process_executor,
     )
-    return with_code_references(dg.Definitions.merge(shared, customers, catalog(), embeddings, referrals()))
+    return with_code_references(dg.Definitions.merge(shared, customers, catalog(), embeddings(), referrals()))

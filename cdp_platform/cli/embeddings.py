@@ -17,7 +17,8 @@ from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 if TYPE_CHECKING:
-    from cdp_platform.embeddings.models import Model, Progress
+    from cdp_platform.embeddings.coverage import Coverage
+    from cdp_platform.embeddings.models import Model
 
 _KINDS = click.Choice(KINDS)
 
@@ -27,7 +28,7 @@ EMBEDDED = {"embedded": "embedded", "unchanged": "unchanged", "refused": "failed
 
 @click.group()
 def embeddings() -> None:
-    """Vectors of texts: how far they are, and with which model."""
+    """Vectors of texts: which texts have them, and of which model."""
 
 
 @embeddings.command("text")
@@ -41,7 +42,7 @@ def embeddings_text(tenant_id: str, *, kind: Kind, entity_id: str, as_json: bool
 
     with connect(settings.postgres()) as connection:
         tenants.get(connection, tenant_id)
-        models.ensure_default(connection, settings.embeddings())
+        _ensure_model(connection)
         found = texts.read(connection, tenant_id, kind, entity_id, models.active(connection))
     if found is None:
         raise ConfigurationError(f"{tenant_id} has no {kind} {entity_id}. Is the id right, and was it synced?")
@@ -60,9 +61,9 @@ def embeddings_text(tenant_id: str, *, kind: Kind, entity_id: str, as_json: bool
 @click.option("--reconcile", is_flag=True, help="First compare all texts with their vectors.")
 @json_option
 def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None:
-    """Embed what waits of one tenant, in this process.
+    """Embed the waiting texts of one tenant, in this process.
 
-    `cdp up` and a deployed daemon do it by themselves, seconds after a text changed. Exit code 1 if a step fails.
+    `cdp up` and a deployed daemon do this by themselves, seconds after a text changed. Exit code 1 if a step fails.
     """
     from cdp_platform.embeddings import models
     from cdp_platform.embeddings.defs import assets
@@ -70,7 +71,7 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
 
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
-        models.ensure_default(connection, settings.embeddings())
+        _ensure_model(connection)
         providers = {model.provider for model in models.live(connection)}
     require_active(known)
     for provider in providers:
@@ -95,7 +96,7 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
     configured = settings.embeddings()
     with connect(settings.postgres()) as connection:
         asked = [tenants.get(connection, tenant_id).tenant_id] if tenant_id else _active_tenants(connection)
-        models.ensure_default(connection, configured)
+        _ensure_model(connection)
         live = models.live(connection)
         active = models.active(connection)
         found = status.of_texts(connection, asked, active)
@@ -159,12 +160,12 @@ def embeddings_retry(tenant_id: str, *, kind: Kind | None, as_json: bool) -> Non
 
     Dead ones too, and those that wait for tomorrow's budget.
     """
-    from cdp_platform.embeddings import queue
+    from cdp_platform.embeddings import jobs
 
     with connect(settings.postgres()) as connection:
         tenants.get(connection, tenant_id)
         with tenant_transaction(connection, tenant_id):
-            count = sum(queue.retry(connection, tenant_id, each) for each in KINDS if kind in {None, each})
+            count = sum(jobs.retry(connection, tenant_id, each) for each in KINDS if kind in {None, each})
     if as_json:
         show_json({"tenant": tenant_id, "queued": count})
     else:
@@ -197,23 +198,25 @@ def embeddings_model_add(
     *, provider: str, name: str, dimensions: int | None, price: float | None, as_json: bool
 ) -> None:
     """Build the vectors of another model beside the active one."""
-    from cdp_platform.embeddings import models
+    from cdp_platform.embeddings import choosing, models
+    from cdp_platform.embeddings.providers import opener
+    from cdp_platform.embeddings.reconcile import enqueue_missing
     from cdp_platform.health import looks
 
     configured = settings.embeddings()
-    exact_price = None if price is None else Decimal(str(price))
-    choice = models.choose(
+    choice = choosing.choose(
         configured,
         provider,
         name,
         dimensions=dimensions,
-        price=exact_price,
+        price=None if price is None else Decimal(str(price)),
+        open_provider=opener(configured),
         look=lambda: looks.embeddings_server(provider),
     )
     with connect(settings.postgres()) as connection:
-        models.ensure_default(connection, configured)
+        _ensure_model(connection)
         model = models.add(connection, choice)
-        count = models.enqueue_missing(connection, _active_tenants(connection))
+        count = enqueue_missing(connection, _active_tenants(connection))
     if as_json:
         show_json({"model": model, "queued": count})
         return
@@ -226,15 +229,17 @@ def embeddings_model_add(
 @embeddings_model.command("status")
 @json_option
 def embeddings_model_status(*, as_json: bool) -> None:
-    """Show the models, and how far each of them is."""
+    """Show the models, and how many texts have vectors of each."""
     from cdp_platform.embeddings import models
+    from cdp_platform.embeddings.coverage import coverage
 
     with connect(settings.postgres()) as connection:
-        models.ensure_default(connection, settings.embeddings())
+        _ensure_model(connection)
         known = models.known(connection)
-        progress = models.progress(connection, _active_tenants(connection))
+        covered = coverage(connection, _active_tenants(connection))
     if as_json:
-        show_json({"models": known, "progress": [{**dataclasses.asdict(p), "missing": p.missing} for p in progress]})
+        rows = [{**dataclasses.asdict(each), "missing": each.missing} for each in covered]
+        show_json({"models": known, "progress": rows})
         return
     show(
         "Models",
@@ -243,7 +248,7 @@ def embeddings_model_status(*, as_json: bool) -> None:
             (
                 *(str(model.model_id), model.provider, model.name, str(model.dimensions), model.state),
                 f"{model.price_per_million_tokens:.3f}",
-                *(_sum(model, progress, figure) for figure in ("texts", "done", "missing", "given_up")),
+                *(_sum(model, covered, figure) for figure in ("texts", "done", "missing", "given_up")),
             )
             for model in known
         ],
@@ -293,18 +298,18 @@ def embeddings_model_retire(model_id: int, *, as_json: bool) -> None:
 def search(words: tuple[str, ...], tenant_id: str, *, kind: Kind, k: int, as_json: bool) -> None:
     """Find texts that are like WORDS, and say why.
 
-    By meaning, and by the words themselves.
+    Searches by meaning, and by the words themselves.
     """
     from cdp_platform.embeddings import models, texts
     from cdp_platform.embeddings import search as room
+    from cdp_platform.embeddings.providers import opener
     from cdp_platform.health import looks
 
-    configured = settings.embeddings()
     with connect(settings.postgres()) as connection:
         tenants.get(connection, tenant_id)
-        models.ensure_default(connection, configured)
+        _ensure_model(connection)
         looks.embeddings_server(models.active(connection).provider)
-        hits = room.find(connection, configured, tenant_id, kind, " ".join(words), k=k)
+        hits = room.find(connection, opener(settings.embeddings()), tenant_id, kind, " ".join(words), k=k)
         waiting = hits or texts.any_of(connection, tenant_id, kind)
     if as_json:
         show_json(hits)
@@ -328,17 +333,25 @@ def search(words: tuple[str, ...], tenant_id: str, *, kind: Kind, k: int, as_jso
     )
 
 
+def _ensure_model(connection: psycopg.Connection) -> None:
+    from cdp_platform.embeddings import models
+    from cdp_platform.embeddings.providers import opener
+
+    configured = settings.embeddings()
+    models.ensure_default(connection, configured, opener(configured))
+
+
 def _active_tenants(connection: psycopg.Connection) -> list[str]:
     return [tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active]
 
 
-def _sum(model: "Model", progress: "list[Progress]", figure: str) -> int | None:
-    """Over all tenants and kinds; a retired model makes no progress."""
+def _sum(model: "Model", covered: "list[Coverage]", figure: str) -> int | None:
+    """Over all tenants and kinds; None for a retired model."""
     if model.state == "retired":
         return None
-    return sum(getattr(each, figure) for each in progress if each.model_id == model.model_id)
+    return sum(getattr(each, figure) for each in covered if each.model_id == model.model_id)
 
 
 def _percent(part: int, whole: int) -> str | None:
-    # Downwards: 100 is all of them.
+    # Rounded down, so that 100 means all.
     return f"{part * 100 // whole}" if whole else None

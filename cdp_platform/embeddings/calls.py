@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cdp_platform.embeddings import models, usage
-from cdp_platform.embeddings.answers import Answer
 from cdp_platform.embeddings.leases import Connect
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import (
@@ -21,6 +20,7 @@ from cdp_platform.embeddings.providers import (
     ProviderUnusableError,
     RefusedTextError,
 )
+from cdp_platform.embeddings.settlement import Answer
 from cdp_platform.embeddings.usage import Spent
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Calls:
             except _NotNowError:
                 return
             except RefusedTextError as error:
-                batches.extendleft(reversed([*_split(batch, error, model)]))
+                batches.extendleft(reversed([*_split(batch, error)]))
             else:
                 for answer, vector in zip(batch, vectors, strict=True):
                     answer.vectors[model.model_id] = vector
@@ -140,12 +140,12 @@ class Calls:
             time.sleep(seconds)
 
 
-def _split(batch: Sequence[Answer], error: RefusedTextError, model: Model) -> Iterator[Sequence[Answer]]:
+def _split(batch: Sequence[Answer], error: RefusedTextError) -> Iterator[Sequence[Answer]]:
     """What to send instead of a refused batch; a text that is known to be at fault is refused for good."""
     at_fault = set(error.indexes) or ({0} if len(batch) == 1 else set())
     if at_fault:
         for place in at_fault:
-            batch[place].refusal, batch[place].refused_by = str(error), model
+            batch[place].refusal = str(error)
         rest = [answer for place, answer in enumerate(batch) if place not in at_fault]
         if rest:
             yield rest

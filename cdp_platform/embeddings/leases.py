@@ -9,8 +9,8 @@ from uuid import UUID
 
 import psycopg
 
-from cdp_platform.embeddings import queue
-from cdp_platform.embeddings.queue import Claim
+from cdp_platform.embeddings import jobs
+from cdp_platform.embeddings.jobs import Claim
 from cdp_platform.errors import PlatformError
 from cdp_platform.warehouse.connection import tenant_transaction
 
@@ -18,7 +18,7 @@ Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 """Opens a connection as the platform's role."""
 
 # Leaves room for some that fail within a lease.
-_HEARTBEAT_SECONDS = queue.LEASE_SECONDS / 4
+_HEARTBEAT_SECONDS = jobs.LEASE.total_seconds() / 4
 
 
 class Leases:
@@ -41,7 +41,7 @@ class Leases:
         self._thread.join()
         if self._claims:
             # What cannot be put back now, the end of its lease does.
-            self._for_each(queue.put_back_all)
+            self._for_each(Claim.put_back)
 
     def hold(self, claim: Claim) -> None:
         """Extend the claim's lease from now on."""
@@ -54,11 +54,11 @@ class Leases:
     def _beat(self) -> None:
         while not self._ended.wait(_HEARTBEAT_SECONDS):
             if self._claims:
-                self._for_each(queue.extend)
+                self._for_each(Claim.extend)
 
-    def _for_each(self, what: Callable[[psycopg.Connection, Claim], None]) -> None:
+    def _for_each(self, what: Callable[[Claim, psycopg.Connection], None]) -> None:
         # A connection that is open for a moment only: the ones of the run may be busy, or lost.
         with suppress(psycopg.Error, PlatformError), self._connect() as connection:
             for claim in list(self._claims.values()):
                 with tenant_transaction(connection, claim.tenant_id):
-                    what(connection, claim)
+                    what(claim, connection)

@@ -1,6 +1,6 @@
-"""Audiences of people who are like those of a segment, and are not in it.
+"""Lookalike audiences: people who are like the members of a segment and are not in it.
 
-Every vector of the tenant is compared, block by block: what is found is exact, and memory stays small.
+Every vector of the tenant is compared, block by block, so the result is exact and memory stays small.
 """
 
 import heapq
@@ -15,55 +15,16 @@ from cdp_platform.embeddings.clusters import centroids_of, profile_vectors, samp
 from cdp_platform.embeddings.models import Model
 from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 if TYPE_CHECKING:
     import numpy as np
 
 FEWEST_MEMBERS = 5
-"""A segment of fewer people says too little of whom to look for."""
+"""Fewer people do not describe a segment."""
 MOST_CENTROIDS = 8
 LEAST_SIMILARITY = 0.3
-"""Cosine of texts that have little in common, with the models that are offered."""
-
-_SEGMENTS = """
-WITH open AS (
-    SELECT profile_id, segments FROM customers.cdp_profiles WHERE tenant_id = %(tenant)s AND closed_at IS NULL
-)
-SELECT s.segment ->> 'id', count(DISTINCT o.profile_id)
-FROM open AS o CROSS JOIN LATERAL jsonb_array_elements(o.segments) AS s (segment)
-WHERE s.segment ->> 'id' <> ''
-GROUP BY 1
-HAVING count(DISTINCT o.profile_id) BETWEEN %(fewest)s AND (SELECT count(*) FROM open) / 2
-ORDER BY 1
-"""
-
-_MEMBERS = """
-SELECT p.profile_id, e.entity_id IS NOT NULL
-FROM customers.cdp_profiles AS p LEFT JOIN embeddings.embedding AS e
-    ON e.tenant_id = p.tenant_id AND e.kind = 'profile' AND e.model_id = %s AND e.entity_id = p.profile_id
-WHERE p.tenant_id = %s AND p.segments @> %s
-"""
-
-_STAGE = """
-CREATE TEMPORARY TABLE IF NOT EXISTS stage_lookalike_audience (profile_id text, similarity real, place int)
-ON COMMIT DELETE ROWS
-"""
-# Whoever lost the vector since it was read (closed, deleted) is left out.
-_MERGE = """
-MERGE INTO embeddings.lookalike_audience AS held
-USING (
-    SELECT e.tenant_id, %(segment)s::text AS segment_id, s.profile_id, s.similarity, s.place
-    FROM stage_lookalike_audience AS s
-    JOIN embeddings.embedding AS e ON e.entity_id = s.profile_id
-    WHERE e.tenant_id = %(tenant)s AND e.kind = 'profile' AND e.model_id = %(model)s
-) AS found
-ON held.tenant_id = found.tenant_id AND held.segment_id = found.segment_id AND held.profile_id = found.profile_id
-WHEN MATCHED AND (held.similarity, held.place) <> (found.similarity, found.place)
-    THEN UPDATE SET similarity = found.similarity, place = found.place, computed_at = now()
-WHEN NOT MATCHED THEN INSERT (tenant_id, segment_id, profile_id, similarity, place)
-    VALUES (found.tenant_id, found.segment_id, found.profile_id, found.similarity, found.place)
-WHEN NOT MATCHED BY SOURCE AND held.tenant_id = %(tenant)s AND held.segment_id = %(segment)s THEN DELETE
-"""
+"""Texts that have little in common have about this cosine, with all models that are known by name."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +33,10 @@ class Lookalikes:
 
     Attributes:
         segment_id: the seed.
-        members: open profiles in the segment that have a vector.
-        centroids: what candidates were compared with; more than one where the members are of several kinds.
-        floor: the cosine below which nobody was taken; None if there was no audience to find.
-        size: people in the audience.
+        members: number of open profiles in the segment that have a vector.
+        centroids: number of centroids that candidates were compared with; several if the members are of several kinds.
+        floor: the least cosine of the audience; None if the segment cannot be a seed.
+        size: number of people in the audience.
         written: rows that were inserted, changed or deleted.
         note: why the audience is smaller than asked for; None if it is not.
     """
@@ -90,20 +51,22 @@ class Lookalikes:
 
 
 def segments_of(connection: psycopg.Connection, tenant_id: str) -> dict[str, int]:
-    """Segments that can be seeds, with their open profiles: at least five, and at most half of all."""
+    """Number of open profiles by segment that can be a seed: at least five, and at most half of all."""
     with tenant_transaction(connection, tenant_id):
-        rows = connection.execute(_SEGMENTS, {"tenant": tenant_id, "fewest": FEWEST_MEMBERS}).fetchall()
+        rows = connection.execute(
+            statement("embeddings", "seed_segments"), {"tenant_id": tenant_id, "fewest": FEWEST_MEMBERS}
+        ).fetchall()
     return dict(rows)
 
 
 def refresh_audiences(connection: psycopg.Connection, tenant_id: str, model: Model, *, size: int) -> list[Lookalikes]:
-    """Find the audience of every segment that can be a seed; those of segments that no longer can go.
+    """Find the audience of every segment that can be a seed, and delete the audiences of all other segments.
 
     Args:
         connection: of the platform's role, outside any transaction.
         tenant_id: whose segments they are.
         model: whose vectors are compared.
-        size: of an audience, at most.
+        size: greatest size of an audience.
     """
     segments = list(segments_of(connection, tenant_id))
     with tenant_transaction(connection, tenant_id):
@@ -123,22 +86,22 @@ def find_lookalikes(
     size: int,
     floor: float | None = None,
 ) -> Lookalikes:
-    """Find the profiles that are most like the members of a segment, and store what changed of its audience.
+    """Find the profiles that are most like the members of a segment, and store the changes of its audience.
 
-    The members' centroids (`centroids_of`: one for each kind of member, at most 8) stand for the segment, since the
-    mean of two kinds is like neither. A candidate's similarity is its cosine with the nearest centroid, to four digits.
-    A segment that cannot be a seed gets an empty audience and a note.
+    The segment is described by centroids of its members (`centroids_of`: one for each kind of member, at most 8), since
+    the mean of two kinds is like neither. A candidate's similarity is its cosine with the nearest centroid, to four
+    digits. A segment that cannot be a seed gets an empty audience and a note.
 
     Args:
         connection: of the platform's role, outside any transaction.
         tenant_id: whose profiles they are.
         model: whose vectors are compared.
         segment_id: the seed. Its members, closed ones too, are never in its audience.
-        size: of the audience, at most.
-        floor: nobody below this similarity. If not given, it is halfway between what half of all profiles have and
-            what 95 % of the members have: whoever is taken is nearer to the segment than to the crowd. Not what the
-            members have alone, because their texts name the segment and a stranger's cannot. Never below
-            `LEAST_SIMILARITY`.
+        size: greatest size of the audience.
+        floor: the least similarity. If not given, it is halfway between the median of all profiles and the 5th
+            percentile of the members, so the audience is nearer to the segment than to all others. It is not the
+            members' similarity alone, because their texts name the segment and the texts of others do not. It is never
+            below `LEAST_SIMILARITY`.
     """
     import numpy as np  # noqa: PLC0415 (heavy; definitions load without it)
 
@@ -170,12 +133,12 @@ def find_lookalikes(
 
 def _members(connection: psycopg.Connection, tenant_id: str, model: Model, segment_id: str) -> dict[str, bool]:
     """All profiles in the segment, and whether they have a vector."""
-    rows = connection.execute(_MEMBERS, [model.model_id, tenant_id, Jsonb([{"id": segment_id}])]).fetchall()
-    return dict(rows)
+    names = {"tenant_id": tenant_id, "model_id": model.model_id, "segment": Jsonb([{"id": segment_id}])}
+    return dict(connection.execute(statement("embeddings", "segment_members"), names).fetchall())
 
 
 def _unfit(segment_id: str, members: int, with_vector: int) -> str | None:
-    """Why there is nothing to look for."""
+    """Why the segment cannot be a seed; None if it can."""
     if not members:
         return f"No profile is in segment {segment_id}. Is the id right?"
     if not with_vector:
@@ -190,9 +153,9 @@ def _unfit(segment_id: str, members: int, with_vector: int) -> str | None:
 def _candidates(
     blocks: "Iterator[tuple[list[str], np.ndarray]]", centroids: "np.ndarray", floor: float, members: Collection[str]
 ) -> Iterator[tuple[float, str]]:
-    """Whoever is similar enough, as (negative similarity, id): the least is the best, and ties go by id."""
+    """Profiles that are similar enough, as (negative similarity, id): the smallest is the best, and ties go by id."""
     for ids, block in blocks:
-        # Four digits: the last ones of a float depend on which block a profile is in.
+        # Four digits: the last digits of a float depend on the block that a profile is in.
         similarities = (block @ centroids.T).max(axis=1).round(4)
         for place in (similarities >= floor).nonzero()[0].tolist():
             if ids[place] not in members:
@@ -203,10 +166,14 @@ def _write(
     connection: psycopg.Connection, tenant_id: str, model: Model, segment_id: str, found: list[tuple[float, str]]
 ) -> int:
     erasure.while_nobody_is_erased(connection, tenant_id)
-    connection.execute(_STAGE)
+    connection.execute(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS stage_lookalike_audience (profile_id text, similarity real, place int)"
+        " ON COMMIT DELETE ROWS"
+    )
     copy = "COPY stage_lookalike_audience FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(copy) as writer:
         writer.set_types(["text", "float4", "int4"])
         for place, (negative, profile_id) in enumerate(found, start=1):
             writer.write_row((profile_id, -negative, place))
-    return connection.execute(_MERGE, {"tenant": tenant_id, "model": model.model_id, "segment": segment_id}).rowcount
+    names = {"tenant_id": tenant_id, "model_id": model.model_id, "segment_id": segment_id}
+    return connection.execute(statement("embeddings", "merge_audience"), names).rowcount

@@ -1,7 +1,7 @@
-"""What is like a text or a vector: nearest vectors, and vectors together with words.
+"""Search: by nearest vectors, and by vectors together with words.
 
-Vectors find what means the same, words find names, numbers and what a model does not know. `hybrid` ranks by both and
-says why.
+Vectors find texts with the same meaning. Words find names, numbers and terms that a model does not know. `hybrid` ranks
+by both and says why it found each entity.
 """
 
 import unicodedata
@@ -16,16 +16,17 @@ import psycopg
 from cdp_platform.embeddings import models, usage
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
+from cdp_platform.embeddings.providers import Opener
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009, who found 60.
+# Constant of reciprocal rank fusion, as Cormack, Clarke and Buettcher chose it (SIGIR 2009).
 _RRF_K = 60
-# So deep each ranking is looked into, at least: who is far down in both may be high up in their sum.
+# Each ranking is read to at least this rank: an entity that is far down in both can be high in their sum.
 _DEPTH = 50
 _SNIPPET_CHARACTERS = 160
 
@@ -36,12 +37,12 @@ class Hit:
 
     Attributes:
         rank: place in the result, from 1.
-        entity_id: which one; unique within tenant and kind.
+        entity_id: unique within tenant and kind.
         score: sum of 1 / (60 + rank) over the two rankings.
-        similarity: cosine with the query, -1..1; None if it has no vector.
+        similarity: cosine with the query, -1 to 1; None if it has no vector.
         vector_rank: place among the nearest vectors; None if it is not one of them.
-        word_rank: place among those that share words with the query; None if it does not.
-        words: those words of the query that are in its text, in lower case and without accents.
+        word_rank: place among the entities that share words with the query; None if it shares none.
+        words: words of the query that are in its text, in lower case and without accents.
         snippet: its text around the first of these words.
     """
 
@@ -56,19 +57,19 @@ class Hit:
 
 
 def find(
-    connection: psycopg.Connection, settings: EmbeddingSettings, tenant_id: str, kind: Kind, query: str, *, k: int
+    connection: psycopg.Connection, open_provider: Opener, tenant_id: str, kind: Kind, query: str, *, k: int
 ) -> list[Hit]:
-    """The k entities that are most like a query in words, best first; what embedding it costs is in the ledger.
+    """The k entities that are most like a query in words, best first. The query's tokens are added to the usage.
 
     Raises:
         ConfigurationError: the query is empty, or no model is active.
-        PlatformError: the active model's provider does not embed it (see `providers`).
+        PlatformError: the provider of the active model does not embed the query (see `providers`).
     """
     if not query.strip():
         raise ConfigurationError("A search needs words to look for.")
     model = models.active(connection)
     query = query[: model.max_characters]
-    embedded = model.open(settings).embed([query], purpose="query")
+    embedded = open_provider(model).embed([query], purpose="query")
     with tenant_transaction(connection, tenant_id):
         usage.note(connection, tenant_id, model, datetime.now(UTC).date(), calls=1, texts=1, tokens=embedded.tokens)
     (vector,) = embedded.vectors
@@ -87,17 +88,17 @@ def nearest(
 ) -> list[tuple[str, float]]:
     """The k entities whose vectors are nearest, with their cosine similarity, best first.
 
-    Exact for a tenant of few vectors, and where the index is not sure to have found them; else approximate. Fewer than
-    k come back only if the tenant has fewer.
+    Exact for a tenant with few vectors, and where the index may have missed some; otherwise approximate. It returns
+    fewer than k only if the tenant has fewer.
 
     Args:
         connection: of the platform's role.
         tenant_id: whose entities.
         kind: of the entities.
         model: whose vectors.
-        vector: what they are compared with, of the model's dimensions.
-        k: how many.
-        exclude: entities that are not wanted.
+        vector: is compared with theirs; of the model's dimensions.
+        k: number of entities.
+        exclude: entities to leave out.
     """
     with tenant_transaction(connection, tenant_id):
         found = nearest_by_index(connection, tenant_id, kind, model, vector, k=k, exclude=exclude)
@@ -116,22 +117,8 @@ def nearest_exact(
     k: int,
     exclude: Collection[str] = (),
 ) -> list[tuple[str, float]]:
-    """`nearest`, by comparing every vector of the tenant; inside the tenant's transaction."""
-    # Of the bare column: the index, which is on the column cast to the model's dimensions, has no part in it.
-    return connection.execute(
-        """
-        SELECT entity_id, 1 - (vector <=> %(vector)s::vector) AS similarity
-        FROM (
-            SELECT entity_id, vector FROM embeddings.embedding
-            WHERE tenant_id = %(tenant_id)s AND kind = %(kind)s AND model_id = %(model_id)s
-              AND entity_id <> ALL (%(exclude)s)
-            ORDER BY vector <=> %(vector)s::vector LIMIT %(k)s
-        ) AS found
-        ORDER BY similarity DESC, entity_id
-        """,
-        _arguments(tenant_id, kind, model, vector, k=k, exclude=exclude),
-        prepare=False,
-    ).fetchall()
+    """`nearest` by comparing every vector of the tenant; inside the tenant's transaction."""
+    return _nearest(connection, tenant_id, kind, model, vector, how="nearest_exact", k=k, exclude=exclude)
 
 
 def nearest_by_index(
@@ -144,16 +131,11 @@ def nearest_by_index(
     k: int,
     exclude: Collection[str] = (),
 ) -> list[tuple[str, float]]:
-    """`nearest`, by the index; inside the tenant's transaction.
+    """`nearest` by the index; inside the tenant's transaction.
 
-    Nothing if there is no index, or if it is not sure to have found them: see the function in 0012_search.sql.
+    Returns nothing if there is no index, or if it may have missed some: see the function in 0012_search.sql.
     """
-    return connection.execute(
-        "SELECT entity_id, similarity FROM embeddings.nearest_by_index("
-        "%(tenant_id)s, %(kind)s, %(model_id)s, %(vector)s, %(k)s, %(exclude)s)",
-        _arguments(tenant_id, kind, model, vector, k=k, exclude=exclude),
-        prepare=False,
-    ).fetchall()
+    return _nearest(connection, tenant_id, kind, model, vector, how="nearest_by_index", k=k, exclude=exclude)
 
 
 def hybrid(
@@ -166,19 +148,19 @@ def hybrid(
     vector: "np.ndarray",
     k: int,
 ) -> list[Hit]:
-    """The k entities that are best by nearness of vectors and by words together, best first.
+    """The k entities that are best by similarity of vectors and by words together, best first.
 
-    Any word of the query counts, and more of them count more; accents and case do not. An entity that is first in one
-    ranking and missing in the other is beaten by one that is well placed in both.
+    An entity may have any of the words; more words rank it higher. Accents and case do not matter. An entity that is
+    well placed in both rankings comes before one that is first in one ranking and missing in the other.
 
     Args:
         connection: of the platform's role.
         tenant_id: whose entities.
         kind: of the entities.
         model: whose vectors.
-        query: its words.
+        query: in words.
         vector: of the query, by this model.
-        k: how many.
+        k: number of entities.
     """
     depth = max(_DEPTH, 2 * k)
     with tenant_transaction(connection, tenant_id):
@@ -216,26 +198,29 @@ def hybrid(
     return hits
 
 
-def _arguments(
-    tenant_id: str, kind: Kind, model: Model, vector: "np.ndarray", *, k: int, exclude: Collection[str]
-) -> dict[str, object]:
-    return {
-        "tenant_id": tenant_id,
-        "kind": kind,
-        "model_id": model.model_id,
-        "vector": _text(vector),
-        "k": k,
-        "exclude": list(exclude),
-    }
+def _nearest(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    kind: Kind,
+    model: Model,
+    vector: "np.ndarray",
+    *,
+    how: str,
+    k: int,
+    exclude: Collection[str],
+) -> list[tuple[str, float]]:
+    names = {"tenant_id": tenant_id, "kind": kind, "model_id": model.model_id}
+    arguments = {**names, "vector": _text(vector), "k": k, "exclude": list(exclude)}
+    return connection.execute(statement("embeddings", how), arguments, prepare=False).fetchall()
 
 
 def _text(vector: "np.ndarray") -> str:
-    # A tenth of the time that pgvector's own takes, which is a tenth of a search.
+    # Takes a tenth of the time of pgvector's own adapter, which would be a tenth of a search.
     return orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _words(connection: psycopg.Connection, query: str) -> list[str]:
-    """The words of a query as the index has them, in their order."""
+    """The words of a query in the form of the index, in their order."""
     rows = connection.execute(
         "SELECT lexeme FROM unnest(to_tsvector('simple', embeddings.folded(%s))) ORDER BY positions[1], lexeme", [query]
     ).fetchall()
@@ -243,7 +228,7 @@ def _words(connection: psycopg.Connection, query: str) -> list[str]:
 
 
 def _any_of(words: Sequence[str]) -> str:
-    """A tsquery that any of the words matches. Quoted, a word is never an operator."""
+    """A tsquery that any of the words matches. The quotes keep a word from being an operator."""
     return " | ".join("'" + word.replace("\\", "\\\\").replace("'", "''") + "'" for word in words)
 
 
@@ -259,16 +244,7 @@ def _details(
 ) -> dict[str, tuple[float | None, set[str], str]]:
     """Similarity, words of the query in the text, and the text, by entity."""
     rows = connection.execute(
-        """
-        SELECT f.entity_id, 1 - (e.vector <=> %(vector)s::vector),
-               ARRAY(SELECT lexeme FROM unnest(p.words) WHERE lexeme = ANY (%(words)s)), coalesce(p.content, '')
-        FROM unnest(%(entity_ids)s::text[]) AS f (entity_id)
-        LEFT JOIN embeddings.embedding AS e
-            ON e.tenant_id = %(tenant_id)s AND e.kind = %(kind)s AND e.model_id = %(model_id)s
-            AND e.entity_id = f.entity_id
-        LEFT JOIN embeddings.passage AS p
-            ON p.tenant_id = %(tenant_id)s AND p.kind = %(kind)s AND p.entity_id = f.entity_id
-        """,
+        statement("embeddings", "hits"),
         {
             "tenant_id": tenant_id,
             "kind": kind,
@@ -282,7 +258,7 @@ def _details(
 
 
 def _snippet(content: str, words: Collection[str]) -> str:
-    """A piece of a text around the first place where one of the words begins."""
+    """A part of a text around the first place where one of the words begins."""
     if len(content) <= _SNIPPET_CHARACTERS:
         return content
     folded, origins = _folded(content)
@@ -294,7 +270,7 @@ def _snippet(content: str, words: Collection[str]) -> str:
 
 
 def _folded(content: str) -> tuple[str, list[int]]:
-    """`embeddings.folded` of a text, and for each of its characters the place that it comes from."""
+    """The text as `embeddings.folded` makes it, and the place in the text of each of its characters."""
     characters, origins = [], []
     for place, character in enumerate(content):
         for part in unicodedata.normalize("NFD", character.lower()).replace("đ", "d"):

@@ -1,4 +1,4 @@
-"""How far each tenant's texts are, what waits, and what it costs today."""
+"""Which texts have vectors, which wait and why, and what was sent today."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import psycopg
 
-from cdp_platform.embeddings import models, queue
+from cdp_platform.embeddings import jobs
+from cdp_platform.embeddings.coverage import coverage
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,14 @@ class KindStatus:
     """The texts of one tenant and kind.
 
     Attributes:
-        texts: how many there are.
-        vectors: those that the active model has a vector of.
-        pending: jobs that wait for their turn.
-        processing: jobs that a worker holds.
-        failed: jobs that will be tried again.
-        dead: jobs that failed too often, and wait for their text to change or for `cdp embeddings retry`.
-        oldest_waiting_at: since when the job waits that waits longest; None if none does.
-        refusals: why jobs failed and how many did, the most frequent first.
+        texts: number of texts.
+        vectors: number of texts that have a vector of the active model.
+        pending: number of jobs that wait.
+        processing: number of jobs that a worker has claimed.
+        failed: number of jobs that will be tried again.
+        dead: number of jobs that failed too often, and wait for their text to change or for `cdp embeddings retry`.
+        oldest_waiting_at: when the job that waits longest was enqueued; None if none waits.
+        refusals: number of failed and dead jobs by reason, the five most frequent ones.
     """
 
     tenant_id: str
@@ -41,7 +43,7 @@ class KindStatus:
 
     @property
     def share(self) -> float:
-        """Of the texts, those that have a vector: 0..1."""
+        """Share of the texts that have a vector: 0 to 1."""
         return self.vectors / self.texts if self.texts else 1.0
 
 
@@ -50,9 +52,9 @@ class Spending:
     """What one tenant sent to one model today (UTC).
 
     Attributes:
-        calls: requests.
+        calls: number of requests.
         tokens: as the provider counts them.
-        cost: in US dollars.
+        cost: US dollars.
     """
 
     tenant_id: str
@@ -67,26 +69,21 @@ def of_texts(connection: psycopg.Connection, tenant_ids: Iterable[str], active: 
     """The status per tenant and kind that has texts or jobs."""
     found = []
     for tenant_id in tenant_ids:
-        progress = {
-            each.kind: each for each in models.progress(connection, [tenant_id]) if each.model_id == active.model_id
-        }
+        covered = {each.kind: each for each in coverage(connection, [tenant_id]) if each.model_id == active.model_id}
         with tenant_transaction(connection, tenant_id):
             queued = connection.execute(
                 "SELECT DISTINCT kind FROM embeddings.embedding_job WHERE tenant_id = %s", [tenant_id]
             ).fetchall()
-            for kind in sorted({*progress, *(kind for (kind,) in queued)}):
-                jobs = queue.counts(connection, tenant_id, kind)
+            for kind in sorted({*covered, *(kind for (kind,) in queued)}):
+                counts = jobs.counts(connection, tenant_id, kind)
                 found.append(
                     KindStatus(
                         tenant_id=tenant_id,
                         kind=kind,
-                        texts=progress[kind].texts if kind in progress else 0,
-                        vectors=progress[kind].done if kind in progress else 0,
-                        pending=jobs["pending"],
-                        processing=jobs["processing"],
-                        failed=jobs["failed"],
-                        dead=jobs["dead"],
-                        oldest_waiting_at=queue.oldest_waiting(connection, tenant_id, kind),
+                        texts=covered[kind].texts if kind in covered else 0,
+                        vectors=covered[kind].done if kind in covered else 0,
+                        **{status: counts[status] for status in ("pending", "processing", "failed", "dead")},
+                        oldest_waiting_at=jobs.oldest_waiting(connection, tenant_id, kind),
                         refusals=_refusals(connection, tenant_id, kind),
                     )
                 )
@@ -111,12 +108,5 @@ def spent_today(connection: psycopg.Connection, tenant_ids: Iterable[str]) -> li
 
 
 def _refusals(connection: psycopg.Connection, tenant_id: str, kind: Kind) -> dict[str, int]:
-    rows = connection.execute(
-        """
-        SELECT coalesce(last_error, 'unknown'), count(*) FROM embeddings.embedding_job
-        WHERE tenant_id = %s AND kind = %s AND status IN ('failed', 'dead')
-        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5
-        """,
-        [tenant_id, kind],
-    ).fetchall()
-    return dict(rows)
+    names = {"tenant_id": tenant_id, "kind": kind}
+    return dict(connection.execute(statement("embeddings", "refusals"), names).fetchall())

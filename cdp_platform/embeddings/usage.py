@@ -12,6 +12,7 @@ from decimal import Decimal
 import psycopg
 
 from cdp_platform.embeddings.models import Model
+from cdp_platform.warehouse.statements import statement
 
 # A token is four bytes of English, and hardly more than two of Vietnamese.
 _BYTES_PER_TOKEN = 3
@@ -57,14 +58,16 @@ def note(
 ) -> None:
     """Add to a day's figures, inside the tenant's transaction; a correction may be negative."""
     connection.execute(
-        """
-        INSERT INTO embeddings.usage AS u (tenant_id, model_id, day, calls, texts, tokens, cost)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (tenant_id, model_id, day) DO UPDATE SET
-            calls = u.calls + excluded.calls, texts = u.texts + excluded.texts,
-            tokens = u.tokens + excluded.tokens, cost = u.cost + excluded.cost
-        """,
-        [tenant_id, model.model_id, day, calls, texts, tokens, cost(model, tokens)],
+        statement("embeddings", "note_usage"),
+        {
+            "tenant_id": tenant_id,
+            "model_id": model.model_id,
+            "day": day,
+            "calls": calls,
+            "texts": texts,
+            "tokens": tokens,
+            "cost": cost(model, tokens),
+        },
     )
 
 

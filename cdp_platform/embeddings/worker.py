@@ -15,14 +15,14 @@ from decimal import Decimal
 
 import psycopg
 
-from cdp_platform.embeddings import models, queue, usage
-from cdp_platform.embeddings.answers import Answer, settle
+from cdp_platform.embeddings import jobs, models, usage
 from cdp_platform.embeddings.calls import Calls
+from cdp_platform.embeddings.jobs import Claim, Text
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.leases import Connect, Leases
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Provider, ProviderUnavailableError
-from cdp_platform.embeddings.queue import Claim, Text
+from cdp_platform.embeddings.settlement import Answer, settle
 from cdp_platform.embeddings.usage import Spent
 from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -37,7 +37,7 @@ _PUT_OFF = timedelta(minutes=1)
 
 
 @dataclass
-class Outcome:
+class DrainResult:
     """What a run did for one tenant.
 
     Attributes:
@@ -77,7 +77,7 @@ def drain(
     budget: Decimal | None = None,
     seconds: float = float("inf"),
     progress: Callable[[str, int], object] = lambda _tenant_id, _texts: None,
-) -> dict[str, Outcome]:
+) -> dict[str, DrainResult]:
     """Embed what waits, until nothing does that can be embedded now.
 
     Args:
@@ -154,7 +154,7 @@ class _Run:
         self.batch_size = batch_size
         self.budget = budget
         self.progress = progress
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, DrainResult] = {}
         self.turns: deque[str] = deque()
         self.turn_size = 4 * batch_size
         self.calls = Calls(connect, open_provider, seconds=seconds)
@@ -163,8 +163,8 @@ class _Run:
         self.written_at = time.monotonic()
         self.writes: deque[Future[None]] = deque()
 
-    def drain(self, tenant_ids: Iterable[str]) -> dict[str, Outcome]:
-        self.outcomes = {tenant_id: Outcome() for tenant_id in tenant_ids}
+    def drain(self, tenant_ids: Iterable[str]) -> dict[str, DrainResult]:
+        self.outcomes = {tenant_id: DrainResult() for tenant_id in tenant_ids}
         self.turns.extend(self.outcomes)
         with (
             self.connect() as self.claiming,
@@ -244,9 +244,9 @@ class _Run:
         while len(self.writes) > but:
             self.writes.popleft().result()
 
-    def _conclude(self, tenant_id: str, outcome: Outcome) -> None:
+    def _conclude(self, tenant_id: str, outcome: DrainResult) -> None:
         with tenant_transaction(self.claiming, tenant_id):
-            outcome.waiting = queue.waiting(self.claiming, tenant_id, self.kind)
+            outcome.waiting = jobs.waiting(self.claiming, tenant_id, self.kind)
         if not outcome.waiting or outcome.error is not None:
             return
         waiting = f"{outcome.waiting:,} texts wait"
@@ -268,7 +268,7 @@ class _Run:
         try:
             with tenant_transaction(self.claiming, tenant_id):
                 live = models.live(self.claiming)
-                claim = queue.take(self.claiming, tenant_id, self.kind, live, at_most=at_most)
+                claim = jobs.claim(self.claiming, tenant_id, self.kind, live, at_most=at_most)
                 priced = [model for model in live if model.price_per_million_tokens and self.calls.may_go_to(model)]
                 within_budget = not (claim.texts and priced) or self._reserve(claim, priced)
         except psycopg.Error as error:
@@ -302,11 +302,11 @@ class _Run:
                     break
         for model, tokens in zip(priced, zip(*estimates[:affordable], strict=True), strict=False):
             usage.note(self.claiming, claim.tenant_id, model, claim.day, tokens=sum(tokens))
-        queue.put_back(self.claiming, claim, [text.entity_id for text in claim.texts[affordable:]])
+        jobs.put_back(self.claiming, claim, [text.entity_id for text in claim.texts[affordable:]])
         within_budget = affordable == len(claim.texts)
         if not within_budget:
             # Otherwise the queue would call for a run that has nothing to spend, again and again.
-            queue.put_off(self.claiming, claim.tenant_id, claim.kind, _midnight_after(claim.day))
+            jobs.put_off(self.claiming, claim.tenant_id, claim.kind, _midnight_after(claim.day))
         del claim.texts[affordable:]
         return within_budget
 
@@ -340,7 +340,7 @@ class _Run:
         if is_last:
             self.leases.let_go(turn.claim)
 
-    def _note_usage(self, turn: _Turn, done: _Answers, outcome: Outcome) -> None:
+    def _note_usage(self, turn: _Turn, done: _Answers, outcome: DrainResult) -> None:
         for model_id, spent in done.spent.items():
             model = turn.models[model_id]
             usage.note(

@@ -9,6 +9,7 @@ from cdp_platform import settings
 from cdp_platform.customers import metrics, value
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
+from cdp_platform.embeddings.providers import opener
 from cdp_platform.embeddings.worker import drain
 from cdp_platform.ops.erasure import while_nobody_is_erased
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -90,13 +91,14 @@ def everything(leo: Leo) -> None:
 
 
 def embed(leo: Leo) -> None:
-    models.ensure_default(leo.connection, settings.embeddings())
+    open_provider = opener(settings.embeddings())
+    models.ensure_default(leo.connection, settings.embeddings(), open_provider)
     for kind in ("profile", "transaction"):
         drain(
             lambda: connect(settings.postgres()),
             [leo.tenant.tenant_id],
             kind,
-            open_provider=lambda model: model.open(settings.embeddings()),
+            open_provider=open_provider,
             batch_size=64,
         )
 

@@ -20,6 +20,7 @@ from cdp_platform import settings as environment
 from cdp_platform.customers import metrics, profiles, segment, transactions
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
+from cdp_platform.embeddings.providers import opener
 from cdp_platform.embeddings.reconcile import reconcile as reconcile_texts
 from cdp_platform.embeddings.worker import drain
 from cdp_platform.health.erasure import lift
@@ -243,14 +244,15 @@ class Erasure(RuleBasedStateMachine):
 
     @rule()
     def embed(self) -> None:
-        models.ensure_default(self.leo.connection, environment.embeddings())
+        configured = environment.embeddings()
+        models.ensure_default(self.leo.connection, configured, opener(configured))
         for kind in ("profile", "transaction"):
             reconcile_texts(self.leo.connection, self.tenant_id, kind)
             drain(
                 lambda: connect(environment.postgres()),
                 [self.tenant_id],
                 kind,
-                open_provider=lambda model: model.open(environment.embeddings()),
+                open_provider=opener(configured),
                 batch_size=64,
             )
 

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable
 
+import dagster as dg
 import psycopg
 import pytest
 
 from cdp_platform import settings
+from cdp_platform.build import build_definitions
 from cdp_platform.embeddings import models
+from cdp_platform.embeddings.defs.resources import EmbeddingProviders
+from cdp_platform.embeddings.providers import NamedModel, Provider
 from cdp_platform.ops import tenants
+from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration.in_process import run_job
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.dagster_runs import Run, figures, verdicts
-from cdp_platform_tests.embeddings.texts import Tenant
+from cdp_platform_tests.embeddings.texts import Recorder, Tenant
 from cdp_platform_tests.openai_stub import OpenAIStub
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
@@ -48,6 +54,21 @@ def test_every_kind_of_every_tenant_is_embedded_in_one_run(new_tenant, run: Run,
     assert set(verdicts(outcome).values()) == {"passed"}
     assert one.vectors(models.active(app)).keys() == {"a", "b"}
     assert figures(run("one", "other"), "embedded", "calls")["profile_embeddings", "one"] == (0, 0)
+
+
+def test_assets_call_the_providers_of_the_resource(new_tenant, instance: dg.DagsterInstance, app):
+    one = new_tenant("one")
+    one.write({"a": "running shoes"})
+    partitions.keep_in_step(instance, tenants.registered(app))
+    recorder = Recorder(dimensions=256)
+
+    class Recorded(EmbeddingProviders):
+        def open(self, model: NamedModel) -> Provider:
+            return recorder
+
+    outcome = run_job(build_definitions({"embedding_providers": Recorded()}), "embeddings_update", instance, ["one"])
+    assert outcome.success, outcome.errors
+    assert recorder.texts == ["running shoes"]
 
 
 def test_a_provider_that_is_away_fails_the_run_and_costs_nothing(new_tenant, run, openai: OpenAIStub):

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from cdp_platform.embeddings import models
-from cdp_platform.embeddings.providers import open_provider
+from cdp_platform.embeddings.providers import open_provider, opener
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform_tests.command_line import answers, invoke, refusal, says
@@ -22,7 +22,7 @@ LOCAL = EmbeddingSettings()
 @pytest.fixture
 def office(warehouse: Warehouse, app: psycopg.Connection) -> Desk:
     """A warehouse whose texts wait for the local model."""
-    models.ensure_default(app, LOCAL)
+    models.ensure_default(app, LOCAL, opener(LOCAL))
     desk = Desk.__new__(Desk)
     desk.warehouse, desk.app, desk.model = warehouse, app, models.active(app)
     desk.tenant("acme").write(PEOPLE)

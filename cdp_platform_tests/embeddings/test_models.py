@@ -8,9 +8,11 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from cdp_platform.embeddings import indexes, models
+from cdp_platform.embeddings import choosing, indexes, models
+from cdp_platform.embeddings.coverage import coverage
 from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import ModelChoice, ProviderUnusableError, RefusedTextError
+from cdp_platform.embeddings.providers import ModelChoice, ProviderUnusableError, RefusedTextError, opener
+from cdp_platform.embeddings.reconcile import enqueue_missing
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import connect
@@ -47,10 +49,11 @@ def tenants(desk: Desk, acme: Tenant) -> list[str]:
 def test_without_a_model_the_configured_one_becomes_active(app: psycopg.Connection):
     with pytest.raises(ConfigurationError, match="No embedding model is active"):
         models.active(app)
-    models.ensure_default(app, EmbeddingSettings())
+    models.ensure_default(app, EmbeddingSettings(), opener(EmbeddingSettings()))
     model = models.active(app)
     assert (model.provider, model.dimensions, model.state) == ("local", 256, "active")
-    models.ensure_default(app, EmbeddingSettings(embedding_provider="openai", openai_api_key="x"))
+    other = EmbeddingSettings(embedding_provider="openai", openai_api_key="x")
+    models.ensure_default(app, other, opener(other))
     assert models.known(app) == [model]
 
 
@@ -60,7 +63,7 @@ def test_many_who_register_the_first_model_at_once_register_one(warehouse: Wareh
     def register(_: int) -> None:
         with connect(warehouse.settings) as connection:
             together.wait()
-            models.ensure_default(connection, EmbeddingSettings())
+            models.ensure_default(connection, EmbeddingSettings(), opener(EmbeddingSettings()))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(register, range(6)))
@@ -69,7 +72,7 @@ def test_many_who_register_the_first_model_at_once_register_one(warehouse: Wareh
 
 def test_a_model_of_unknown_dimensions_is_asked_for_them(app: psycopg.Connection, openai_stub: OpenAIStub):
     settings = openai_stub.settings(embed_model_id="text-embedding-ada-002")
-    models.ensure_default(app, settings)
+    models.ensure_default(app, settings, opener(settings))
     assert models.active(app).dimensions == 1536
     assert openai_stub.requests() == [["probe"]]
 
@@ -123,8 +126,8 @@ def test_one_more_model_can_be_building_and_no_second_one(desk: Desk):
 
 def test_a_new_model_puts_every_text_into_the_queue_and_the_worker_embeds_only_for_it(desk: Desk, tenants: list[str]):
     added = models.add(desk.app, OTHER)
-    assert models.enqueue_missing(desk.app, tenants) == 50
-    assert models.enqueue_missing(desk.app, tenants) == 0
+    assert enqueue_missing(desk.app, tenants) == 50
+    assert enqueue_missing(desk.app, tenants) == 0
     providers = {desk.model.model_id: Recorder(), added.model_id: Recorder()}
     acme, bonsai = (desk.tenant(tenant_id) for tenant_id in tenants)
     desk.drain(Recorder(), acme, bonsai, open_provider=lambda model: providers[model.model_id])
@@ -136,7 +139,7 @@ def test_a_new_model_puts_every_text_into_the_queue_and_the_worker_embeds_only_f
 
 def test_a_model_takes_over_only_when_every_text_has_its_vector(desk: Desk, tenants: list[str]):
     added = models.add(desk.app, OTHER)
-    models.enqueue_missing(desk.app, tenants)
+    enqueue_missing(desk.app, tenants)
     with pytest.raises(ConfigurationError, match="30 of acme, 20 of bonsai"):
         models.activate(desk.app, added.model_id, tenants)
     desk.drain(Recorder(), desk.tenant("acme"))
@@ -157,10 +160,10 @@ def test_a_text_that_the_provider_refuses_does_not_hold_up_the_change(desk: Desk
             raise RefusedTextError("not this one", indexes=(texts.index("town 7"),))
 
     added = models.add(desk.app, OTHER)
-    models.enqueue_missing(desk.app, tenants)
+    enqueue_missing(desk.app, tenants)
     desk.drain(Recorder(disturb=refuse), *(desk.tenant(tenant_id) for tenant_id in tenants))
-    (progress, _) = [each for each in models.progress(desk.app, tenants) if each.model_id == added.model_id]
-    assert (progress.texts, progress.done, progress.given_up, progress.missing) == (30, 29, 1, 0)
+    (found, _) = [each for each in coverage(desk.app, tenants) if each.model_id == added.model_id]
+    assert (found.texts, found.done, found.given_up, found.missing) == (30, 29, 1, 0)
     models.activate(desk.app, added.model_id, tenants)
 
 
@@ -195,7 +198,7 @@ def test_only_a_building_model_can_be_activated(desk: Desk):
 
 def test_a_retired_model_leaves_neither_vectors_nor_an_index(desk: Desk, tenants: list[str]):
     added = models.add(desk.app, OTHER)
-    models.enqueue_missing(desk.app, tenants)
+    enqueue_missing(desk.app, tenants)
     acme, bonsai = (desk.tenant(tenant_id) for tenant_id in tenants)
     desk.drain(Recorder(), acme, bonsai)
     assert indexes.build(desk.app, "profile", desk.model.model_id) == 2
@@ -211,7 +214,7 @@ def test_a_retired_model_leaves_neither_vectors_nor_an_index(desk: Desk, tenants
 
 def test_a_retired_model_that_comes_back_uses_the_vectors_that_it_still_has(desk: Desk, tenants: list[str]):
     added = models.add(desk.app, OTHER)
-    models.enqueue_missing(desk.app, tenants)
+    enqueue_missing(desk.app, tenants)
     desk.drain(Recorder(), *(desk.tenant(tenant_id) for tenant_id in tenants))
     models.activate(desk.app, added.model_id, tenants)
     back = models.add(desk.app, ModelChoice("openai", desk.model.name, DIMENSIONS, 1_000, Decimal("0.5")))
@@ -220,7 +223,7 @@ def test_a_retired_model_that_comes_back_uses_the_vectors_that_it_still_has(desk
         "building",
         Decimal("0.5"),
     )
-    assert models.enqueue_missing(desk.app, tenants) == 0
+    assert enqueue_missing(desk.app, tenants) == 0
     assert models.activate(desk.app, back.model_id, tenants).model_id == desk.model.model_id
 
 
@@ -237,12 +240,21 @@ def test_a_retired_model_that_comes_back_uses_the_vectors_that_it_still_has(desk
 def test_a_model_that_cannot_be_is_refused_with_the_reason(provider: str, name: str, options: dict, says: str):
     settings = EmbeddingSettings(embed_daily_budget=Decimal(1), openai_api_key="x")
     with pytest.raises(ConfigurationError, match=says):
-        models.choose(settings, provider, name, dimensions=options.get("dimensions"), price=options.get("price"))
+        choosing.choose(
+            settings,
+            provider,
+            name,
+            dimensions=options.get("dimensions"),
+            price=options.get("price"),
+            open_provider=opener(settings),
+        )
 
 
 def test_a_model_can_be_chosen_shorter_and_at_a_price_of_ones_own(openai_stub: OpenAIStub):
     settings, price = openai_stub.settings(), Decimal("0.01")
-    choice = models.choose(settings, "openai", "text-embedding-3-small", dimensions=512, price=price)
+    choice = choosing.choose(
+        settings, "openai", "text-embedding-3-small", dimensions=512, price=price, open_provider=opener(settings)
+    )
     assert (choice.dimensions, choice.price_per_million_tokens) == (512, price)
 
 
@@ -252,4 +264,4 @@ def test_a_model_that_its_provider_does_not_embed_with_is_refused(openai_stub: O
         (openai_stub.settings(), "no-such-model"),
     ):
         with pytest.raises(ProviderUnusableError):
-            models.choose(settings, "openai", name, dimensions=None, price=None)
+            choosing.choose(settings, "openai", name, dimensions=None, price=None, open_provider=opener(settings))

@@ -20,7 +20,7 @@ import orjson
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.embeddings import providers
+from cdp_platform.embeddings import choosing, providers
 from cdp_platform.embeddings.providers import (
     PacedError,
     Provider,
@@ -133,7 +133,7 @@ def test_the_local_model_needs_no_network_and_leaves_logging_alone(tmp_path: Pat
 
         os.environ.pop("HF_HUB_OFFLINE", None)
         sys.addaudithook(forbid)
-        from cdp_platform.embeddings import providers
+        from cdp_platform.embeddings import choosing, providers
         from cdp_platform.settings import EmbeddingSettings
 
         provider = providers.open_provider("local", "wordllama-l2-supercat-256", EmbeddingSettings())
@@ -546,14 +546,14 @@ def test_the_environment_chooses_the_model(
     monkeypatch.setenv("EMBEDDING_PROVIDER", provider)
     monkeypatch.setenv("EMBED_MODEL_ID", model)
     settings.forget()
-    choice = providers.default_model(settings.embeddings())
+    choice = choosing.default_model(settings.embeddings())
     assert (choice.provider, choice.name, choice.dimensions, choice.price_per_million_tokens) == expected
     assert choice.max_characters > 0
 
 
 def test_a_budget_for_a_model_without_a_known_price_is_refused() -> None:
     with pytest.raises(ProviderUnusableError, match="EMBED_DAILY_BUDGET"):
-        providers.default_model(at("http://127.0.0.1:9/v1", embed_model_id="bge-m3", embed_daily_budget="1"))
+        choosing.default_model(at("http://127.0.0.1:9/v1", embed_model_id="bge-m3", embed_daily_budget="1"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from cdp_platform.embeddings import indexes, models, search
 from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import ModelChoice, open_provider
+from cdp_platform.embeddings.providers import ModelChoice, open_provider, opener
+from cdp_platform.embeddings.reconcile import enqueue_missing
 from cdp_platform.embeddings.search import Hit
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
@@ -134,11 +135,14 @@ def test_the_exact_search_is_exact(crowd: Crowd):
 
 @pytest.mark.parametrize("how", [search.nearest, search.nearest_exact, search.nearest_by_index])
 def test_nobody_finds_another_tenants_rows(crowd: Crowd, how):
+    found = []
     for query in QUERIES[:10]:
         with tenant_transaction(crowd.app, "large"):
-            found = how(crowd.app, "large", "profile", crowd.model, query, k=10)
-        assert len(found) == 10
-        assert {entity_id for entity_id, _ in found} <= set(crowd.ids["large"])
+            found.append([entity_id for entity_id, _ in how(crowd.app, "large", "profile", crowd.model, query, k=10)])
+        # The index has random centres, and gives no answer where it may have missed some.
+        assert len(found[-1]) == 10 or (how is search.nearest_by_index and not found[-1])
+        assert set(found[-1]) <= set(crowd.ids["large"])
+    assert any(found)
 
 
 @pytest.mark.parametrize("how", [search.nearest_exact, search.nearest_by_index])
@@ -187,7 +191,7 @@ class Library:
     """One tenant whose profiles have the vectors of the local model."""
 
     def __init__(self, warehouse: Warehouse, app: psycopg.Connection) -> None:
-        models.ensure_default(app, SETTINGS)
+        models.ensure_default(app, SETTINGS, opener(SETTINGS))
         self.desk = Desk.__new__(Desk)
         self.desk.warehouse, self.desk.app, self.desk.model = warehouse, app, models.active(app)
         self.acme = self.desk.tenant("acme")
@@ -199,7 +203,7 @@ class Library:
         assert self.desk.drain(provider, tenant or self.acme).waiting == 0
 
     def find(self, query: str, k: int = 10) -> list[Hit]:
-        return search.find(self.desk.app, SETTINGS, "acme", "profile", query, k=k)
+        return search.find(self.desk.app, opener(SETTINGS), "acme", "profile", query, k=k)
 
 
 @pytest.fixture
@@ -291,7 +295,7 @@ def test_searches_go_on_while_another_model_is_building_and_use_it_once_it_is_ac
     desk, acme = library.desk, library.acme
     recorder = Recorder()
     added = models.add(desk.app, ModelChoice("openai", "text-embedding-3-small", recorder.dimensions, 1_000))
-    models.enqueue_missing(desk.app, ["acme"])
+    enqueue_missing(desk.app, ["acme"])
     before = library.find("taxi driver")
     desk.drain(recorder, acme)
     assert library.find("taxi driver") == before

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from cdp_platform.embeddings import models, queue, worker
+from cdp_platform.embeddings import jobs, models, worker
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Embedded, Provider
-from cdp_platform.embeddings.worker import Outcome
+from cdp_platform.embeddings.worker import DrainResult
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
@@ -135,7 +135,7 @@ class Tenant:
 
     def retry(self) -> int:
         with tenant_transaction(self.connection, self.tenant_id):
-            return queue.retry(self.connection, self.tenant_id, "profile")
+            return jobs.retry(self.connection, self.tenant_id, "profile")
 
     def vectors(self, model: Model) -> dict[str, np.ndarray]:
         found = self.rows(
@@ -195,7 +195,7 @@ class Desk:
         tenants.add(self.app, tenant_id, arango_database=tenant_id)
         return Tenant(self.warehouse, self.app, tenant_id)
 
-    def drain(self, provider: Provider, *tenants: Tenant, batch_size: int = 64, **options: Any) -> Outcome:
+    def drain(self, provider: Provider, *tenants: Tenant, batch_size: int = 64, **options: Any) -> DrainResult:
         """One run; returns the outcome of the first tenant."""
         given: dict[str, Any] = {"open_provider": lambda _model: provider, "batch_size": batch_size}
         names = [tenant.tenant_id for tenant in tenants]
@@ -203,4 +203,4 @@ class Desk:
 
     def counts(self, tenant: Tenant) -> dict[str, int]:
         with tenant_transaction(self.app, tenant.tenant_id):
-            return dict(queue.counts(self.app, tenant.tenant_id, "profile"))
+            return dict(jobs.counts(self.app, tenant.tenant_id, "profile"))

@@ -1,6 +1,6 @@
-"""The assets of the room: vectors of each kind of text, and what is made of the vectors of profiles.
+"""The assets of the room: vectors of each kind of text, and clusters and audiences made of the vectors of profiles.
 
-Thin on purpose: what is read and written is said in `worker`, `clusters` and `lookalikes`.
+They are thin: `worker`, `clusters` and `lookalikes` read and write.
 """
 
 import base64
@@ -12,9 +12,10 @@ import dagster as dg
 import psycopg
 
 from cdp_platform import settings
-from cdp_platform.embeddings import clusters, indexes, lookalikes, models, queue, worker
+from cdp_platform.embeddings import clusters, coverage, indexes, lookalikes, models, worker
+from cdp_platform.embeddings.defs.resources import EmbeddingProviders
 from cdp_platform.embeddings.kinds import Kind
-from cdp_platform.embeddings.reconcile import Reconciled, reconcile
+from cdp_platform.embeddings.reconcile import ReconcileResult, reconcile
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import progress
@@ -24,12 +25,11 @@ from cdp_platform.orchestration.metadata import table
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant, partition_keys
-from cdp_platform.warehouse.connection import tenant_transaction
 
 GROUP = "embeddings"
 
-# A run ends then, and the queue asks for the next one: a tenant whose first text comes late waits no longer than this
-# behind the backlogs of others.
+# A run ends after this time, and the sensor asks for the next one. A tenant whose first text comes during a run waits
+# no longer than this behind the backlogs of other tenants.
 RUN_SECONDS = 300.0
 
 _PER_TENANT: dict[str, Any] = {
@@ -43,10 +43,10 @@ _PER_TENANT: dict[str, Any] = {
 
 
 class EmbeddingConfig(LaunchpadConfig):
-    """What to embed. By default, what waits in the queue."""
+    """What to embed. By default, the texts in the queue."""
 
     reconcile: bool = False
-    """First compare all texts with their vectors, and enqueue what is missing or stale."""
+    """First compare all texts with their vectors, and enqueue texts whose vector is missing or stale."""
 
 
 def _embed(
@@ -54,11 +54,12 @@ def _embed(
     context: dg.AssetExecutionContext,
     config: EmbeddingConfig,
     warehouse: WarehouseResource,
+    providers: EmbeddingProviders,
 ) -> dg.MaterializeResult:
     chosen = settings.embeddings()
-    reconciled: dict[str, Reconciled] = {}
+    reconciled: dict[str, ReconcileResult] = {}
     with warehouse.connect() as connection:
-        models.ensure_default(connection, chosen)
+        models.ensure_default(connection, chosen, providers.open)
         active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
         served = [tenant_id for tenant_id in partition_keys(context) if tenant_id in active]
         if config.reconcile:
@@ -76,7 +77,7 @@ def _embed(
         warehouse.connect,
         served,
         kind,
-        open_provider=lambda model: model.open(chosen),
+        open_provider=providers.open,
         batch_size=chosen.embed_batch_size,
         budget=chosen.embed_daily_budget,
         seconds=RUN_SECONDS,
@@ -85,7 +86,7 @@ def _embed(
     with warehouse.connect() as connection:
         for model in models.live(connection):
             indexes.finish_load(connection, kind, model.model_id)
-    # Tenants take turns: what one has cost is the run's.
+    # Tenants take turns, so a tenant has no time of its own.
     seconds = round(time.monotonic() - began, 3)
 
     def tell(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
@@ -93,12 +94,10 @@ def _embed(
         if outcome.error is not None:
             raise outcome.error
         model = models.active(connection)
-        with tenant_transaction(connection, tenant.tenant_id):
-            held = queue.count_vectors(connection, tenant.tenant_id, kind, model.model_id)
         compared = reconciled.get(tenant.tenant_id)
         return {
             "seconds": seconds,
-            "dagster/partition_row_count": held,
+            "dagster/partition_row_count": coverage.vectors(connection, tenant.tenant_id, kind, model.model_id),
             "model": model.label,
             "embedded": outcome.embedded,
             "unchanged": outcome.unchanged,
@@ -117,7 +116,7 @@ def _embed(
 
 
 def _embeddings_of(kind: Kind, source: dg.AssetKey | dg.AssetDep | None, description: str) -> dg.AssetsDefinition:
-    # Without a retry policy: what could not be embedded is in the queue, which asks again when the provider is due.
+    # Without a retry policy: texts that were not embedded are in the queue, and the sensor asks for the next run.
     @dg.asset(
         **_PER_TENANT,
         name=f"{'marketing_event' if kind == 'event' else kind}_embeddings",
@@ -129,8 +128,9 @@ def _embeddings_of(kind: Kind, source: dg.AssetKey | dg.AssetDep | None, descrip
         context: dg.AssetExecutionContext,
         config: EmbeddingConfig,
         warehouse: WarehouseResource,
+        embedding_providers: EmbeddingProviders,
     ) -> dg.MaterializeResult:
-        return _embed(kind, context, config, warehouse)
+        return _embed(kind, context, config, warehouse, embedding_providers)
 
     return embeddings
 
@@ -139,36 +139,35 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
     "profile": _embeddings_of(
         "profile",
         dg.AssetKey(["customers", "cdp_profiles"]),
-        "One vector per open profile and live model, of where the person lives, works and is interested in; nothing "
-        "that names or reaches them. Follows every change of the text by the queue `embeddings.embedding_job`.",
+        "One vector per open profile and live model, of where the person lives, works and is interested in, without "
+        "names and contacts. Follows every change of the text by the queue `embeddings.embedding_job`.",
     ),
     "transaction": _embeddings_of(
         "transaction",
         dg.AssetKey(["customers", "transactions"]),
-        "One vector per conversion edge and live model: what was done, of what worth, in which groups and segments. "
+        "One vector per conversion edge and live model, of the event, its amount, its groups and segments. "
         "Follows every change of the text by the queue.",
     ),
     "event": _embeddings_of(
         "event",
         None,
-        "One vector per marketing event and live model. The queue and its worker are ready for them; there are none "
-        "until the platform keeps marketing events.",
+        "One vector per marketing event and live model. There are none until the platform keeps marketing events.",
     ),
     "product": _embeddings_of(
         "product",
         # Its partitions are ingestors, of which a tenant can have several.
         dg.AssetDep(dg.AssetKey(["catalog", "product_feed"]), partition_mapping=dg.AllPartitionMapping()),
-        "One vector per product in the catalogue and live model: what it is, its brand and categories, and whether it "
-        "can be had. Follows every change of the text by the queue.",
+        "One vector per product in the catalogue and live model, of its name, description, brand, categories and "
+        "availability. Follows every change of the text by the queue.",
     ),
 }
 
 
 class AudienceConfig(LaunchpadConfig):
-    """How large an audience may become."""
+    """The size of audiences."""
 
     size: int = 1_000
-    """The most people that the audience of a segment may have."""
+    """Greatest number of people in the audience of a segment."""
 
 
 _OF_PROFILE_VECTORS = [EMBEDDINGS["profile"]]
@@ -181,9 +180,9 @@ _OF_PROFILE_VECTORS = [EMBEDDINGS["profile"]]
     metadata=table("embeddings.profile_cluster"),
 )
 def profile_clusters(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """One row per profile that has a vector: the cluster of profiles like it.
+    """One row per profile that has a vector: the cluster of similar profiles that it belongs to.
 
-    As many clusters as set the profiles best apart, by silhouette; one where nothing does.
+    The number of clusters is the one that separates the profiles best, by silhouette; one if none separates them.
     """
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
@@ -219,8 +218,8 @@ def lookalike_audiences(
 ) -> dg.MaterializeResult:
     """One row per seed segment and profile outside of it that is like its members.
 
-    Seeds are the segments with at least five people and at most half of all. They are compared by the centroids of
-    their clusters, and nobody is taken below a floor that the members themselves set.
+    Seeds are the segments with at least five people and at most half of all. Profiles are compared with the centroids
+    of the members, and the least similarity follows from that of the members.
     """
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:

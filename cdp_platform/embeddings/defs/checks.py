@@ -1,11 +1,11 @@
-"""What has to hold of the room, asked per tenant after each run."""
+"""Checks of the room, per tenant after each run."""
 
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import psycopg
 
-from cdp_platform.embeddings import queue
+from cdp_platform.embeddings import jobs
 from cdp_platform.embeddings.defs.assets import EMBEDDINGS
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.ops.tenants import Tenant
@@ -15,7 +15,7 @@ from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 
-# Longer than a run takes, or a provider asks for patience.
+# Longer than a run, and than usual waits that a provider asks for.
 LATE = timedelta(hours=1)
 
 
@@ -30,8 +30,8 @@ def _in_step_with_texts(kind: Kind, asset: dg.AssetsDefinition) -> dg.AssetCheck
     def in_step_with_texts(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
         def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
             with tenant_transaction(connection, tenant.tenant_id):
-                counts = queue.counts(connection, tenant.tenant_id, kind)
-                since = queue.oldest_waiting(connection, tenant.tenant_id, kind)
+                counts = jobs.counts(connection, tenant.tenant_id, kind)
+                since = jobs.oldest_waiting(connection, tenant.tenant_id, kind)
             age = datetime.now(UTC) - since if since else timedelta()
             refused = counts.get("failed", 0) + counts.get("dead", 0)
             late = age > LATE

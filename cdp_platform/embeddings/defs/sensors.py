@@ -1,4 +1,4 @@
-"""What makes the room run: a queue that calls, and the clock as the net beneath."""
+"""The sensor that listens to the queue, and the nightly schedules as a safety net."""
 
 import time
 from collections.abc import Collection
@@ -14,12 +14,12 @@ from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import for_all_tenants
 
-# How long a tick listens for a change before it ends without one. Dagster gives a tick 60 seconds.
+# A tick listens this long for a change. Dagster gives a tick 60 seconds.
 LISTEN_SECONDS = 20.0
-# A run that failed is asked for again, but not at once and for ever.
+# After a failed run the next one waits, so that a lasting fault does not cause one run after the other.
 _REST_AFTER_FAILURE_SECONDS = 60
-# While a sync writes the texts of many tenants, their vectors follow when it is one minute old, two, four and so on,
-# and after its end: a few runs however long it takes, and not one for each tenant.
+# While a sync writes the texts of many tenants, runs are asked for when it is one minute old, two, four and so on, and
+# after its end: a few runs for the whole sync, and not one for each tenant.
 _BEHIND_A_SYNC_SECONDS = 60
 
 embeddings_job = dg.define_asset_job(
@@ -34,8 +34,8 @@ reconcile_job = dg.define_asset_job(
     "embeddings_reconcile",
     selection=dg.AssetSelection.assets(*assets.EMBEDDINGS.values()),
     config=_RECONCILE,
-    description="As embeddings_update, but first texts and vectors are compared: what no trigger saw is enqueued, and "
-    "what belongs to nothing is removed.",
+    description="As embeddings_update, but first texts and vectors are compared: changes that no trigger saw are "
+    "enqueued, and vectors without a text are removed.",
 )
 
 audiences_job = dg.define_asset_job(
@@ -49,15 +49,15 @@ audiences_job = dg.define_asset_job(
     job=embeddings_job,
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for a run as soon as a text waits to be embedded: listens to the queue while it looks, and looks "
-    "at least twice a minute, should a call be missed.",
+    description="Asks for a run as soon as a text waits: listens for notices of the queue, and looks at least twice a "
+    "minute in case a notice was lost.",
 )
 def embedding_queue(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """One look, and if nothing waits a while of listening and another look."""
+    """Look at the queue; if nothing waits, listen for a while and look again."""
     with warehouse.connect() as connection:
-        # Before the look, so that nothing falls between the two.
+        # Before the first look, so that no notice is lost between the two.
         connection.execute("LISTEN embedding_job")
         deadline = time.monotonic() + LISTEN_SECONDS
         while True:
@@ -78,7 +78,7 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
     busy = partitions.busy(context.instance, {embeddings_job.name, reconcile_job.name})
     due = {tenant_id for tenant_id, _ in waiting if tenant_id in known} - busy
     if not due:
-        return dg.SkipReason(f"Nothing waits that no run is at work on ({len(busy)} tenants in a run).")
+        return dg.SkipReason(f"No text waits, apart from those of {len(busy)} tenants in a run.")
     if _has_just_failed(context.instance):
         return dg.SkipReason("The last run failed; the next one waits a minute.")
     syncs = {jobs.SYNC, jobs.RECONCILE}
@@ -105,7 +105,7 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
 
 
 def _is_early(instance: dg.DagsterInstance, syncs: Collection[str]) -> bool:
-    """Whether the syncs under way have had as many runs of embeddings as befits their age."""
+    """Whether the syncs under way have had a run of embeddings for each doubling of their age."""
     began = partitions.unfinished_since(instance, syncs)
     if began is None:
         return False
@@ -129,7 +129,7 @@ def _has_just_failed(instance: dg.DagsterInstance) -> bool:
 def embeddings_every_night(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for everybody."""
+    """One run for all tenants."""
     return for_all_tenants(context, warehouse, assets.GROUP, run_config=_RECONCILE)
 
 
@@ -142,5 +142,5 @@ def embeddings_every_night(
 def audiences_every_night(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for everybody."""
+    """One run for all tenants."""
     return for_all_tenants(context, warehouse, "audiences")

@@ -1,9 +1,12 @@
-"""Who makes vectors of texts: a small model of this installation, OpenAI's protocol, or sentence-transformers.
+"""Providers make vectors of texts: a small model of this installation, OpenAI's protocol, or sentence-transformers.
 
-All of them give the same thing (`Embedded`) and fail in the same four ways, which differ in what helps:
-another batch (`RefusedTextError`), waiting as long as told (`PacedError`), trying again later
-(`ProviderUnavailableError`), or a person (`ProviderUnusableError`). None tries again by itself.
+All return the same (`Embedded`), and raise the same four errors: `RefusedTextError` (send another batch), `PacedError`
+(wait as long as it says), `ProviderUnavailableError` (try again later) and `ProviderUnusableError` (a person must
+change something). None tries again by itself.
 """
+
+from collections.abc import Callable
+from typing import Protocol
 
 from cdp_platform.embeddings.providers.contract import (
     Embedded,
@@ -14,25 +17,54 @@ from cdp_platform.embeddings.providers.contract import (
     Purpose,
     RefusedTextError,
 )
-from cdp_platform.embeddings.providers.models import ModelChoice, default_model, known_model
+from cdp_platform.embeddings.providers.known import ModelChoice, known_model, usual_model
 from cdp_platform.settings import EmbeddingSettings
 
 __all__ = [
     "Embedded",
     "ModelChoice",
+    "NamedModel",
+    "Opener",
     "PacedError",
     "Provider",
     "ProviderUnavailableError",
     "ProviderUnusableError",
     "Purpose",
     "RefusedTextError",
-    "default_model",
+    "known_model",
     "open_provider",
+    "opener",
     "probe",
+    "usual_model",
 ]
 
-# A full batch of long texts takes a busy service some seconds.
+# A busy service takes some seconds for a full batch of long texts.
 REQUEST_TIMEOUT_SECONDS = 60.0
+
+
+class NamedModel(Protocol):
+    """A model of the warehouse, or a `ModelChoice`."""
+
+    @property
+    def provider(self) -> str:
+        """Is local, openai or sentence-transformers."""
+
+    @property
+    def name(self) -> str:
+        """Its name at the provider."""
+
+    @property
+    def dimensions(self) -> int | None:
+        """Numbers per vector; None if the provider is to say."""
+
+
+Opener = Callable[[NamedModel], Provider]
+"""Opens the provider of a model; see `open_provider`."""
+
+
+def opener(settings: EmbeddingSettings) -> Opener:
+    """The opener of all models, for these settings."""
+    return lambda model: open_provider(model.provider, model.name, settings, dimensions=model.dimensions)
 
 
 def open_provider(
@@ -43,18 +75,18 @@ def open_provider(
     dimensions: int | None = None,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
 ) -> Provider:
-    """A provider, ready to embed. Nothing is sent before the first text; a model on this machine is loaded now.
+    """A provider, ready to embed. It sends nothing before the first text; a model on this machine is loaded now.
 
     Args:
-        provider: ``local``, ``openai`` or ``sentence-transformers``.
-        model: Its name at the provider.
-        settings: Where the service is, and the key.
-        dimensions: How many numbers a vector has. A model that can be shortened is; of any other, vectors of another
-            length are refused. If left out, that of the model, or what the first answer has.
-        timeout_seconds: How long a service may stay silent.
+        provider: local, openai or sentence-transformers.
+        model: its name at the provider.
+        settings: address and key of the service.
+        dimensions: numbers per vector. A model that can be shortened gives vectors of this length; for any other model,
+            vectors of another length are an error. If left out, that of the model, or of the first answer.
+        timeout_seconds: longest silence of a service.
 
     Raises:
-        ProviderUnusableError: There is no such provider or model here, its package is not installed, or the key is
+        ProviderUnusableError: there is no such provider or model here, its package is not installed, or the key is
             missing.
     """
     choice = known_model(provider, model)

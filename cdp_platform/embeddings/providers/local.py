@@ -21,7 +21,7 @@ from cdp_platform.embeddings.providers.contract import (
     require_dimensions,
     require_encodable,
 )
-from cdp_platform.embeddings.providers.models import ModelChoice
+from cdp_platform.embeddings.providers.known import ModelChoice
 
 if TYPE_CHECKING:
     from wordllama.inference import WordLlamaInference

@@ -27,7 +27,7 @@ from cdp_platform.embeddings.providers.contract import (
     require_dimensions,
     require_encodable,
 )
-from cdp_platform.embeddings.providers.models import ModelChoice
+from cdp_platform.embeddings.providers.known import ModelChoice
 from cdp_platform.errors import shown_address
 from cdp_platform.resources import network, outside
 from cdp_platform.resources.outside import Verdict

@@ -16,7 +16,7 @@ from cdp_platform.embeddings.providers.contract import (
     require_dimensions,
     require_encodable,
 )
-from cdp_platform.embeddings.providers.models import ModelChoice
+from cdp_platform.embeddings.providers.known import ModelChoice
 
 # The E5 family was trained with these in front of every text (https://arxiv.org/abs/2402.05672), and its models do not
 # carry them as prompts of their own.

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cdp_platform.embeddings.providers.contract import ProviderUnusableError
-from cdp_platform.settings import EmbeddingSettings
 
-# OpenAI's models read 8192 tokens. A token is four characters of English and two or three of Vietnamese; what is still
-# too long is refused by the service, and then is one text's fault and not its batch's.
+# OpenAI's models read 8192 tokens. A token is four characters of English, and two or three of Vietnamese. The service
+# refuses a text that is still too long, and then only that text fails.
 _OPENAI_CHARACTERS = 8000
-# Models of this kind read 512 tokens and leave out the rest.
+# Models of this kind read 512 tokens, and ignore the rest of a text.
 _TRANSFORMER_CHARACTERS = 2000
 
 
@@ -21,12 +20,12 @@ class ModelChoice:
     """A model, and what is known of it.
 
     Attributes:
-        provider: ``local``, ``openai`` or ``sentence-transformers``.
-        name: Its name at the provider.
-        dimensions: Numbers per vector; None if it is not known here, and `probe` finds it out.
-        max_characters: Longer texts are to be cut.
-        price_per_million_tokens: US dollars; 0 for what runs on this machine, or has no price known here.
-        can_be_shortened: Whether it gives vectors of fewer dimensions if asked.
+        provider: local, openai or sentence-transformers.
+        name: as the provider calls it.
+        dimensions: numbers per vector; None if it is not known here, and `probe` asks the provider.
+        max_characters: longer texts are cut to this.
+        price_per_million_tokens: US dollars; 0 for a model on this machine, or if the price is not known here.
+        can_be_shortened: whether it gives vectors of fewer dimensions if asked.
     """
 
     provider: str
@@ -36,8 +35,13 @@ class ModelChoice:
     price_per_million_tokens: Decimal = Decimal(0)
     can_be_shortened: bool = False
 
+    @property
+    def has_known_price(self) -> bool:
+        """Whether the price is one that is charged; a model of OpenAI's protocol that is not known by name has none."""
+        return self.provider != "openai" or self.price_per_million_tokens > 0
 
-# The first of each provider is its usual one.
+
+# The first one of each provider is its usual one.
 _KNOWN = (
     ModelChoice("local", "wordllama-l2-supercat-256", 256, 8000),
     ModelChoice("openai", "text-embedding-3-small", 1536, _OPENAI_CHARACTERS, Decimal("0.02"), can_be_shortened=True),
@@ -47,10 +51,10 @@ _KNOWN = (
 
 
 def known_model(provider: str, name: str) -> ModelChoice:
-    """What is known of a model; of an unknown one, what holds for its provider.
+    """What is known of a model; for an unknown one, what is true of all models of its provider.
 
     Raises:
-        ProviderUnusableError: No such provider, or a model that it cannot have.
+        ProviderUnusableError: there is no such provider, or it cannot have this model.
     """
     if choice := next((one for one in _KNOWN if (one.provider, one.name) == (provider, name)), None):
         return choice
@@ -70,18 +74,6 @@ def known_model(provider: str, name: str) -> ModelChoice:
             )
 
 
-def default_model(settings: EmbeddingSettings) -> ModelChoice:
-    """The model that the settings ask for.
-
-    Raises:
-        ProviderUnusableError: The provider cannot have it; or a budget is set, and its price is not known.
-    """
-    provider = settings.embedding_provider
-    usual = next(one for one in _KNOWN if one.provider == provider)
-    choice = known_model(provider, settings.embed_model_id or usual.name)
-    if provider == "openai" and choice not in _KNOWN and settings.embed_daily_budget is not None:
-        raise ProviderUnusableError(
-            f"EMBED_DAILY_BUDGET cannot be kept: the price of {choice.name} is not known. "
-            "Leave it empty, or use a model of OpenAI's text-embedding-3 series."
-        )
-    return choice
+def usual_model(provider: str) -> str:
+    """The name of the model that a provider is used with if no other is asked for."""
+    return next(one.name for one in _KNOWN if one.provider == provider)

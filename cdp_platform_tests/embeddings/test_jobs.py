@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdp_platform.embeddings import queue
+from cdp_platform.embeddings import jobs
 from cdp_platform.embeddings.providers import ProviderUnavailableError
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
@@ -108,8 +108,8 @@ def test_failed_and_dead_jobs_can_be_put_back(desk: Desk, acme: Tenant):
     )
     assert desk.counts(acme) == {"dead": 1, "failed": 1, "pending": 1}
     with tenant_transaction(desk.app, "acme"):
-        assert queue.retry(desk.app, "acme", "profile") == 2
-        assert queue.retry(desk.app, "acme", "profile") == 0
+        assert jobs.retry(desk.app, "acme", "profile") == 2
+        assert jobs.retry(desk.app, "acme", "profile") == 0
     assert acme.attempts() == {"p1": 0, "p2": 0, "p3": 0}
     provider = Recorder()
     desk.drain(provider, acme)
@@ -121,12 +121,12 @@ def test_it_says_since_when_the_first_one_waits(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi", "p2": "hue"})
     acme.change("UPDATE embeddings.embedding_job SET enqueued_at = now() - interval '2 hours' WHERE entity_id = 'p2'")
     with tenant_transaction(desk.app, "acme"):
-        since = queue.oldest_waiting(desk.app, "acme", "profile")
+        since = jobs.oldest_waiting(desk.app, "acme", "profile")
         assert since is not None
         assert timedelta(hours=2) <= datetime.now(UTC) - since < timedelta(hours=3)
     desk.drain(Recorder(), acme)
     with tenant_transaction(desk.app, "acme"):
-        assert queue.oldest_waiting(desk.app, "acme", "profile") is None
+        assert jobs.oldest_waiting(desk.app, "acme", "profile") is None
 
 
 def test_a_worker_holds_no_job_while_it_waits_for_one_that_somebody_enqueues(desk: Desk, acme: Tenant):
@@ -205,7 +205,7 @@ def test_whatever_happens_in_whichever_order_vectors_are_those_of_the_texts_in_t
 
     def vanish(at_most: int) -> None:
         with tenant_transaction(desk.app, tenant.tenant_id):
-            queue.take(desk.app, tenant.tenant_id, "profile", [desk.model], at_most=at_most)
+            jobs.claim(desk.app, tenant.tenant_id, "profile", [desk.model], at_most=at_most)
 
     for what, *arguments in steps:
         if what == "drain":
@@ -218,6 +218,6 @@ def test_whatever_happens_in_whichever_order_vectors_are_those_of_the_texts_in_t
     assert desk.drain(Recorder(), tenant).error is None
     # A job that vanished five times is dead until somebody puts it back.
     with tenant_transaction(desk.app, tenant.tenant_id):
-        queue.retry(desk.app, tenant.tenant_id, "profile")
+        jobs.retry(desk.app, tenant.tenant_id, "profile")
     assert desk.drain(Recorder(), tenant).waiting == 0
     tenant.require_right(desk.model)
