@@ -1,8 +1,8 @@
 """`cdp`: what operators and newcomers type.
 
 A command prints a table (or with --json the same as JSON) and exits 0 only if all of it worked. An error is one line
-that says what to do, with --json an object on stdout; --debug adds the stack trace. What a command does lives in the
-rooms and in `health`. Other distributions add commands as `extensions` says.
+that says what to do, with --json an object on stdout; --debug adds the stack trace. The code of what a command does is
+in the rooms and in `health`. Other distributions add commands through `extensions`.
 """
 
 import os
@@ -15,13 +15,14 @@ import psycopg
 
 from cdp_platform import settings
 from cdp_platform.cli.catalog import catalog
-from cdp_platform.cli.data import reconcile, sync, tenant
+from cdp_platform.cli.customers import reconcile, sync
 from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.extensions import Commands, Platform
 from cdp_platform.cli.operate import health, init, migrate, status
 from cdp_platform.cli.printing import error_console, say, show_json, show_notes
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
+from cdp_platform.cli.tenants import tenant
 from cdp_platform.cli.value import value
 from cdp_platform.errors import NotMigratedError, PlatformError
 from cdp_platform.warehouse.connection import act_as
@@ -42,7 +43,7 @@ def cdp(context: click.Context) -> None:
     """A customer data platform on Dagster."""
     act_as(f"cdp {context.invoked_subcommand}")
     context.obj = Platform()
-    # Dagster's own configuration (dagster.yaml) reads the process environment and knows no .env.
+    # Dagster's own configuration (dagster.yaml) reads the process environment and does not read .env.
     os.environ.update(settings.environment())
 
 
@@ -68,14 +69,14 @@ for command in (
 def main() -> None:
     """Entry point: runs the command and turns errors into one line and an exit code."""
     show_notes("cdp_platform")
-    # As Ctrl-C: a run ends as canceled, and nothing has to find out later that its process is gone.
+    # These signals act like Ctrl-C: a run ends as canceled, and nobody has to find out later that its process is gone.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
-    # Wherever it stands: people add it to the end of the line that has just failed.
+    # --debug may stand anywhere: people add it to the end of the line that has just failed.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    # Looked for here, because an error may come up before click has read the option.
+    # --json is looked for here, because an error may come up before click has read the option.
     as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     try:
         code = cdp(arguments, prog_name="cdp", standalone_mode=False)
@@ -91,7 +92,7 @@ def main() -> None:
             _show_error("Interrupted.", "Interrupted", "")
         code = 130
     except BrokenPipeError:
-        # Whoever reads (`| head`) has seen enough; the flush at exit must not complain about it either.
+        # The reader (`| head`) has closed the pipe. Without this, the flush at exit would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
@@ -125,7 +126,7 @@ def _known(error: Exception) -> PlatformError:
         return NotMigratedError(f"The warehouse is not at this version's schema ({first}): run `cdp migrate`.")
     if isinstance(error, click.ClickException):
         return PlatformError(error.format_message())
-    # An error that was not foreseen: its own words may not be enough.
+    # The error was not foreseen, so its message alone may not be enough.
     return PlatformError(
         f"{type(error).__name__}: {first.rstrip('.')}. The same command with --debug shows where it happened."
     )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cdp_platform import settings
-from cdp_platform.cli.data import dagster_instance, require_active, show_outcome
 from cdp_platform.cli.printing import json_option, say, show, show_json
+from cdp_platform.cli.runs import dagster_instance, show_result
+from cdp_platform.cli.tenants import require_active
 from cdp_platform.errors import BlockedError, ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
@@ -21,7 +22,7 @@ ingestor_option: Callable[..., Any] = click.option(
     "--ingestor", "name", metavar="NAME", required=True, help="As the file that INGESTION_CONFIG_PATH names has it."
 )
 
-# Columns of the table at the end of a run, as `show_outcome` takes them.
+# Columns of the table at the end of a run, as `show_result` takes them.
 TAKEN = {"new": "new", "changed": "changed", "unchanged": "unchanged", "gone": "gone", "rejected": "rejected"}
 
 
@@ -127,7 +128,7 @@ def catalog_ingest(name: str, *, as_json: bool) -> None:
     if as_json:
         show_json(outcome)
     else:
-        show_outcome(outcome, TAKEN, subject="ingestor")
+        show_result(outcome, TAKEN, subject="ingestor")
     if not outcome.success:
         raise click.exceptions.Exit(1)
 

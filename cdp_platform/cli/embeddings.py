@@ -9,8 +9,9 @@ import click
 import psycopg
 
 from cdp_platform import settings
-from cdp_platform.cli.data import materialize, require_active, show_outcome, tenant_option
 from cdp_platform.cli.printing import duration, json_option, say, show, show_json
+from cdp_platform.cli.runs import materialize, show_result
+from cdp_platform.cli.tenants import require_active, tenant_option
 from cdp_platform.embeddings.kinds import KINDS, Kind
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _KINDS = click.Choice(KINDS)
 
-# Columns of the table at the end of a run, as `show_outcome` takes them.
+# Columns of the table at the end of a run, as `show_result` takes them.
 EMBEDDED = {"embedded": "embedded", "unchanged": "unchanged", "refused": "failed", "waiting": "waiting"}
 
 
@@ -81,7 +82,7 @@ def embeddings_update(tenant_id: str, *, reconcile: bool, as_json: bool) -> None
     if as_json:
         show_json(outcome)
     else:
-        show_outcome(outcome, EMBEDDED)
+        show_result(outcome, EMBEDDED)
     if not outcome.success:
         raise click.exceptions.Exit(1)
 

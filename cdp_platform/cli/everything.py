@@ -1,4 +1,4 @@
-"""Runs every job once for some tenants and shows what came of it, as a demo does."""
+"""Runs every job once for some tenants and shows the results, as a demo does."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -7,20 +7,22 @@ import click
 
 from cdp_platform import settings
 from cdp_platform.cli.catalog import TAKEN, ingest
-from cdp_platform.cli.data import ASSET_JOB, SYNCED, materialize, show_outcome
+from cdp_platform.cli.customers import SYNCED
 from cdp_platform.cli.embeddings import EMBEDDED
 from cdp_platform.cli.printing import say, show, show_json
 from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
+from cdp_platform.cli.runs import ASSET_JOB, materialize, show_result
+from cdp_platform.customers import jobs
 from cdp_platform.ops import tenants
 from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 _BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]
 
-_SYNC, _EXPORT = "customers_sync", "referrals_worksheets"
+_INGEST, _EXPORT = "catalog_ingest", "referrals_worksheets"
 
-# What is made of the synced rows, and the figures to show of it.
-_AFTER_THE_SYNC = {
+# Jobs of the room embeddings, and the figures to show of each.
+_EMBEDDINGS = {
     "embeddings_update": EMBEDDED,
     "embeddings_audiences": {"clusters": "clusters", "segments": "segments", "written": "written"},
 }
@@ -33,12 +35,12 @@ def run_everything(
 
     Args:
         tenant_ids: registered tenants.
-        may_fail: names of checks whose failure is expected.
+        may_fail: names of checks that are expected to fail.
         remarks: a sentence to say after a job, by the job's name.
         as_json: print one JSON value at the end instead.
 
     Raises:
-        click.exceptions.Exit: a step failed, or a check that must not; nothing ran after it.
+        click.exceptions.Exit: a step failed, or a check that is not expected to fail. Later jobs do not run.
     """
     with connect(settings.postgres()) as connection:
         wanted = [each for each in tenants.registered(connection) if each.tenant_id in tenant_ids]
@@ -46,7 +48,7 @@ def run_everything(
     for job, subject, figures, outcome in _runs(wanted):
         runs[job] = outcome
         if not as_json:
-            show_outcome(outcome, figures, subject=subject)
+            show_result(outcome, figures, subject=subject)
         if not _as_expected(outcome, may_fail):
             if as_json:
                 show_json({"runs": runs})
@@ -62,26 +64,26 @@ def run_everything(
 
 
 def _runs(wanted: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str, str], Any]]:
-    """Run all jobs in turn; yields each one's name, what its partitions are, the figures to show, and its outcome."""
+    """Run all jobs one after the other. Yields job name, what a partition is, the figures to show, and the result."""
     from cdp_platform.catalog.config import configured
 
-    yield _SYNC, "tenant", SYNCED, materialize(wanted)
-    if followers := _followers():
-        yield "followers", "tenant", {}, materialize(wanted, ASSET_JOB, assets=followers)
+    yield jobs.SYNC, "tenant", SYNCED, materialize(wanted, jobs.SYNC)
     if ingestors := [ingestor.name for ingestor in configured()]:
-        yield "catalog_ingest", "ingestor", TAKEN, ingest(ingestors)
-    for job, figures in _AFTER_THE_SYNC.items():
+        yield _INGEST, "ingestor", TAKEN, ingest(ingestors)
+    for job, figures in _EMBEDDINGS.items():
         yield job, "tenant", figures, materialize(wanted, job)
+    if others := _others():
+        yield "others", "tenant", {}, materialize(wanted, ASSET_JOB, assets=others)
     exported = [each for each in wanted if ReferralSettings.of(each).google_sheet_id]
     yield _EXPORT, "tenant", EXPORTED, count_and_export(exported)
 
 
-def _followers() -> list[Any]:
-    """Keys of the assets that follow the sync and belong to no job; the daemon makes them by `automation`."""
+def _others() -> list[Any]:
+    """Keys of the assets of a tenant that none of the jobs above makes, such as those of a room without a job."""
     from cdp_platform.build import build_definitions
-    from cdp_platform.orchestration.automation import followers
+    from cdp_platform.orchestration.partitions import assets_beside
 
-    return followers(build_definitions(), without=_SYNC)
+    return assets_beside(build_definitions(), {jobs.SYNC, _INGEST, *_EMBEDDINGS, _EXPORT})
 
 
 def _as_expected(outcome: Any, may_fail: Collection[str]) -> bool:
@@ -95,7 +97,7 @@ def _best_customers(wanted: list[tenants.Tenant]) -> list[tuple[Any, ...]]:
         for each in wanted:
             with tenant_transaction(connection, each.tenant_id):
                 rows += connection.execute(
-                    # Ranked within a currency: amounts in different ones cannot be compared.
+                    # Ranked within a currency, since amounts in different currencies cannot be compared.
                     """
                     SELECT r.tenant_id, r.currency,
                            coalesce(nullif(concat_ws(' ', p.first_name, p.last_name), ''), p.profile_id),

@@ -1,4 +1,4 @@
-"""Commands of other distributions, and what `cdp` gives to them.
+"""Commands of other distributions, and the object that `cdp` hands to them.
 
 A distribution adds a command to `cdp` with an entry point of the group `cdp_platform.commands`. The entry point's name
 is the command's name, and its value is a click command or group. click hands a `Platform` to it (`click.pass_obj`), so
@@ -16,21 +16,21 @@ from typing import Any
 import click
 
 from cdp_platform import folder, settings, tenant_settings
-from cdp_platform.cli.data import partition_keeper
 from cdp_platform.cli.everything import run_everything
 from cdp_platform.cli.printing import bars, error_console, say, show, show_json, show_notes
+from cdp_platform.cli.tenants import partition_keeper
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
 
 GROUP = "cdp_platform.commands"
 
-# The documentation names these. Who types one without the distribution needs to know which it is.
+# Commands that the documentation names, and the distribution to install for each.
 _DOCUMENTED = dict.fromkeys(("demo", "down", "sandbox", "up"), "cdp-sandbox")
 
 
 class Commands(click.Group):
-    """The commands of the platform and of other distributions. The latter are looked for when they are needed."""
+    """The commands of the platform and of other distributions. Those of others are looked up when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands."""
@@ -66,19 +66,19 @@ class Platform:
         say(words, label=label, style=style)
 
     def show(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Print rows as a table, or as records where the terminal is too narrow for a table."""
+        """Print rows as a table, or as records if the terminal is too narrow for a table."""
         show(title, columns, rows, empty="")
 
     def show_json(self, value: Any) -> None:
-        """Print dataclasses, and whatever they hold, as JSON."""
+        """Print a value as JSON; it may hold dataclasses and moments."""
         show_json(value)
 
     def working(self, words: str) -> AbstractContextManager[Any]:
-        """Show on a terminal that this is being done."""
+        """Show these words on a terminal while something is being done."""
         return error_console.status(words)
 
     def bars(self) -> AbstractContextManager[Callable[[str, str], Callable[[int, int | None], None]]]:
-        """Progress bars, one for each (tenant, subject) that begins; each is told what is done, and of how much."""
+        """Progress bars, one for each (tenant, subject) that begins, which is then called with (done, total)."""
         return bars()
 
     def files(self, root: Path) -> dict[str, str]:
@@ -105,7 +105,7 @@ class Platform:
             tenants.add(connection, tenant_id, name=name, arango_database=database, settings=own)
 
     def keep_partitions_in_step(self) -> None:
-        """Give each registered tenant its partition in Dagster."""
+        """Make Dagster's partitions match the registered tenants."""
         with connect(settings.postgres()) as connection:
             registered = tenants.registered(connection)
         with partition_keeper() as keep_in_step:
@@ -114,11 +114,11 @@ class Platform:
     def run_everything(
         self, tenant_ids: Collection[str], *, may_fail: Collection[str], remarks: Mapping[str, str], as_json: bool
     ) -> None:
-        """Run every job once for these tenants and show the outcomes; ends the command with 1 if one failed.
+        """Run every job once for these tenants and show the results; ends the command with 1 if one failed.
 
         Args:
             tenant_ids: registered tenants.
-            may_fail: names of checks whose failure is expected.
+            may_fail: names of checks that are expected to fail.
             remarks: a sentence to say after a job, by the job's name.
             as_json: print one JSON value at the end instead.
         """

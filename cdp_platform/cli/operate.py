@@ -9,8 +9,8 @@ import click
 import psycopg
 
 from cdp_platform import folder, settings
-from cdp_platform.cli.data import dagster_instance
 from cdp_platform.cli.printing import duration, json_option, say, show, show_json
+from cdp_platform.cli.runs import dagster_instance
 from cdp_platform.errors import PlatformError
 
 if TYPE_CHECKING:

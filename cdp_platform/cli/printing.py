@@ -1,9 +1,8 @@
 """How the command line shows things: tables, sentences, JSON, progress bars.
 
-A figure or a date is never cut. A table that is wider than the terminal folds its texts between words; where that is
-not enough, each row becomes a record of named values. Without a terminal there is no width to keep to, and nothing
-folds.
-Data is printed as it is: no markup in it takes effect, and control characters are shown instead of obeyed.
+A number or a date is never cut. A table that is wider than the terminal folds its texts between words; if that is not
+enough, each row becomes a record of named values. Without a terminal the width is unlimited and nothing folds.
+Data is printed as it is: markup in it has no effect, and control characters are shown as escapes.
 """
 
 import json
@@ -27,13 +26,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 _UNLIMITED = 1_000_000
-# Below this even one date beside its name would have to be folded.
+# Cells. Below this width even one date beside its name would have to be folded.
 _NARROWEST = 40
 
 
 def _console(*, stderr: bool = False) -> Console:
     asked = os.environ.get("COLUMNS", "")
-    # COLUMNS counts without a terminal too: it is only there where somebody exported it.
+    # COLUMNS is used without a terminal too: it is set only if somebody exported it.
     if asked.isdigit() and int(asked):
         width = max(int(asked), _NARROWEST)
     else:
@@ -42,17 +41,17 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 console = _console()
-# Where progress and errors are shown: what a command reports, JSON above all, stays alone on stdout.
+# Progress and errors go here, so that stdout holds only the report, which may be JSON.
 error_console = _console(stderr=True)
 
 # Cells between two columns of a table.
 _GAP = 2
 # A text of at most this many cells is not folded.
 _SHORT = 20
-# A word is folded only where it is longer than this.
+# A word is folded only if it is longer than this number of cells.
 _LONGEST_WORD = 32
 _STATES = {"ok": "green", "warn": "yellow", "error": "red"}
-# Control characters, and those that reverse the direction of what follows.
+# Control characters, and characters that reverse the direction of the text after them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
@@ -75,7 +74,7 @@ def say(words: str, *, label: str = "", style: str = "", to: Console | None = No
 
 
 class Notes(logging.Handler):
-    """Prints what the platform logs, such as for whom it waits, above the bars and not among what is reported."""
+    """Prints log records, such as what the platform waits for, on stderr and above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
@@ -90,13 +89,13 @@ def show_notes(package: str) -> None:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """Print rows as a table, numbers to the right, or as records where the terminal is too narrow for a table.
+    """Print rows as a table, numbers to the right, or as records if the terminal is too narrow for a table.
 
     Args:
         title: printed above.
         columns: their names.
         rows: values, one per column.
-        empty: said instead where there are no rows; nothing is said if blank.
+        empty: printed instead if there are no rows; nothing is printed if blank.
     """
     if not rows:
         if empty:
@@ -114,7 +113,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, e
 
 
 def show_json(value: Any) -> None:
-    """Print dataclasses, and whatever they hold, as JSON."""
+    """Print a value as JSON; it may hold dataclasses, moments and time spans."""
     click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
 
 
@@ -137,14 +136,14 @@ def duration(value: timedelta | None) -> str:
 def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]:
     """Progress bars, one for each (tenant, subject) that begins; what `run_job` tells of its work.
 
-    They are gone at the end, when a table says the same; in a file or a pipe they are not drawn at all.
+    They disappear at the end, when a table shows the same. In a file or a pipe they are not drawn.
     """
     if not error_console.is_terminal:
         yield lambda _tenant_id, _subject: lambda _done, _total: None
         return
     with Progress(
         TextColumn("{task.description}", markup=False),
-        # The bar gives way where the terminal is narrow, the figures do not.
+        # On a narrow terminal the bar becomes shorter, the numbers stay whole.
         BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=30)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
@@ -154,13 +153,13 @@ def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]
         tasks: dict[tuple[str, str], TaskID] = {}
 
         def begin(tenant_id: str, subject: str) -> Callable[[int, int | None], None]:
-            # A step that is tried again goes on in its bar.
+            # A step that is tried again continues in the same bar.
             task = tasks.get((tenant_id, subject))
             if task is None:
                 task = tasks[tenant_id, subject] = progress.add_task(f"{tenant_id} {subject}", total=None)
 
             def advance(done: int, total: int | None) -> None:
-                # The total of an incremental read is not known before its end: all that was read is all there was.
+                # The total of an incremental read is not known before its end. Until then it is what was read so far.
                 progress.update(task, completed=done, total=total if total is not None else max(done, 1))
 
             return advance
@@ -184,7 +183,7 @@ class _Column:
 
 
 def _fit(limits: Sequence[tuple[int, int]], width: int) -> list[int] | None:
-    """The width of each column: as wide as it likes, less where the terminal asks for it; None if that is too little.
+    """The width of each column: its natural width, or less if the terminal is narrower; None if they do not fit.
 
     Args:
         limits: least and natural width of each column.
@@ -194,7 +193,7 @@ def _fit(limits: Sequence[tuple[int, int]], width: int) -> list[int] | None:
     left = width - _GAP * (len(limits) - 1) - sum(widths)
     if left < 0:
         return None
-    # Those that lack least come first, so that what they do not use is there for the others.
+    # Columns that need the fewest cells more come first, so that the cells they leave go to the others.
     order = sorted(range(len(limits)), key=lambda position: limits[position][1] - limits[position][0])
     for behind, position in enumerate(order):
         least, natural = limits[position]
@@ -214,7 +213,7 @@ def _table(columns: Sequence[_Column], widths: Sequence[int]) -> Table:
 
 
 def _records(columns: Sequence[_Column], width: int) -> Iterator[Text]:
-    """One block per row: named values, as many on a line as fit, at the same place in each block."""
+    """One block per row: named values, as many per line as fit, at the same place in each block."""
     lines: list[list[_Column]] = []
     room = 0
     for column in columns:
@@ -240,7 +239,7 @@ def _records(columns: Sequence[_Column], width: int) -> Iterator[Text]:
 
 
 def _folded(line: Text, width: int) -> Iterator[Text]:
-    """A line in parts of this width, parted between its words; a longer word stays whole."""
+    """Split a line between its words into parts of this width; a longer word stays whole."""
     if line.cell_len <= width:
         yield line
         return
@@ -274,7 +273,7 @@ def _cell(value: Any) -> Text:
     if isinstance(value, int | Decimal):
         return Text(f"{value:,}")
     if isinstance(value, float):
-        # Cents of a large figure are shown where it has some.
+        # A large number shows cents only if it has some.
         figure = f"{value:,.2f}"
         return Text(figure.removesuffix(".00") if abs(value) >= 10_000 else figure)
     if isinstance(value, datetime):

@@ -10,8 +10,8 @@ import click
 import psycopg
 
 from cdp_platform import settings
-from cdp_platform.cli.data import tenant_option
 from cdp_platform.cli.printing import json_option, say, show, show_json
+from cdp_platform.cli.tenants import tenant_option
 from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.ops import rejected as rejected_records
 from cdp_platform.ops import tenants

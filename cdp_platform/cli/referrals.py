@@ -8,15 +8,16 @@ from zoneinfo import ZoneInfo
 import click
 
 from cdp_platform import settings
-from cdp_platform.cli.data import dagster_instance, materialize, require_active, show_outcome
 from cdp_platform.cli.printing import bars, json_option, say, show, show_json
+from cdp_platform.cli.runs import dagster_instance, materialize, show_result
+from cdp_platform.cli.tenants import require_active
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import locks, tenants
 from cdp_platform.ops.pacing import Pacer
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-# Columns of the table at the end of a run, as `show_outcome` takes them.
+# Columns of the table at the end of a run, as `show_result` takes them.
 EXPORTED = {"added": "added", "changed": "changed", "removed": "removed"}
 COUNTED = {"clicks": "clicks", "signups": "signups", "rate %": "click_to_signup_rate", "changed days": "changed_days"}
 
@@ -54,7 +55,7 @@ def export_data(what: str, *, tenant_id: str | None, dry_run: bool, as_json: boo
     if as_json:
         show_json(outcome)
     elif what == "metrics":
-        show_outcome(outcome, COUNTED, subject="month and tenant")
+        show_result(outcome, COUNTED, subject="month and tenant")
     else:
         show_exports(outcome)
     if not outcome.success:
@@ -95,7 +96,7 @@ def count_and_export(wanted: list[Tenant]) -> Any:
 
 def show_exports(outcome: Any) -> None:
     """The table at the end of an export, and where to look."""
-    show_outcome(outcome, EXPORTED)
+    show_result(outcome, EXPORTED)
     show_links(outcome)
 
 

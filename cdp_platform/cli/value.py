@@ -7,8 +7,8 @@ from datetime import datetime
 import click
 
 from cdp_platform import settings
-from cdp_platform.cli.data import require_active, tenant_option
 from cdp_platform.cli.printing import console, json_option, show, show_json
+from cdp_platform.cli.tenants import require_active, tenant_option
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
 

@@ -59,13 +59,6 @@ def follow_upstream() -> dg.AutomationCondition:
     return (dg.AutomationCondition.eager() & NoRunAtWork()).with_label("follow_upstream")
 
 
-def followers(definitions: dg.Definitions, *, without: str) -> list[dg.AssetKey]:
-    """The assets that `automation` makes and this job does not."""
-    graph = definitions.resolve_asset_graph()
-    made = definitions.resolve_job_def(without).asset_layer.selected_asset_keys
-    return sorted(key for key in graph.materializable_asset_keys - made if graph.get(key).automation_condition)
-
-
 class Automation(dg.AutomationConditionSensorDefinition):
     """Dagster's own evaluation of all conditions, which asks for runs over ranges of tenants.
 

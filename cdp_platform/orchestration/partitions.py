@@ -36,6 +36,15 @@ UNFINISHED = [
 ]
 
 
+def assets_beside(definitions: dg.Definitions, jobs: Iterable[str]) -> list[dg.AssetKey]:
+    """The assets with a partition for each tenant that none of these jobs makes."""
+    graph = definitions.resolve_asset_graph()
+    made = {key for job in jobs for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys}
+    return sorted(
+        key for key in graph.materializable_asset_keys - made if graph.get(key).partitions_def == tenant_partitions
+    )
+
+
 def range_tags(keys: Sequence[str]) -> dict[str, str]:
     """Tags that make one run cover the partitions from the first of these keys to the last, in the instance's order."""
     return {_RANGE_START: keys[0], _RANGE_END: keys[-1]}

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from cdp_platform.build import build_definitions
-from cdp_platform.cli.data import materialize
+from cdp_platform.cli.runs import materialize
+from cdp_platform.customers import jobs
 from cdp_platform.customers.defs.sensors import for_both_collections
 from cdp_platform.errors import UnavailableError
 from cdp_platform.ops import tenants
@@ -159,7 +160,7 @@ def test_the_command_line_leaves_tenants_that_lie_between_alone(new_leo, monkeyp
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with dg.DagsterInstance.get() as home:
         home.add_dynamic_partitions("tenant", list(leos))
-    outcome = materialize([leos["alpha"].tenant, leos["gamma"].tenant])
+    outcome = materialize([leos["alpha"].tenant, leos["gamma"].tenant], jobs.SYNC)
     assert outcome.success
     assert {made.partition for made in outcome.outcomes} == {"alpha", "gamma"}
     assert leos["between"].keys() == set()

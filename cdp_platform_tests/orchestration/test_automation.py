@@ -14,7 +14,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import execute_run
 
 from cdp_platform.orchestration import partitions, run_limits
-from cdp_platform.orchestration.automation import NAME, Automation, follow_upstream, followers, in_ranges
+from cdp_platform.orchestration.automation import NAME, Automation, follow_upstream, in_ranges
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition
 
@@ -262,6 +262,6 @@ def test_a_run_over_a_range_makes_what_was_asked_for_any_of_its_tenants():
     ]
 
 
-def test_what_follows_and_is_in_no_job_is_found_in_the_graph(instance):
+def test_what_no_job_makes_is_found_in_the_graph(instance):
     town = Town(instance, rooms=["points", "levels"])
-    assert followers(town.definitions, without=SYNC) == [dg.AssetKey("levels"), dg.AssetKey("points")]
+    assert partitions.assets_beside(town.definitions, {SYNC}) == [dg.AssetKey("levels"), dg.AssetKey("points")]
