@@ -11,15 +11,13 @@ import psycopg
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import profiles, transactions
+from cdp_platform.customers import persons, profiles, transactions
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.reconcile import Reconciliation, reconcile
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import sync
-from cdp_platform.health.erasure import erase_person
 from cdp_platform.ops import rejected, tenants, watermark
-from cdp_platform.ops.erasure import Receipt
 from cdp_platform.ops.rejected import RejectedRecord
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.resources.arango import open_database
@@ -72,9 +70,9 @@ class Leo:
         with self.reading(kind) as (source, mapper):
             return reconcile(self.connection, source, self.tenant, mapper, **options)
 
-    def erase(self, profile_id: str) -> Receipt:
+    def erase(self, profile_id: str) -> persons.Receipt:
         with connect(settings.postgres()) as other:
-            return erase_person(other, self.tenant, [profile_id])
+            return persons.erase(other, self.tenant.tenant_id, [profile_id])
 
     def delete(self, collection: str, *keys: str) -> None:
         self.database.collection(collection).delete_many(list(keys))

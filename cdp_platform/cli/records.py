@@ -124,7 +124,7 @@ def erase(
     After a mistake, --undo deletes the tombstones of a person, with those of all merged profiles. The next sync reads
     the tenant from the beginning and takes what the CDP still has of them. What referral events said of them is lost.
     """
-    from cdp_platform.health.erasure import erase_person, lift
+    from cdp_platform.customers import persons
 
     asked = {*profile_ids, *(profile_id for path in receipts for profile_id in _profiles_of(path, tenant_id))}
     if not asked or not all(profile_id.strip() for profile_id in asked):
@@ -132,7 +132,7 @@ def erase(
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
         if undo:
-            lifted = lift(connection, known, asked)
+            lifted = persons.lift(connection, tenant_id, asked)
             if as_json:
                 show_json({"tenant_id": tenant_id, "lifted": lifted})
             else:
@@ -143,7 +143,7 @@ def erase(
             return
         if not yes:
             _ask_about_strangers(connection, known, profile_ids)
-        receipt = erase_person(connection, known, asked)
+        receipt = persons.erase(connection, tenant_id, asked)
     if as_json:
         show_json(receipt)
         return
@@ -153,6 +153,8 @@ def erase(
         list(receipt.rows.items()),
         empty="There is no store.",
     )
+    for store, changes in receipt.outside.items():
+        say(f"{changes:,} rows that were copied from {store} are still to be changed outside; the next export does it.")
     if not any(receipt.rows.values()):
         before = receipt.erased_before == receipt.profile_ids
         how = "They were erased before, and a tombstone keeps them out." if before else "A tombstone keeps them out."
@@ -161,16 +163,16 @@ def erase(
 
 def _ask_about_strangers(connection: psycopg.Connection, known: tenants.Tenant, profile_ids: Collection[str]) -> None:
     """Ask before a tombstone is made of what may be a typing error."""
+    from cdp_platform.customers import persons
     from cdp_platform.customers.source import open_source
-    from cdp_platform.health.erasure import not_here, not_in_source
 
-    strangers = not_here(connection, known, profile_ids)
+    strangers = persons.not_here(connection, known.tenant_id, profile_ids)
     if not strangers:
         return
     where = "neither here nor in the CDP"
     try:
         with open_source(partial(open_database, settings.arango()), known) as source:
-            strangers = not_in_source(source, strangers)
+            strangers = persons.not_in_source(source, strangers)
     except (SourceError, ConfigurationError):
         where = "not here, and the CDP cannot be asked"
     if not strangers:

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import psycopg
 
-from cdp_platform.customers import profiles, stamps
+from cdp_platform.customers import persons, profiles, stamps
 from cdp_platform.customers.documents import Document, key
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.ops import erasure, locks, rejected, watermark
@@ -268,11 +268,11 @@ class _Erased:
             return cls(set(), [])
         keys = [key(document) for document in batch]
         known = erasure.erased(connection, tenant.tenant_id, mapper.collection, keys)
-        persons = [_persons(document, tenant, mapper) for document in batch]
-        mentioned = {person for each in persons for person in each}
-        gone = erasure.erased(connection, tenant.tenant_id, profiles.COLLECTION, mentioned).keys()
+        mentioned = [_persons(document, tenant, mapper) for document in batch]
+        everybody = set().union(*mentioned)
+        gone = erasure.erased(connection, tenant.tenant_id, profiles.COLLECTION, everybody).keys()
         found = cls({each for each in keys if each in known}, [])
-        for document, each in zip(batch, persons, strict=True):
+        for document, each in zip(batch, mentioned, strict=True):
             if gone.isdisjoint(each):
                 continue
             found.left_out.add(key(document))
@@ -305,7 +305,7 @@ def _erase(
     while unread := [document for document in erased.unread if id(document) not in read]:
         read.update(map(id, unread))
         for document in unread:
-            family, before, _ = erasure.erase_person(
+            family, before, _ = persons.erase_person(
                 connection, tenant.tenant_id, _persons(document, tenant, mapper), mapper.addresses(document)
             )
             by_merge |= set(family) - set(before)
@@ -325,7 +325,9 @@ def _leave_out(
             for document in batch
             if key(document) in keys
         ]
-        erasure.leave_out(connection, tenant.tenant_id, mapper.collection, documents)
+        erasure.leave_out(
+            connection, tenant.tenant_id, mapper.collection, documents, profile_source=profiles.COLLECTION
+        )
 
 
 def _persons(document: Document, tenant: Tenant, mapper: Mapper) -> list[str]:

@@ -25,6 +25,7 @@ from cdp_platform.embeddings.providers import Provider, ProviderUnavailableError
 from cdp_platform.embeddings.settlement import Answer, settle
 from cdp_platform.embeddings.usage import Spent
 from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 
 # Most jobs of one turn. A slow provider gets about a second's worth, so that no tenant waits long for its turn.
@@ -267,6 +268,7 @@ class _Run:
         outcome = self.outcomes[tenant_id]
         try:
             with tenant_transaction(self.claiming, tenant_id):
+                erasure.while_nobody_is_erased(self.claiming, tenant_id)
                 live = models.live(self.claiming)
                 claim = jobs.claim(self.claiming, tenant_id, self.kind, live, at_most=at_most)
                 priced = [model for model in live if model.price_per_million_tokens and self.calls.may_go_to(model)]
@@ -319,6 +321,7 @@ class _Run:
         try:
             while left_out:
                 with tenant_transaction(self.writing, tenant_id):
+                    erasure.while_nobody_is_erased(self.writing, tenant_id)
                     settled, left_out = settle(
                         self.writing, turn.claim, left_out, turn.models, put_off_until=put_off_until, wait_for=wait_for
                     )

@@ -1,41 +1,23 @@
-"""Erasing a person from every store, for good.
+"""Keeping erased persons out, for good.
 
-The rule lives in the database (migration 0013). ``ops.erase_person`` deletes a person, with all merged profiles, from
-every table and leaves tombstones: the keys of their source documents. Triggers delete rows that come later, and erase
-profiles that are merged with an erased one later. A room takes part by its tables and functions, as the migration says.
+The rules live in the database. A room declares each table that keeps something of persons with ``ops.keep_erased_out``.
+That makes the table a store: ``ops.erase_person`` goes through all stores and leaves tombstones, which are the keys of
+the person's source documents and the hashes of their addresses. Triggers of the store delete rows that come later.
+`cdp_platform.customers.persons` knows who a person is, and starts an erasure.
 
-Writers of rows about persons share one lock of the tenant (`while_nobody_is_erased`), and an erasure has it alone, so
-no row slips in between. A transaction that holds it waits for nothing but the database.
+Writers of stores share one lock of the tenant until their transaction ends, and an erasure has it alone, so no row
+slips in between. A trigger takes it before a statement locks its first row. Two kinds of transactions call
+`while_nobody_is_erased` first: one that looks for tombstones itself, and one that locks rows of a store in which only
+some rows are about persons. A transaction that shares the lock waits for nothing but the database.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import psycopg
 
 from cdp_platform.ops import locks
-from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What an erasure did.
-
-    Attributes:
-        tenant_id: whose customer it was.
-        profile_ids: the person's profiles: those that were asked for, and those merged with them.
-        erased_before: those of them that had a tombstone already.
-        rows: how many rows each store lost.
-        erased_at: when, UTC.
-    """
-
-    tenant_id: str
-    profile_ids: list[str]
-    erased_before: list[str]
-    rows: dict[str, int]
-    erased_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True)
@@ -44,8 +26,8 @@ class LeftOut:
 
     Attributes:
         key: of the document.
-        revision: its ``_rev``.
-        profile_ids: whom it is about.
+        revision: the version of the document, as its source names it.
+        profile_ids: keys of the profiles that it is about.
     """
 
     key: str
@@ -53,73 +35,39 @@ class LeftOut:
     profile_ids: Sequence[str]
 
 
-def erase(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection[str]) -> Receipt:
-    """Erase the persons that these profiles are of, in one transaction. Also for profiles that never came here."""
-    found: set[str] = set()
-    before: set[str] = set()
-    rows: dict[str, int] = {}
-    with tenant_transaction(connection, tenant_id):
-        for profile_id in sorted(set(profile_ids)):
-            if profile_id in found:
-                continue
-            family, erased_before, lost = erase_person(connection, tenant_id, [profile_id])
-            before |= set(erased_before) - found
-            found |= set(family)
-            rows = {store: rows.get(store, 0) + number for store, number in lost.items()}
-    return Receipt(tenant_id, sorted(found), sorted(before), rows)
-
-
-def erase_person(
-    connection: psycopg.Connection, tenant_id: str, profile_ids: Sequence[str], addresses: Sequence[str] = ()
-) -> tuple[list[str], list[str], dict[str, int]]:
-    """Erase one person inside the tenant's transaction, which must not hold the lock as a writer.
-
-    Args:
-        connection: inside a transaction of the tenant.
-        tenant_id: whose customer it is.
-        profile_ids: of one person.
-        addresses: e-mail addresses of theirs that no row has.
-
-    Returns:
-        All profiles of the person, those that had a tombstone before, and how many rows each store lost.
-    """
-    row = connection.execute(
-        "SELECT profile_ids, erased_before, lost FROM ops.erase_person(%s, %s, %s)",
-        [tenant_id, list(profile_ids), list(addresses)],
-    ).fetchone()
-    assert row is not None  # noqa: S101 (a function with OUT parameters: one row always)
-    return row
-
-
-def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection[str]) -> list[str]:
-    """Take back the tombstones of these persons, inside the tenant's transaction; returns all their profiles."""
-    rows = connection.execute("SELECT ops.lift_erasure(%s, %s)", [tenant_id, list(profile_ids)]).fetchall()
-    return [row[0] for row in rows]
-
-
 def while_nobody_is_erased(connection: psycopg.Connection, tenant_id: str) -> None:
     """Keep erasures of this tenant waiting until the caller's transaction ends; waits for one that is under way."""
     locks.share(connection, locks.erasure(tenant_id))
 
 
-def leave_out(connection: psycopg.Connection, tenant_id: str, source: str, documents: Iterable[LeftOut]) -> None:
-    """Leave tombstones for documents of erased persons, which say which version was left out."""
-    documents = list(documents)
+def leave_out(
+    connection: psycopg.Connection, tenant_id: str, source: str, documents: Iterable[LeftOut], *, profile_source: str
+) -> None:
+    """Leave tombstones for documents of erased persons, which say which version was left out.
+
+    Args:
+        connection: inside a transaction of the tenant.
+        tenant_id: the tenant.
+        source: of the documents.
+        documents: at least one of each document's profiles has a tombstone, from which the document's gets its person.
+        profile_source: the source that the tombstones of profiles name.
+    """
+    pairs = [(document, profile_id) for document in documents for profile_id in document.profile_ids or (None,)]
     connection.execute(
         statement("ops", "leave_out"),
         {
             "tenant": tenant_id,
             "source": source,
-            "keys": [document.key for document in documents],
-            "revisions": [document.revision for document in documents],
-            # One of them is enough to find the person by; a text holds no array of arrays of different lengths.
-            "profiles": ["\n".join(document.profile_ids) for document in documents],
+            "profile_source": profile_source,
+            "keys": [document.key for document, _ in pairs],
+            "revisions": [document.revision for document, _ in pairs],
+            "profiles": [profile_id for _, profile_id in pairs],
         },
     )
 
 
 def anybody_erased(connection: psycopg.Connection, tenant_id: str) -> bool:
-    """Whether the tenant has any tombstone: most have none, and need not look for each document."""
+    """Whether the tenant has any tombstone. Most have none, which saves looking for each document."""
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM ops.erased_document WHERE tenant_id = %s)", [tenant_id]
     ).fetchone()
@@ -137,3 +85,12 @@ def erased(
             [tenant_id, source, list(document_keys)],
         ).fetchall()
     )
+
+
+def unconfirmed_outside(connection: psycopg.Connection, tenant_id: str) -> dict[str, int]:
+    """Changes outside the platform that erasures asked for and that are not confirmed yet, by store that has any.
+
+    Inside a transaction of the tenant. The store's room carries the changes out.
+    """
+    query = "SELECT store, open FROM ops.erasures_outside(%s) WHERE open > 0"
+    return dict(connection.execute(query, [tenant_id]).fetchall())

@@ -17,13 +17,12 @@ from hypothesis.stateful import (
 )
 
 from cdp_platform import settings as environment
-from cdp_platform.customers import metrics, profiles, segment, transactions
+from cdp_platform.customers import metrics, persons, profiles, segment, transactions
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.providers import opener
 from cdp_platform.embeddings.reconcile import reconcile as reconcile_texts
 from cdp_platform.embeddings.worker import drain
-from cdp_platform.health.erasure import lift
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.planted import found
@@ -78,7 +77,7 @@ class Erasure(RuleBasedStateMachine):
         self.settle()
         with self.warehouse.superuser() as connection:
             connection.execute("SET session_replication_role = replica")
-            for table in (*SAVED, "ops.erased_document", "referrals.erased_address"):
+            for table in (*SAVED, "ops.erased_document", "ops.erased_address"):
                 connection.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [self.tenant_id])
 
     # What a test plants, and what has to be true of it.
@@ -278,7 +277,7 @@ class Erasure(RuleBasedStateMachine):
         if self.leo.rows(f"SELECT 1 FROM customers.cdp_profiles WHERE profile_id = '{key}'"):
             return True
         query = (
-            "SELECT 1 FROM referrals.erased_address JOIN ops.address_salt USING (tenant_id)"
+            "SELECT 1 FROM ops.erased_address JOIN ops.address_salt USING (tenant_id)"
             f" WHERE address_hash = ops.address_hash(salt, '{self.text(key)}@example.com')"
         )
         return bool(self.leo.rows(query))
@@ -303,7 +302,7 @@ class Erasure(RuleBasedStateMachine):
     @rule(data=st.data())
     def take_back(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.asked)))
-        lifted = lift(self.leo.connection, self.leo.tenant, [key])
+        lifted = persons.lift(self.leo.connection, self.tenant_id, [key])
         assert key in lifted
         self.asked.difference_update(lifted)
 

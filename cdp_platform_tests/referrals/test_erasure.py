@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cdp_platform.health.erasure import erase_person
+from cdp_platform.customers import persons
 from cdp_platform_tests.leo import Leo
 from cdp_platform_tests.referrals.tracker import Tracker
 
@@ -24,7 +24,7 @@ def known(leo: Leo) -> Tracker:
 
 
 def erase(tracker: Tracker) -> dict[str, int]:
-    return erase_person(tracker.connection, tracker.tenant, ["nam1"]).rows
+    return persons.erase(tracker.connection, tracker.tenant.tenant_id, ["nam1"]).rows
 
 
 def exported(tracker: Tracker, *events: tuple[str, str]) -> None:
@@ -68,8 +68,12 @@ def test_what_worksheets_show_of_the_person_is_to_be_written_again(known: Tracke
     known.signup(event_id="s1", click=click, email=NAM[0])
     known.signup(event_id="s2", email="mai@example.com")
     exported(known, ("click", click), ("signup", "s1"), ("signup", "s2"))
-    erase(known)
+    receipt = persons.erase(known.connection, known.tenant.tenant_id, ["nam1"])
     assert known.rows("SELECT position FROM referrals.exported_event WHERE stale ORDER BY 1") == [(1,), (2,)]
+    assert receipt.outside == {"referrals.signup_event": 2}
+    # As the next export does, which wrote the rows and read them back.
+    known.execute("UPDATE referrals.exported_event SET stale = false")
+    assert persons.erase(known.connection, known.tenant.tenant_id, ["nam1"]).outside == {}
 
 
 @pytest.mark.parametrize("address", [NAM[0], " OLD@example.com"])
@@ -108,6 +112,6 @@ def test_what_is_restored_or_written_again_comes_without_the_person(known: Track
 
 def test_no_address_is_kept_to_know_the_person_by(known: Tracker):
     erase(known)
-    assert known.rows("SELECT count(*) FROM referrals.erased_address") == [(2,)]
-    (text,) = known.rows("SELECT string_agg(e::text, ' ') FROM referrals.erased_address AS e")[0]
+    assert known.rows("SELECT count(*) FROM ops.erased_address") == [(2,)]
+    (text,) = known.rows("SELECT string_agg(e::text, ' ') FROM ops.erased_address AS e")[0]
     assert "nam" not in text

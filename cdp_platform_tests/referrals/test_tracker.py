@@ -698,7 +698,7 @@ def test_two_runs_of_a_tenant_do_not_meet(room: Room, monkeypatch: pytest.Monkey
 
 def test_an_erasure_waits_for_the_run_that_is_writing(room: Room):
     """Otherwise rows that were read before it would be written after it."""
-    from cdp_platform.ops.erasure import erase
+    from cdp_platform.customers.persons import erase
 
     room.application.usual()
     done = threading.Event()

@@ -249,7 +249,7 @@ def test_what_is_planted_for_a_function_with_its_owners_rights_is_never_called(
         "waiting": "SELECT * FROM embeddings.waiting() AS e, referrals.waiting() AS r",
         "matches": "SELECT * FROM embeddings.matches('profile', 'word', 1)",
         "build_vector_indexes": "SELECT embeddings.build_vector_indexes('profile', m, 1) FROM generate_series(1, 2) m",
-        "lift_erasure": "SELECT ops.lift_erasure(NULL, '{nobody}')",
+        "lift_erasure": "SELECT ops.lift_erasure(NULL, 'cdp_profile', '{nobody}')",
         "delete_vectors": "SELECT embeddings.delete_vectors(1)",
         "drop_vector_index": "SELECT embeddings.drop_vector_index(embeddings.vector_index('alpha', 'profile', 2) || 1)",
     }

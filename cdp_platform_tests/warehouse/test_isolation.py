@@ -1,7 +1,10 @@
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from cdp_platform.errors import UnavailableError
 from cdp_platform.ops import tenants
@@ -16,8 +19,8 @@ def tenant_tables(warehouse: Warehouse) -> list[tuple[str, bool, bool]]:
             SELECT format('%I.%I', nspname, relname), relrowsecurity, relforcerowsecurity
             FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
             WHERE relkind = 'r' AND nspname !~ '^(pg_|information_schema)'
-              -- Models, turns and leases of runs belong to the platform and say nothing of any tenant.
-              AND relname NOT IN ('alembic_version', 'embedding_model', 'run_lease', 'turn')
+              -- These belong to the platform and say nothing of any tenant.
+              AND relname NOT IN ('alembic_version', 'embedding_model', 'person_store', 'run_lease', 'turn')
             """
         ).fetchall()
 
@@ -57,20 +60,24 @@ SELECT {columns} FROM jsonb_populate_record(NULL::{table}, (
         WHEN format_type(atttypid, NULL) = 'boolean' THEN to_jsonb(false)
         ELSE to_jsonb(''::text) END)
     FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND attnotnull AND attgenerated = ''
-)) ON CONFLICT DO NOTHING
+) || {given}) ON CONFLICT DO NOTHING
 """
 
 
-def any_row(connection: psycopg.Connection, table: str) -> Any:
-    """The statement that inserts a row into a table, without the columns that PostgreSQL computes."""
+def any_row(connection: psycopg.Connection, table: str, given: Mapping[str, Any] | None = None) -> Any:
+    """The statement that inserts a row with the given values, without the columns that PostgreSQL computes."""
     columns = connection.execute(
         """
         SELECT quote_ident(attname) FROM pg_attribute
-        WHERE attrelid = %s::regclass AND attnum > 0 AND attnotnull AND attgenerated = ''
+        WHERE attrelid = %s::regclass AND attnum > 0 AND attnotnull AND attgenerated = '' AND attidentity = ''
         """,
         [table],
     ).fetchall()
-    return _ANY_ROW.format(table=table, columns=", ".join(name for (name,) in columns))
+    given = given or {}
+    names = [name for (name,) in columns]
+    names += [name for name in given if name not in names]
+    literal = sql.Literal(Jsonb(given)).as_string(connection)
+    return _ANY_ROW.format(table=table, columns=", ".join(names), given=literal)
 
 
 def leaks(connection: psycopg.Connection, tables: list[str]) -> set[tuple[str, str]]:

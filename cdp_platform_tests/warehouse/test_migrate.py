@@ -38,11 +38,10 @@ def test_a_migration_that_waits_for_a_table_names_who_uses_it(
 ):
     monkeypatch.setattr("cdp_platform.warehouse.migrate._LOCK_SECONDS", 3)
     monkeypatch.setattr("cdp_platform.warehouse.waits.SPEAK_AFTER_SECONDS", 1.0)
-    migrate(empty_database)
     before = ScriptDirectory(str(MIGRATIONS)).get_revision(head()).down_revision
+    migrate(empty_database, revision=str(before))
     with server.superuser(empty_database.db_name) as connection:
-        # As if the last one had not run; what it does is made again, and waits at its end.
-        connection.execute("UPDATE ops.alembic_version SET version_num = %s", [before])
+        # The migration waits at its end, where it notes its revision.
         connection.execute("BEGIN")
         connection.execute("LOCK TABLE ops.alembic_version IN SHARE MODE")
         with pytest.raises(BusyError, match=f"It is held by PostgreSQL process {connection.info.backend_pid}"):
@@ -166,6 +165,34 @@ def test_the_extension_may_be_in_another_schema(server: Server, empty_database):
     migrate(empty_database)
     with connect(empty_database) as connection:
         assert current(connection) == head()
+
+
+def test_tables_of_rooms_of_ones_own_become_stores_of_persons(server: Server, empty_database):
+    """By what their trigger named, or by the name of the column, as erasures found them before."""
+    migrate(empty_database, revision="0016")
+    with server.superuser(empty_database.db_name) as connection:
+        connection.execute(
+            """
+            CREATE TABLE ops.point (tenant_id text, customer text, line_id text);
+            CREATE TRIGGER keep_erased_out AFTER INSERT ON ops.point REFERENCING NEW TABLE AS new_rows
+                FOR EACH STATEMENT
+                EXECUTE FUNCTION ops.keep_erased_out('cdp_profile', 'customer', 'cdp_profile2conversion', 'line_id');
+            CREATE TABLE ops.level (tenant_id text, profile_id text);
+            ALTER TABLE ops.point OWNER TO test_owner;
+            ALTER TABLE ops.level OWNER TO test_owner;
+            INSERT INTO ops.tenant (tenant_id, name, arango_database) VALUES ('acme', '', '');
+            """
+        )
+        migrate(empty_database)
+        connection.execute("INSERT INTO ops.point VALUES ('acme', 'nam', 'e1'), ('acme', 'mai', 'e2')")
+        connection.execute("INSERT INTO ops.level VALUES ('acme', 'nam'), ('acme', 'mai')")
+        lost = connection.execute("SELECT lost FROM customers.erase_person('acme', '{nam}')").fetchone()
+        assert lost is not None
+        assert (lost[0]["ops.point"], lost[0]["ops.level"]) == (1, 1)
+        connection.execute("INSERT INTO ops.point VALUES ('acme', 'nam', 'e3')")
+        connection.execute("INSERT INTO ops.level VALUES ('acme', 'nam')")
+        assert connection.execute("SELECT line_id FROM ops.point").fetchall() == [("e2",)]
+        assert connection.execute("SELECT profile_id FROM ops.level").fetchall() == [("mai",)]
 
 
 def test_whoever_was_merged_with_an_erased_person_is_erased_by_the_migration(server: Server, empty_database):

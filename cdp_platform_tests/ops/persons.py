@@ -1,0 +1,13 @@
+"""What the shared tables keep of a person that is no room's to declare: nothing but random keys and hashes."""
+
+IMPERSONAL = {
+    "ops.address_salt",
+    "ops.erased_address",
+    "ops.erased_document",
+    "ops.person_store",
+    "ops.reconciliation",
+    "ops.run_lease",
+    "ops.sync_watermark",
+    "ops.tenant",
+    "ops.turn",
+}
