@@ -16,6 +16,7 @@ from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource
 from cdp_platform.referrals.defs.definitions import definitions as referrals
+from cdp_platform.referrals.defs.resources import TrackerResource
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -37,6 +38,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "feeds": FeedsResource(),
             "spreadsheets": SpreadsheetResource(),
             "embedding_providers": EmbeddingProviders(),
+            "tracker": TrackerResource(),
             **(resources or {}),
         },
         # A spawned step costs two seconds, and ours wait for databases.

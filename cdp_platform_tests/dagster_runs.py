@@ -3,7 +3,7 @@
 A room's `conftest.py` has the fixture `job`: the name of the job that `run` runs unless it is given another.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -29,9 +29,11 @@ def run(instance: dg.DagsterInstance, app: psycopg.Connection, job: str) -> Run:
     """Runs a job for these tenants, all that are registered having a partition."""
     usual = job
 
-    def run_for(*tenant_ids: str, job: str = usual, **options: Any) -> RunResult:
+    def run_for(
+        *tenant_ids: str, job: str = usual, resources: Mapping[str, Any] | None = None, **options: Any
+    ) -> RunResult:
         partitions.keep_in_step(instance, tenants.registered(app))
-        return run_job(build_definitions(), job, instance, tenant_ids, **options)
+        return run_job(build_definitions(resources), job, instance, tenant_ids, **options)
 
     return run_for
 

@@ -10,8 +10,8 @@ from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.errors import ConfigurationError, SourceError, shown_address
 from cdp_platform.ops import tenants
-from cdp_platform.referrals import tracker
 from cdp_platform.referrals.tenant_settings import ReferralSettings
+from cdp_platform.referrals.tracker_database import open_tracker
 from cdp_platform.resources.arango import open_database
 from cdp_platform_tests.command_line import exit_code
 from cdp_platform_tests.conftest import Warehouse
@@ -187,8 +187,8 @@ def test_no_client_shows_a_secret_that_reaches_it_past_the_settings(monkeypatch)
     with open_database(arango, "acme", timeout_seconds=2) as database, pytest.raises(SourceError) as caught:
         database.version()
     assert SECRET not in str(caught.value)
-    with pytest.raises(SourceError) as of_tracker:
-        tracker.changed(ADDRESSES[8])
+    with pytest.raises(SourceError) as of_tracker, open_tracker(ADDRESSES[8]):
+        pass
     assert SECRET not in str(of_tracker.value) + repr(of_tracker.value)
 
 

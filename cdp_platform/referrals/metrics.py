@@ -1,11 +1,11 @@
 """Clicks and signups per link and day: ``referrals.daily_metrics``.
 
-A day is a whole day of the tenant's time zone. Events count for the day they happened on, however late they came, and
-their day is counted again; a signup counts for its own day and not for its click's. Flagged events, those with a fraud
-score above 7, are counted beside the figures and in none of them.
+A day is a whole day of the tenant's time zone. An event counts for the day on which it happened, however late it came,
+and then its day is counted again. A signup counts for its own day and not for the day of its click. Flagged events
+(fraud score above 7) have figures of their own and are in no other figure.
 
-The rate is signups / clicks x 100, 0 without clicks, and of several days or links that of their sums (weighted). It is
-said in the SQL function ``referrals.click_to_signup_rate`` (migration 0008) and nowhere else.
+The rate is signups / clicks x 100, and 0 without clicks. The rate of several days or links is that of their sums
+(weighted). Only the SQL function ``referrals.click_to_signup_rate`` (migration 0008) computes it.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,16 @@ from psycopg.rows import class_row
 from cdp_platform.ops import locks
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountResult:
     """What counting did.
 
     Attributes:
-        days: those that were counted, as half-open stretches (first, end).
-        changed: the days whose figures are others than before.
+        days: the days that were counted, as half-open stretches (first, end).
+        changed: the days whose figures differ from before.
     """
 
     days: list[tuple[date, date]]
@@ -50,77 +51,13 @@ class Totals:
     click_to_signup_rate: float
 
 
-def count_days(connection: psycopg.Connection, tenant: Tenant, first: date, end: date) -> Counted:
-    """Count these days again, ``end`` not among them. Writes only rows whose figures changed.
-
-    Args:
-        connection: of the platform's role, outside any transaction.
-        tenant: whose links they are.
-        first: the first day, in the tenant's time zone.
-        end: the day after the last.
-    """
-    zone = tenant.time_zone
-    with tenant_transaction(connection, tenant.tenant_id):
-        locks.take(connection, locks.referral_days(tenant.tenant_id))
-        _use_zone(connection, tenant.tenant_id, zone)
-        # First of all: what is touched after this statement stays touched.
-        connection.execute(
-            "DELETE FROM referrals.touched_quarter WHERE tenant_id = %s"
-            " AND (starts_at AT TIME ZONE %s)::date >= %s AND (starts_at AT TIME ZONE %s)::date < %s",
-            [tenant.tenant_id, zone, first, zone, end],
-        )
-        return _count(connection, tenant.tenant_id, zone, [(first, end)])
-
-
-def count_touched(connection: psycopg.Connection, tenant: Tenant) -> Counted:
-    """Count those days again whose events changed since they were counted.
-
-    Inside a transaction of the tenant, which decides what is seen: the figures agree with every event that it sees.
-    The caller has the lock `locks.referral_days`, and takes it before a snapshot.
-    """
-    zone = tenant.time_zone
-    _use_zone(connection, tenant.tenant_id, zone)
-    stretches = connection.execute(
-        """
-        WITH touched AS (
-            DELETE FROM referrals.touched_quarter WHERE tenant_id = %(tenant)s
-            RETURNING (starts_at AT TIME ZONE %(zone)s)::date AS day
-        ),
-        stretch AS (SELECT unnest(range_agg(daterange(day, day + 1))) AS days FROM touched)
-        SELECT lower(days), upper(days) FROM stretch
-        """,
-        {"tenant": tenant.tenant_id, "zone": zone},
-    ).fetchall()
-    return _count(connection, tenant.tenant_id, zone, stretches)
-
-
-def totals(connection: psycopg.Connection, tenant_id: str, first: date, end: date) -> Totals:
-    """What is stored of these days, ``end`` not among them."""
-    with tenant_transaction(connection, tenant_id), connection.cursor(row_factory=class_row(Totals)) as cursor:
-        found = cursor.execute(
-            """
-            SELECT count(*) AS rows, coalesce(sum(total_clicks), 0)::bigint AS clicks,
-                   coalesce(sum(total_signups), 0)::bigint AS signups,
-                   coalesce(sum(flagged_clicks), 0)::bigint AS flagged_clicks,
-                   coalesce(sum(flagged_signups), 0)::bigint AS flagged_signups,
-                   referrals.click_to_signup_rate(
-                       coalesce(sum(total_signups), 0)::bigint, coalesce(sum(total_clicks), 0)::bigint
-                   )::float8 AS click_to_signup_rate
-            FROM referrals.daily_metrics WHERE tenant_id = %s AND metric_date >= %s AND metric_date < %s
-            """,
-            [tenant_id, first, end],
-        ).fetchone()
-    assert found is not None  # noqa: S101 (an aggregate: one row always)
-    return found
-
-
 @dataclass(frozen=True)
 class Audit:
     """Events and figures of the same days.
 
     Attributes:
         events: of the days that no event touched since they were counted.
-        counted: what the figures of those days add up to, flagged ones too.
+        counted: the sum of the figures of those days, flagged ones included.
         days_touched: days that are left out, since they are to be counted again.
     """
 
@@ -129,74 +66,78 @@ class Audit:
     days_touched: int
 
 
+def count_days(connection: psycopg.Connection, tenant: Tenant, first: date, end: date) -> CountResult:
+    """Count these days again, ``end`` not among them. Writes only rows whose figures changed.
+
+    Args:
+        connection: of the platform's role, outside any transaction.
+        tenant: the owner of the links.
+        first: the first day, in the tenant's time zone.
+        end: the day after the last.
+    """
+    with tenant_transaction(connection, tenant.tenant_id):
+        locks.take(connection, locks.referral_days(tenant.tenant_id))
+        _use_zone(connection, tenant)
+        # Before the count: a quarter that is touched after this statement stays touched.
+        connection.execute(statement("referrals", "forget_touched_days"), _names(tenant, first, end))
+        return _count(connection, tenant, [(first, end)])
+
+
+def count_touched(connection: psycopg.Connection, tenant: Tenant) -> CountResult:
+    """Count those days again whose events changed since they were counted.
+
+    Runs inside a transaction of the tenant; afterwards the figures agree with every event that this transaction sees.
+    The caller holds the lock `locks.referral_days`, and took it before a snapshot.
+    """
+    _use_zone(connection, tenant)
+    stretches = connection.execute(
+        statement("referrals", "take_touched_days"), {"tenant": tenant.tenant_id, "zone": tenant.time_zone}
+    ).fetchall()
+    return _count(connection, tenant, stretches)
+
+
+def totals(connection: psycopg.Connection, tenant: Tenant, first: date, end: date) -> Totals:
+    """What is stored of these days, ``end`` not among them."""
+    with tenant_transaction(connection, tenant.tenant_id), connection.cursor(row_factory=class_row(Totals)) as cursor:
+        found = cursor.execute(statement("referrals", "day_totals"), _names(tenant, first, end)).fetchone()
+    assert found is not None  # noqa: S101 (an aggregate: one row always)
+    return found
+
+
 def audit(connection: psycopg.Connection, tenant: Tenant, first: date, end: date) -> Audit:
     """Compare what is stored of these days, ``end`` not among them, with the events themselves."""
     with tenant_transaction(connection, tenant.tenant_id), connection.cursor(row_factory=class_row(Audit)) as cursor:
-        found = cursor.execute(
-            """
-            WITH touched AS MATERIALIZED (
-                SELECT DISTINCT (starts_at AT TIME ZONE %(zone)s)::date AS day
-                FROM referrals.touched_quarter WHERE tenant_id = %(tenant)s
-            ),
-            event AS (
-                SELECT (occurred_at AT TIME ZONE %(zone)s)::date AS day, count(*) AS events
-                FROM (
-                    SELECT occurred_at FROM referrals.click_event WHERE tenant_id = %(tenant)s
-                    UNION ALL
-                    SELECT occurred_at FROM referrals.signup_event WHERE tenant_id = %(tenant)s
-                ) AS either
-                WHERE occurred_at >= %(first)s - interval '1 day' AND occurred_at < %(end)s + interval '1 day'
-                GROUP BY 1
-            )
-            SELECT (SELECT coalesce(sum(events), 0)::bigint FROM event
-                    WHERE day >= %(first)s AND day < %(end)s AND day NOT IN (SELECT day FROM touched)) AS events,
-                   (SELECT coalesce(sum(total_clicks + total_signups + flagged_clicks + flagged_signups), 0)::bigint
-                    FROM referrals.daily_metrics
-                    WHERE tenant_id = %(tenant)s AND metric_date >= %(first)s AND metric_date < %(end)s
-                      AND metric_date NOT IN (SELECT day FROM touched)) AS counted,
-                   (SELECT count(*) FROM touched WHERE day >= %(first)s AND day < %(end)s) AS days_touched
-            """,
-            {"tenant": tenant.tenant_id, "zone": tenant.time_zone, "first": first, "end": end},
-        ).fetchone()
+        found = cursor.execute(statement("referrals", "audit_days"), _names(tenant, first, end)).fetchone()
     assert found is not None  # noqa: S101 (a query without FROM: one row always)
     return found
 
 
-def _count(
-    connection: psycopg.Connection, tenant_id: str, zone: str, stretches: Sequence[tuple[date, date]]
-) -> Counted:
+def _names(tenant: Tenant, first: date, end: date) -> dict[str, str | date]:
+    return {"tenant": tenant.tenant_id, "zone": tenant.time_zone, "first": first, "end": end}
+
+
+def _count(connection: psycopg.Connection, tenant: Tenant, stretches: Sequence[tuple[date, date]]) -> CountResult:
     changed: set[date] = set()
     for first, end in stretches:
         rows = connection.execute(
-            "SELECT * FROM referrals.count_days(%s, %s, %s, %s)", [tenant_id, zone, first, end]
+            "SELECT * FROM referrals.count_days(%(tenant)s, %(zone)s, %(first)s, %(end)s)", _names(tenant, first, end)
         ).fetchall()
         changed |= {day for (day,) in rows}
-    return Counted(list(stretches), changed)
+    return CountResult(list(stretches), changed)
 
 
-def _use_zone(connection: psycopg.Connection, tenant_id: str, zone: str) -> None:
-    """In another time zone than before every day is another: count all again."""
-    before = connection.execute(
-        "SELECT time_zone FROM referrals.metrics_zone WHERE tenant_id = %s", [tenant_id]
-    ).fetchone()
-    if before == (zone,):
+def _use_zone(connection: psycopg.Connection, tenant: Tenant) -> None:
+    """In a new time zone every day has other limits, so all days are counted again."""
+    names = {"tenant": tenant.tenant_id, "zone": tenant.time_zone}
+    query = "SELECT time_zone FROM referrals.metrics_zone WHERE tenant_id = %(tenant)s"
+    before = connection.execute(query, names).fetchone()
+    if before == (tenant.time_zone,):
         return
     connection.execute(
-        "INSERT INTO referrals.metrics_zone (tenant_id, time_zone) VALUES (%s, %s)"
+        "INSERT INTO referrals.metrics_zone (tenant_id, time_zone) VALUES (%(tenant)s, %(zone)s)"
         " ON CONFLICT (tenant_id) DO UPDATE SET time_zone = excluded.time_zone",
-        [tenant_id, zone],
+        names,
     )
-    if before is None:
-        return
-    connection.execute("DELETE FROM referrals.daily_metrics WHERE tenant_id = %s", [tenant_id])
-    connection.execute(
-        """
-        INSERT INTO referrals.touched_quarter (tenant_id, starts_at)
-        SELECT DISTINCT tenant_id, date_bin('15 minutes', occurred_at, 'epoch') FROM (
-            SELECT tenant_id, occurred_at FROM referrals.click_event WHERE tenant_id = %(tenant)s
-            UNION ALL
-            SELECT tenant_id, occurred_at FROM referrals.signup_event WHERE tenant_id = %(tenant)s
-        ) AS event
-        """,
-        {"tenant": tenant_id},
-    )
+    if before is not None:
+        connection.execute("DELETE FROM referrals.daily_metrics WHERE tenant_id = %(tenant)s", names)
+        connection.execute(statement("referrals", "touch_all_quarters"), names)

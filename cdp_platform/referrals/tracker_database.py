@@ -1,7 +1,7 @@
 """The tracker application's own PostgreSQL, read only: five relations in its schema ``referrals``.
 
-They are tables or views, with the names and columns of the warehouse's tables of that schema (without ``erased_at``),
-and a role that may read them is enough. Ids may be of any type that has a text.
+They are tables or views, with the names and columns of the warehouse's tables of that schema (without ``erased_at``).
+The role needs the right to read them and no other. Ids may be of any type that can be cast to text.
 """
 
 from collections.abc import Generator, Mapping
@@ -18,15 +18,17 @@ from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.referrals.tracker_relations import RELATIONS, Relation
 from cdp_platform.warehouse import waits
 from cdp_platform.warehouse.connection import NETWORK_LIMITS, application, refusal
+from cdp_platform.warehouse.statements import statement
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 VARIABLE = "REFERRAL_DATABASE_URL"
 
-# Somebody alters a table: better to come again than to wait in the way of all who read it.
+# While somebody alters a table, a reader that waits longer blocks all other readers; the next run tries again.
 _LOCK_SECONDS = 30
-# Reading all events of a tenant for the first time; a reader that has stopped must not keep rows from being cleaned up.
+# Long enough to read all events of a tenant for the first time.
 _STATEMENT_SECONDS = 3600
+# A reader that stopped must not keep the tracker's server from cleaning up rows.
 _IDLE_SECONDS = 900
 _HOW = (
     f"{VARIABLE} has to be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / % # ? in the password written as"
@@ -36,13 +38,13 @@ _HOW = (
 
 @dataclass(frozen=True)
 class Address:
-    """Where the tracker's database is. Shows no password."""
+    """Where the tracker's database is. Its text shows no password."""
 
     conninfo: Mapping[str, Any] = field(repr=False)
 
     @property
     def where(self) -> str:
-        """Server and database, as people write it."""
+        """Server and database: HOST:PORT/DATABASE."""
         return f"{self.conninfo['host']}:{self.conninfo.get('port', 5432)}/{self.conninfo['dbname']}"
 
     @property
@@ -52,35 +54,37 @@ class Address:
 
 
 def address(tracker_url: str) -> Address:
-    """What a URL says.
+    """The parts of a URL.
 
     Raises:
-        ConfigurationError: it is none. Says nothing of what it is: any part of it may be a piece of the password.
+        ConfigurationError: it is not a URL of a database. The message quotes nothing: any part may belong to the
+            password.
     """
     try:
         found = conninfo_to_dict(tracker_url)
     except psycopg.Error:
         found = {}
     named = [str(found.get("host") or ""), str(found.get("dbname") or "")]
-    # An @ or / in the password that is not escaped moves pieces of it into the other parts.
+    # An unescaped @ or / in the password moves pieces of the password into the other parts.
     if not all(named) or "@" in "".join(named) or not str(found.get("port", 5432)).replace(",", "").isdigit():
         raise ConfigurationError(f"The URL of the tracker's database is not usable. {_HOW}")
     return Address(found)
 
 
 class TrackerDatabase:
-    """One reading of the tracker: everything is of one moment. Every error is a SourceError that says where."""
+    """One reading of the tracker, all from the same moment. Every error is a SourceError that names the server."""
 
     def __init__(self, connection: psycopg.Connection, where: Address) -> None:
         self._connection = connection
         self._where = where
         with self._explained():
-            # Of the transaction and not of the session: poolers hand sessions on, and refuse start-up options.
             row = connection.execute(
-                "SELECT now(), set_config('timezone', 'UTC', true), set_config('client_encoding', 'UTF8', true),"
-                " set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true),"
-                " set_config('idle_in_transaction_session_timeout', %s, true)",
-                [f"{_LOCK_SECONDS}s", f"{_STATEMENT_SECONDS}s", f"{_IDLE_SECONDS}s"],
+                statement("referrals", "tracker_session"),
+                {
+                    "lock": f"{_LOCK_SECONDS}s",
+                    "statement": f"{_STATEMENT_SECONDS}s",
+                    "idle": f"{_IDLE_SECONDS}s",
+                },
             ).fetchone()
         assert row is not None  # noqa: S101 (one row always)
         self.now: datetime = row[0]
@@ -88,34 +92,32 @@ class TrackerDatabase:
 
     @property
     def where(self) -> str:
-        """Server and database, as people write it."""
+        """Server and database: HOST:PORT/DATABASE."""
         return self._where.where
 
-    def query(self, statement: sql.Composed) -> list[tuple[Any, ...]]:
+    def query(self, text: sql.SQL | sql.Composed) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
         with self._explained():
-            return self._connection.execute(statement).fetchall()
+            return self._connection.execute(text).fetchall()
 
     def count(self, relation: Relation, tenant_id: str) -> int:
         """How many rows a tenant has in a relation."""
-        statement = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = {}").format(
-            relation.table, sql.Literal(tenant_id)
-        )
-        return self.query(statement)[0][0]
+        counted = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = {}")
+        return self.query(counted.format(relation.table, sql.Literal(tenant_id)))[0][0]
 
     def copy(self, relation: Relation, tenant_id: str, condition: sql.Composable) -> Generator[Buffer]:
-        """A tenant's rows of a relation for which the condition holds, as PostgreSQL's binary COPY, piece by piece."""
+        """A tenant's rows of a relation for which the condition holds, as pieces of PostgreSQL's binary COPY."""
         columns = sql.SQL(", ").join(
             sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in relation.columns.items()
         )
-        statement = sql.SQL(
+        text = sql.SQL(
             "COPY (SELECT {columns} FROM {table} WHERE tenant_id = {tenant} AND ({condition}))"
             " TO STDOUT (FORMAT BINARY)"
         ).format(columns=columns, table=relation.table, tenant=sql.Literal(tenant_id), condition=condition)
         with (
             self._explained(),
             self._connection.cursor() as cursor,
-            cursor.copy(statement) as pieces,
+            cursor.copy(text) as pieces,
         ):
             yield from pieces
 
@@ -125,15 +127,7 @@ class TrackerDatabase:
         Raises:
             SourceError: names all that are missing.
         """
-        rows = self.query(
-            sql.SQL(
-                "SELECT c.relname, a.attname FROM pg_catalog.pg_class AS c"
-                " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-                " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-                " WHERE n.nspname = 'referrals' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
-            ).format()
-        )
-        there = set(rows)
+        there = set(self.query(statement("referrals", "tracker_columns")))
         relations = {relation for relation, _ in there}
         missing = [
             f"referrals.{relation.name}" if column is None else f"referrals.{relation.name}.{column}"
@@ -143,8 +137,8 @@ class TrackerDatabase:
         ]
         if missing:
             raise SourceError(
-                f"The tracker's database {self._where.where} has no {', '.join(missing)}. Let it have a table or view"
-                f" of that name, or point {VARIABLE} at another database.",
+                f"The tracker's database {self._where.where} has no {', '.join(missing)}. Make a table or view"
+                f" of that name there, or point {VARIABLE} at another database.",
                 transient=False,
             )
 
@@ -160,14 +154,14 @@ class TrackerDatabase:
             ) from error
         except psycopg.OperationalError as error:
             raise SourceError(
-                f"The tracker's database {self._where.where} broke off the reading ({_kind(error)}). Nothing was taken;"
-                " the next run reads it again.",
+                f"The tracker's database {self._where.where} broke off the reading ({_kind(error)}). Nothing was"
+                " written; the next run reads it again.",
                 transient=True,
             ) from error
         except psycopg.Error as error:
             # PostgreSQL's own words may hold values.
             raise SourceError(
-                f"The tracker's database {self._where.where} refused the reading ({_kind(error)}). Nothing was taken;"
+                f"The tracker's database {self._where.where} refused the reading ({_kind(error)}). Nothing was written;"
                 " its log says why.",
                 transient=False,
             ) from error
@@ -175,7 +169,7 @@ class TrackerDatabase:
 
 @contextmanager
 def open_tracker(tracker_url: str) -> Generator[TrackerDatabase]:
-    """Connect, and read in one transaction that sees one moment and can write nothing.
+    """Connect, and read in one read-only transaction that sees one moment.
 
     Raises:
         ConfigurationError: the URL is not usable.
@@ -184,7 +178,7 @@ def open_tracker(tracker_url: str) -> Generator[TrackerDatabase]:
     found = address(tracker_url)
 
     def connect_once() -> psycopg.Connection:
-        # Whatever the URL itself does not say.
+        # The URL's own options win.
         ours = {"application_name": application(), **NETWORK_LIMITS}
         return psycopg.connect(make_conninfo("", **{**ours, **found.conninfo}))
 

@@ -1,4 +1,4 @@
-"""What the tracker has to offer, and which of its rows the warehouse takes."""
+"""The tracker's relations, and the rules by which the warehouse accepts their rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from psycopg import sql
 
 @dataclass(frozen=True)
 class Rule:
-    """What rows are rejected for.
+    """A reason for which rows are rejected.
 
     Attributes:
-        broken: by column, the condition under which a row ``s`` breaks the rule.
+        broken: the condition under which a row ``s`` breaks the rule, by column.
     """
 
     code: str
@@ -26,9 +26,9 @@ class Relation:
 
     Attributes:
         key: the column that is unique within a tenant.
-        columns: beside ``tenant_id``, and the types that they are read as.
-        rules: in the order in which a row is held against them.
-        personal: columns that say something of a person.
+        columns: all but ``tenant_id``, with the types that they are read as.
+        rules: in the order in which they are checked; the first that is broken is the reason.
+        personal: columns with personal data.
         unique: a further column that is unique within a tenant.
     """
 
@@ -41,22 +41,22 @@ class Relation:
 
     @property
     def is_event(self) -> bool:
-        """Whether there are so many rows that only those are read that came since the last time."""
+        """Whether only rows since the last run are read, since there are too many to read them all."""
         return bool(self.personal)
 
     @property
     def source(self) -> str:
-        """Its name among rejected records and watermarks."""
+        """Its name in rejected records and watermarks."""
         return f"tracker.{self.name}"
 
     @property
     def table(self) -> sql.Identifier:
-        """Schema and name, the same on both sides."""
+        """Schema and name, the same in the tracker and in the warehouse."""
         return sql.Identifier("referrals", self.name)
 
     @property
     def stage(self) -> sql.Identifier:
-        """The temporary table that rows are laid out in."""
+        """The temporary table that rows are read into."""
         return sql.Identifier(f"stage_{self.name}")
 
 
@@ -65,7 +65,7 @@ def _required(*columns: LiteralString) -> Rule:
 
 
 def _short(*columns: LiteralString) -> Rule:
-    # As much as an index of the warehouse takes beside the tenant.
+    # An index of the warehouse cannot hold longer keys beside the tenant.
     return Rule(
         "value_too_long",
         "it has more than 2000 bytes",
@@ -92,8 +92,8 @@ def _finite(*columns: LiteralString) -> Rule:
 
 UNKNOWN_LINK = "unknown_link"
 
-# In the order in which one leads to the other. What may still come, such as the link of a click, is asked for last:
-# then it is the only thing that is wrong with the row.
+# Each relation refers only to relations before it. Rules on rows that may still come, such as the link of a click, are
+# last: a row with that reason has no other fault.
 RELATIONS = (
     Relation(
         "officer",
@@ -188,7 +188,7 @@ RELATIONS = (
             "referral_link_id": "text",
             "occurred_at": "timestamptz",
             "ingested_at": "timestamptz",
-            # Wider than the warehouse's, so that a value that is too large costs its row and not the reading.
+            # Wider than the warehouse's type: a value that is too large rejects its row and does not stop the reading.
             "conversion_minutes": "int8",
             "email": "text",
             "fraud_score": "float8",

@@ -1,6 +1,7 @@
 """The assets of the room on a real instance, and the command: one tenant, ranges of tenants, trouble."""
 
 import json
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,9 @@ from cdp_platform import settings
 from cdp_platform.cli import cdp
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration.in_process import RunResult
+from cdp_platform.referrals.defs.resources import TrackerResource
 from cdp_platform.referrals.tenant_settings import ReferralSettings
+from cdp_platform.referrals.tracker_database import TrackerDatabase, open_tracker
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.dagster_runs import Run
@@ -111,8 +114,9 @@ def test_an_export_that_failed_is_told_by_its_check_until_the_next(google: Expor
     assert {check.passed for check in done.checks if check.check.endswith("delivered")} == {True}
 
 
-def test_the_trackers_own_database_is_brought_and_exported_in_one_run(
-    google: Exporter, run: Run, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("replaced", [False, True], ids=["environment", "resource"])
+def test_the_trackers_own_database_is_read_and_exported_in_one_run(
+    google: Exporter, run: Run, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, replaced: bool
 ):
     # The contract is five relations: here those of another warehouse, read by a role that is bound by no policy.
     other = warehouse.server.new_database("test_owner")
@@ -141,14 +145,25 @@ def test_the_trackers_own_database_is_brought_and_exported_in_one_run(
         ):
             there.execute(f"INSERT INTO referrals.{statement}")
     url = f"postgresql://postgres:test-only@127.0.0.1:{warehouse.server.port}/{other}"
-    monkeypatch.setenv("REFERRAL_DATABASE_URL", url)
-    settings.forget()
-    done = run("acme")
+
+    class Replacement(TrackerResource):
+        @property
+        def is_set(self) -> bool:
+            return True
+
+        def open(self) -> AbstractContextManager[TrackerDatabase]:
+            return open_tracker(url)
+
+    resources = {"tracker": Replacement()} if replaced else None
+    if not replaced:
+        monkeypatch.setenv("REFERRAL_DATABASE_URL", url)
+        settings.forget()
+    done = run("acme", resources=resources)
     assert done.success, done.errors
-    brought = figures(done, "acme")["tracker_events"]
-    assert (brought["new"], brought["changed"], brought["rejected"]) == (4, 0, 0)
+    pulled = figures(done, "acme")["tracker_events"]
+    assert (pulled["new"], pulled["changed"], pulled["rejected"]) == (4, 0, 0)
     assert ["far", "Far Away", 1, 0, 0] in google.rows(OFFICER_SUMMARY)
-    assert figures(run("acme"), "acme")["tracker_events"]["new"] == 0
+    assert figures(run("acme", resources=resources), "acme")["tracker_events"]["new"] == 0
 
 
 def cli(*arguments: str) -> Any:

@@ -27,7 +27,7 @@ def figures(tracker: Tracker) -> dict[tuple[str, date], tuple[int, int, int, int
     return {(link, day): tuple(rest) for link, day, *rest in rows}
 
 
-def count_touched(tracker: Tracker) -> metrics.Counted:
+def count_touched(tracker: Tracker) -> metrics.CountResult:
     with tenant_transaction(tracker.connection, tracker.tenant.tenant_id):
         return metrics.count_touched(tracker.connection, tracker.tenant)
 
@@ -75,7 +75,7 @@ def test_a_signup_counts_for_its_own_day_and_a_day_without_clicks_has_the_rate_0
         ("link-1", date(2026, 3, 5)): (1, 0, 0, 0, 0.0),
         ("link-1", date(2026, 3, 6)): (0, 1, 0, 0, 0.0),
     }
-    totals = metrics.totals(tracker.connection, "acme", *FOREVER)
+    totals = metrics.totals(tracker.connection, tracker.tenant, *FOREVER)
     # Weighted: of both days together every click led to a signup.
     assert (totals.clicks, totals.signups, totals.click_to_signup_rate) == (1, 1, 100.0)
 
@@ -87,9 +87,9 @@ def test_a_late_event_changes_its_own_day_and_no_other(tracker: Tracker):
     stamps = tracker.rows("SELECT metric_date, xmin FROM referrals.daily_metrics ORDER BY 1")
     tracker.click(at=datetime(2026, 3, 5, 0, 0, tzinfo=UTC))
     done = count_touched(tracker)
-    assert done == metrics.Counted([(date(2026, 3, 5), date(2026, 3, 6))], {date(2026, 3, 5)})
+    assert done == metrics.CountResult([(date(2026, 3, 5), date(2026, 3, 6))], {date(2026, 3, 5)})
     assert tracker.rows("SELECT metric_date, xmin FROM referrals.daily_metrics ORDER BY 1")[1] == stamps[1]
-    assert count_touched(tracker) == metrics.Counted([], set())
+    assert count_touched(tracker) == metrics.CountResult([], set())
 
 
 def test_an_event_that_is_flagged_later_or_deleted_leaves_the_figures(tracker: Tracker):
@@ -219,7 +219,7 @@ def test_days_counted_as_events_come_are_the_same_as_all_counted_at_once(
     tracker.execute("DELETE FROM referrals.daily_metrics")
     metrics.count_days(tracker.connection, tracker.tenant, *FOREVER)
     assert figures(tracker) == step_by_step
-    totals = metrics.totals(tracker.connection, "acme", *FOREVER)
+    totals = metrics.totals(tracker.connection, tracker.tenant, *FOREVER)
     assert totals.clicks + totals.signups + totals.flagged_clicks + totals.flagged_signups == len(first) + len(then)
     assert replace(totals, rows=0).signups <= len(first) + len(then)
 
@@ -229,4 +229,4 @@ def test_no_tenant_counts_the_events_of_another(tracker: Tracker, app: psycopg.C
     tenants.add(app, "other", arango_database="other")
     other = tenants.get(app, "other")
     assert metrics.count_days(app, other, *FOREVER).changed == set()
-    assert metrics.totals(app, "other", *FOREVER).rows == 0
+    assert metrics.totals(app, other, *FOREVER).rows == 0

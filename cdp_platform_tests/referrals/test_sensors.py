@@ -54,8 +54,8 @@ def tick(app: psycopg.Connection, instance: dg.DagsterInstance) -> Callable[[], 
 
     def go() -> Asked:
         partitions.keep_in_step(instance, tenants.registered(app))
-        warehouse = (build_definitions().resources or {})["warehouse"]
-        used = {"warehouse": warehouse}
+        resources = build_definitions().resources or {}
+        used = {name: resources[name] for name in ("warehouse", "tracker")}
         with dg.build_sensor_context(instance=instance, cursor=cursor[0], resources=used) as context:
             result = sensors.referral_events(context)
         assert isinstance(result, dg.SensorResult)

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
@@ -15,7 +16,8 @@ from psycopg import sql
 from cdp_platform.errors import BusyError, ConfigurationError, SourceError
 from cdp_platform.ops import locks, rejected, tenants, watermark
 from cdp_platform.referrals import tracker as tracker_module
-from cdp_platform.referrals.tracker import Brought, bring, changed, counts
+from cdp_platform.referrals.tracker import PullResult, latest_stamps, pull, row_counts
+from cdp_platform.referrals.tracker_database import TrackerDatabase, open_tracker
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse
@@ -70,6 +72,9 @@ class Application:
     @property
     def url(self) -> str:
         return f"postgresql://test_reader:{PASSWORD}@127.0.0.1:{self.server.port}/{self.database}"
+
+    def open(self) -> AbstractContextManager[TrackerDatabase]:
+        return open_tracker(self.url)
 
     def write(self, relation: str, *, connection: psycopg.Connection | None = None, **row: Any) -> None:
         """Insert a row, or replace that of the same id; whatever is not given is usual."""
@@ -146,8 +151,8 @@ class Room:
     application: Application
     tenant_id: str = "t1"
 
-    def bring(self, **options: Any) -> Brought:
-        return bring(self.connection, self.application.url, self.tenant_id, **options)
+    def pull(self, **options: Any) -> PullResult:
+        return pull(self.connection, self.application.open, self.tenant_id, **options)
 
     def rows(
         self, relation: LiteralString, columns: LiteralString = "*", *, tenant_id: str | None = None
@@ -204,8 +209,13 @@ def room(app: psycopg.Connection, warehouse: Warehouse, application: Application
     return Room(app, warehouse, application)
 
 
-def figures(brought: Brought) -> dict[str, tuple[int, int, int, int]]:
-    return {name: (c.read, c.new, c.changed, c.rejected) for name, c in brought.relations.items()}
+def stamps(url: str) -> dict[str, str]:
+    with open_tracker(url) as tracker:
+        return latest_stamps(tracker)
+
+
+def figures(pulled: PullResult) -> dict[str, tuple[int, int, int, int]]:
+    return {name: (c.read, c.new, c.changed, c.rejected) for name, c in pulled.relations.items()}
 
 
 # --- what arrives -----------------------------------------------------------------------------------------------------
@@ -215,7 +225,7 @@ def figures(brought: Brought) -> dict[str, tuple[int, int, int, int]]:
 def test_what_the_tracker_wrote_arrives(room: Room, views: bool):
     room.application.make(views=views)
     room.application.usual()
-    assert figures(room.bring()) == {
+    assert figures(room.pull()) == {
         "officer": (2, 2, 0, 0),
         "campaign": (2, 2, 0, 0),
         "referral_link": (3, 3, 0, 0),
@@ -237,38 +247,38 @@ def test_ids_that_are_uuids_arrive_as_their_text(room: Room):
     room.application.write("officer", officer_id=officer)
     room.application.write("campaign", campaign_id=campaign)
     room.application.link(link, officer_id=officer, campaign_id=campaign)
-    room.bring()
+    room.pull()
     # In the incremental read too, where those that wait are asked for by their ids.
     room.application.click(click, str(UUID(int=99)), ingested_at=NOW - timedelta(hours=9))
     room.application.signup(signup, link, click_event_id=click)
-    room.bring()
+    room.pull()
     assert room.waiting() == {("click_event", click): ("unknown_link", "$.referral_link_id")}
     room.application.link(str(UUID(int=99)), officer_id=officer, campaign_id=campaign, ref_code="other")
-    room.bring()
+    room.pull()
     assert room.keys("click_event") == [click]
     assert room.rows("signup_event", "signup_event_id, click_event_id") == [(signup, click)]
 
 
 def test_a_second_run_touches_no_row(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     before = {relation: room.rows(relation, "*, xmin, xmax, ctid") for relation in RELATIONS}
     for options in ({}, {"full": True}):
-        brought = room.bring(**options)
-        assert brought.new == brought.changed == 0
-        assert brought.read > 0
+        pulled = room.pull(**options)
+        assert pulled.new == pulled.changed == 0
+        assert pulled.read > 0
         assert {relation: room.rows(relation, "*, xmin, xmax, ctid") for relation in RELATIONS} == before
 
 
 def test_only_what_differs_is_written(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     before = {relation: dict(room.rows(relation, f"{relation}_id, xmin::text")) for relation in RELATIONS}
     room.application.write("officer", officer_id="o2", full_name="Renamed", ingested_at=NOW)
     room.application.click("k6", "l3", fraud_score=8.5, ingested_at=NOW)
-    brought = room.bring()
-    assert brought.relations["officer"].changed == brought.relations["click_event"].changed == 1
-    assert (brought.new, brought.changed) == (0, 2)
+    pulled = room.pull()
+    assert pulled.relations["officer"].changed == pulled.relations["click_event"].changed == 1
+    assert (pulled.new, pulled.changed) == (0, 2)
     after = {relation: dict(room.rows(relation, f"{relation}_id, xmin::text")) for relation in RELATIONS}
     touched = {key for name in RELATIONS for key in after[name] if after[name][key] != before[name][key]}
     assert touched == {"o2", "k6"}
@@ -278,13 +288,13 @@ def test_only_what_differs_is_written(room: Room):
 
 def test_a_changed_event_has_its_day_counted_again(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     with tenant_transaction(room.connection, "t1"):
         room.connection.execute("DELETE FROM referrals.touched_quarter")
-    room.bring(full=True)
+    room.pull(full=True)
     assert room.rows("touched_quarter") == []
     room.application.click("k6", "l3", fraud_score=8.5, ingested_at=NOW)
-    room.bring()
+    room.pull()
     assert len(room.rows("touched_quarter")) == 1
 
 
@@ -293,31 +303,31 @@ def test_only_rows_of_the_tenant_are_taken(room: Room):
     tenants.add(room.connection, "t2", arango_database="t2")
     room.application.tenant_id = "t2"
     room.application.write("officer", officer_id="o1", full_name="Another")
-    assert room.bring().relations["officer"].read == 2
+    assert room.pull().relations["officer"].read == 2
     assert room.rows("officer", tenant_id="t2") == []
-    bring(room.connection, room.application.url, "t2")
+    pull(room.connection, room.application.open, "t2")
     assert [name for _, name in room.rows("officer", "officer_id, full_name", tenant_id="t2")] == ["Another"]
     assert room.one("officer", "o1", "full_name") == ("Lan Nguyễn",)
 
 
 def test_a_tenant_of_whom_the_tracker_has_nothing_is_no_error(room: Room):
-    brought = room.bring()
-    assert (brought.read, brought.new, brought.changed, brought.rejected) == (0, 0, 0, 0)
+    pulled = room.pull()
+    assert (pulled.read, pulled.new, pulled.changed, pulled.rejected_by_code.total()) == (0, 0, 0, 0)
 
 
 def test_what_the_tracker_deletes_stays(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     for relation in RELATIONS:
         room.application.connection.execute(f"DELETE FROM {relation}")
-    room.bring(full=True)
-    assert counts(room.connection, "t1") == dict(zip(RELATIONS, [2, 2, 3, 6, 2], strict=True))
+    room.pull(full=True)
+    assert row_counts(room.connection, "t1") == dict(zip(RELATIONS, [2, 2, 3, 6, 2], strict=True))
 
 
 def test_progress_is_told_after_each_relation(room: Room):
     room.application.usual()
     told: list[tuple[int, int | None]] = []
-    room.bring(progress=lambda *figures: told.append(figures))
+    room.pull(progress=lambda *figures: told.append(figures))
     assert told == [(2, None), (4, None), (7, None), (13, None), (15, None)]
 
 
@@ -330,62 +340,62 @@ def test_an_event_that_is_committed_late_is_not_missed(room: Room):
         late.autocommit = False
         room.application.click("late", "l1", ingested_at=NOW - timedelta(minutes=50), connection=late)
         room.application.click("soon", "l1", ingested_at=NOW)
-        room.bring()
+        room.pull()
         assert "late" not in room.keys("click_event")
         assert room.mark("click_event") == NOW
         late.commit()
-    counted = room.bring().relations["click_event"]
+    counted = room.pull().relations["click_event"]
     assert (counted.new, counted.full) == (1, False)
     assert "late" in room.keys("click_event")
 
 
 def test_an_event_with_an_old_stamp_is_noticed_by_counting(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     room.application.click("restored", "l1", ingested_at=NOW - timedelta(days=9))
-    counted = room.bring().relations["click_event"]
+    counted = room.pull().relations["click_event"]
     assert (counted.new, counted.full) == (1, True)
-    assert not room.bring().relations["click_event"].full
+    assert not room.pull().relations["click_event"].full
 
 
 def test_events_of_one_stamp_are_all_taken(room: Room):
     room.application.usual()
     room.application.click("a", "l1", ingested_at=NOW)
-    room.bring()
+    room.pull()
     for key in ("0", "b", "c"):
         room.application.click(key, "l1", ingested_at=NOW)
-    assert room.bring().relations["click_event"].new == 3
+    assert room.pull().relations["click_event"].new == 3
 
 
 def test_only_the_last_hour_is_read_again(room: Room):
     room.application.usual()
     room.application.click("a", "l1", ingested_at=NOW)
     room.application.click("b", "l1", ingested_at=NOW - tracker_module.OVERLAP)
-    room.bring()
-    counted = room.bring().relations["click_event"]
+    room.pull()
+    counted = room.pull().relations["click_event"]
     assert (counted.read, counted.full) == (2, False)
-    assert room.bring(full=True).relations["click_event"].read == 8
+    assert room.pull(full=True).relations["click_event"].read == 8
 
 
 def test_a_stamp_in_the_future_does_not_hide_what_comes_after_it(room: Room):
     room.application.usual()
     room.application.click("ahead", "l1", ingested_at=NOW + timedelta(days=400))
-    room.bring()
+    room.pull()
     assert room.mark("click_event") < NOW
     room.application.click("next", "l1", ingested_at=NOW)
-    room.bring()
+    room.pull()
     assert {"ahead", "next"} <= set(room.keys("click_event"))
 
 
 def test_in_another_database_the_position_means_nothing(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     other = Application(room.application.server, room.application.server.new_database("test_owner"))
     other.make()
     other.usual()
     other.click("old", "l1", ingested_at=NOW - timedelta(days=90))
     other.delete("click_event", "k6")
-    counted = bring(room.connection, other.url, "t1").relations["click_event"]
+    counted = pull(room.connection, other.open, "t1").relations["click_event"]
     assert (counted.read, counted.new, counted.full) == (6, 1, True)
     other.connection.close()
 
@@ -399,9 +409,9 @@ def test_all_is_of_one_moment(room: Room):
             room.application.link("l9")
             room.application.click("k9", "l9", ingested_at=NOW)
 
-    assert room.bring(progress=meanwhile).relations["click_event"].read == 6
+    assert room.pull(progress=meanwhile).relations["click_event"].read == 6
     assert room.waiting() == {}
-    room.bring()
+    room.pull()
     assert "k9" in room.keys("click_event")
 
 
@@ -429,7 +439,7 @@ def test_what_cannot_be_taken_waits_and_the_rest_lands(room: Room):
     app.signup("endless", "l1", email="x" * 5000)
     app.signup("no-moment", "l1", occurred_at=None)
     app.write("signup_event", signup_event_id=None, referral_link_id="l1")
-    brought = room.bring()
+    pulled = room.pull()
     assert room.waiting() == {
         ("officer", "nameless"): ("value_missing", "$.full_name"),
         ("campaign", "backwards"): ("ends_before_start", "$.ends_at"),
@@ -450,8 +460,8 @@ def test_what_cannot_be_taken_waits_and_the_rest_lands(room: Room):
         ("signup_event", "no-moment"): ("value_missing", "$.occurred_at"),
         ("signup_event", ""): ("value_missing", "$.signup_event_id"),
     }
-    assert brought.rejected == len(room.waiting())
-    assert brought.relations["signup_event"].rejected_by_code == {
+    assert pulled.rejected_by_code.total() == len(room.waiting())
+    assert pulled.relations["signup_event"].rejected_by_code == {
         "not_a_duration": 2,
         "value_too_long": 1,
         "value_missing": 2,
@@ -463,7 +473,7 @@ def test_what_waits_says_nothing_of_a_person(room: Room):
     room.application.usual()
     room.application.click("no-link", "nowhere", ip="198.51.100.9", user_agent="Of a person", geo_city="Huế")
     room.application.signup("negative", "l1", conversion_minutes=-1, email="mai@example.com")
-    room.bring()
+    room.pull()
     with tenant_transaction(room.connection, "t1"):
         kept = {record.document_key: record.document for record in rejected.waiting(room.connection, "t1")}
     assert set(kept) == {"no-link", "negative"}
@@ -475,11 +485,11 @@ def test_what_waits_says_nothing_of_a_person(room: Room):
 def test_a_click_that_came_before_its_link_is_taken_when_the_link_comes(room: Room):
     room.application.usual()
     room.application.click("early", "l9", ingested_at=NOW - timedelta(days=3))
-    room.bring()
+    room.pull()
     assert ("click_event", "early") in room.waiting()
     room.application.link("l9")
-    brought = room.bring().relations["click_event"]
-    assert (brought.new, brought.rejected, brought.full) == (1, 0, False)
+    pulled = room.pull().relations["click_event"]
+    assert (pulled.new, pulled.rejected_by_code.total(), pulled.full) == (1, 0, False)
     assert room.waiting() == {}
 
 
@@ -487,9 +497,9 @@ def test_an_id_may_hold_any_character(room: Room):
     room.application.usual()
     odd = """%s {"a\\b", 'c'} %(x)s"""
     room.application.click(odd, "l9", ingested_at=NOW - timedelta(days=3))
-    room.bring()
+    room.pull()
     room.application.link("l9")
-    assert room.bring().relations["click_event"].new == 1
+    assert room.pull().relations["click_event"].new == 1
     assert odd in room.keys("click_event")
 
 
@@ -497,14 +507,14 @@ def test_a_waiting_click_that_the_tracker_deleted_waits_no_more(room: Room):
     room.application.usual()
     room.application.click("early", "l9", ingested_at=NOW - timedelta(days=3))
     room.application.click("wrong", "l1", occurred_at=None, ingested_at=NOW - timedelta(days=3))
-    room.bring()
+    room.pull()
     assert set(room.waiting()) == {("click_event", "early"), ("click_event", "wrong")}
     for key in ("early", "wrong"):
         room.application.delete("click_event", key)
     room.application.link("l9")
-    room.bring()
+    room.pull()
     assert set(room.waiting()) == {("click_event", "wrong")}
-    room.bring(full=True)
+    room.pull(full=True)
     assert room.waiting() == {}
 
 
@@ -512,11 +522,11 @@ def test_a_mended_row_waits_no_more(room: Room):
     room.application.usual()
     room.application.write("officer", officer_id="o3", full_name=None)
     room.application.signup("s3", "l1", conversion_minutes=-1)
-    room.bring()
+    room.pull()
     assert len(room.waiting()) == 2
     room.application.write("officer", officer_id="o3")
     room.application.signup("s3", "l1", conversion_minutes=1, ingested_at=NOW)
-    room.bring()
+    room.pull()
     assert room.waiting() == {}
     assert "o3" in room.keys("officer")
     assert "s3" in room.keys("signup_event")
@@ -524,9 +534,9 @@ def test_a_mended_row_waits_no_more(room: Room):
 
 def test_a_row_that_goes_wrong_stays_as_it_was_last_right(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     room.application.write("campaign", campaign_id="c2", ends_at=NOW - timedelta(days=60))
-    room.bring()
+    room.pull()
     assert set(room.waiting()) == {("campaign", "c2")}
     assert room.one("campaign", "c2", "ends_at") == (NOW,)
 
@@ -534,21 +544,21 @@ def test_a_row_that_goes_wrong_stays_as_it_was_last_right(room: Room):
 def test_of_two_rows_of_one_id_the_newer_is_taken(room: Room):
     room.application.usual()
     room.application.add("click_event", click_event_id="k1", referral_link_id="l1", geo_city="Huế", ingested_at=NOW)
-    brought = room.bring().relations["click_event"]
-    assert (brought.read, brought.new, brought.rejected) == (7, 6, 1)
+    pulled = room.pull().relations["click_event"]
+    assert (pulled.read, pulled.new, pulled.rejected_by_code.total()) == (7, 6, 1)
     assert room.one("click_event", "k1", "geo_city") == ("Huế",)
     assert room.waiting() == {("click_event", "k1"): ("duplicate_id", "$.click_event_id")}
 
 
 def test_a_code_that_moves_to_another_link_gets_there(room: Room):
     room.application.usual()
-    room.bring()
+    room.pull()
     room.application.link("l1", ref_code="new")
     room.application.link("l0", ref_code="code-l1")
-    room.bring()
+    room.pull()
     assert room.one("referral_link", "l1", "ref_code") == ("new",)
     assert set(room.waiting()) == {("referral_link", "l0")}
-    room.bring()
+    room.pull()
     assert room.waiting() == {}
     assert room.one("referral_link", "l0", "ref_code") == ("code-l1",)
 
@@ -559,25 +569,25 @@ def test_a_code_that_moves_to_another_link_gets_there(room: Room):
 @pytest.mark.parametrize("full", [False, True])
 def test_what_was_erased_stays_erased(room: Room, full: bool):
     room.application.usual()
-    room.bring()
+    room.pull()
     room.erase("click_event", "k1", "ip", "user_agent", "geo_country", "geo_city", "geo_region")
     room.erase("signup_event", "s1", "email")
     room.application.click("k1", "l1", geo_city="Huế", fraud_score=9, ingested_at=NOW)
     room.application.signup("s1", "l1", click_event_id="k1", email="new@example.com", ingested_at=NOW)
-    assert room.bring(full=full).relations["click_event"].changed == 1
+    assert room.pull(full=full).relations["click_event"].changed == 1
     columns = "ip, user_agent, geo_country, geo_city, geo_region, erased_at IS NULL, fraud_score"
     assert room.one("click_event", "k1", columns) == (None, None, None, None, None, False, 9)
     assert room.one("signup_event", "s1", "email, erased_at IS NULL") == (None, False)
-    assert room.bring(full=True).changed == 0
+    assert room.pull(full=True).changed == 0
 
 
 def test_a_click_that_comes_after_its_signup_was_erased_says_nothing(room: Room):
     room.application.usual()
     room.application.signup("s9", "l1", click_event_id="k9", ingested_at=NOW)
-    room.bring()
+    room.pull()
     room.erase("signup_event", "s9", "email")
     room.application.click("k9", "l1", ingested_at=NOW)
-    room.bring()
+    room.pull()
     assert room.one("click_event", "k9", "ip, user_agent, erased_at IS NULL") == (None, None, False)
 
 
@@ -586,9 +596,9 @@ def test_a_click_that_comes_after_its_signup_was_erased_says_nothing(room: Room)
 
 def refused(room: Room, url: str | None = None) -> str:
     with pytest.raises((ConfigurationError, SourceError)) as raised:
-        bring(room.connection, room.application.url if url is None else url, "t1")
+        pull(room.connection, lambda: open_tracker(room.application.url if url is None else url), "t1")
     with pytest.raises(type(raised.value)) as asked:
-        changed(room.application.url if url is None else url)
+        stamps(room.application.url if url is None else url)
     assert str(asked.value)
     for error in (raised.value, asked.value):
         assert "\n" not in str(error)
@@ -643,7 +653,7 @@ def test_a_score_that_is_no_number_lands_and_flags_nothing(room: Room):
     room.application.usual()
     room.application.click("nan", "l1", fraud_score="NaN")
     room.application.click("bot", "l1", fraud_score="Infinity")
-    assert room.bring().rejected == 0
+    assert not room.pull().rejected_by_code
     flagged = room.rows("click_event", "click_event_id, referrals.is_flagged(fraud_score)")
     assert {key for key, is_flagged in flagged if is_flagged} == {"bot"}
     assert "nan" in room.keys("click_event")
@@ -654,7 +664,7 @@ def test_a_value_that_cannot_be_read_is_not_repeated(room: Room):
     room.application.usual()
     room.application.click("k1", "l1", fraud_score="s3cret")
     with pytest.raises(SourceError) as raised:
-        room.bring()
+        room.pull()
     assert "s3cret" not in str(raised.value)
     assert room.rows("officer") == []
 
@@ -670,17 +680,17 @@ def test_a_reading_that_breaks_off_leaves_nothing(room: Room):
                 )
 
     with pytest.raises(SourceError, match="broke off") as raised:
-        room.bring(progress=cut)
+        room.pull(progress=cut)
     assert raised.value.transient
     assert all(room.rows(relation) == [] for relation in RELATIONS)
-    assert room.bring().new == 15
+    assert room.pull().new == 15
 
 
 def test_the_tracker_is_only_read(room: Room):
     """With a role that might write."""
     room.application.usual()
     url = room.application.url.replace("test_reader", "postgres")
-    with tracker_module.open_tracker(url) as tracker, pytest.raises(SourceError, match="ReadOnlySqlTransaction"):
+    with open_tracker(url) as tracker, pytest.raises(SourceError, match="ReadOnlySqlTransaction"):
         tracker.query(sql.Composed([sql.SQL("DELETE FROM referrals.officer RETURNING 1")]))
 
 
@@ -692,8 +702,8 @@ def test_two_runs_of_a_tenant_do_not_meet(room: Room, monkeypatch: pytest.Monkey
         locks.held(other, locks.tracker("t1")),
         pytest.raises(BusyError),
     ):
-        room.bring()
-    assert room.bring().new == 15
+        room.pull()
+    assert room.pull().new == 15
 
 
 def test_an_erasure_waits_for_the_run_that_is_writing(room: Room):
@@ -715,7 +725,7 @@ def test_an_erasure_waits_for_the_run_that_is_writing(room: Room):
             thread.start()
             assert not done.wait(0.3)
 
-    room.bring(progress=meanwhile)
+    room.pull(progress=meanwhile)
     thread.join(timeout=30)
     assert done.is_set()
 
@@ -731,7 +741,7 @@ def test_a_run_that_is_killed_after_any_write_is_all_or_nothing(room: Room):
         application.usual()
         application.click("early", "l9", ingested_at=NOW - timedelta(days=3))
         application.signup("s3", "l1", conversion_minutes=-1)
-        room.bring()
+        room.pull()
         room.erase("click_event", "k1", "ip", "user_agent")
         application.write("officer", officer_id="o2", full_name="Renamed")
         application.link("l9")
@@ -745,7 +755,7 @@ def test_a_run_that_is_killed_after_any_write_is_all_or_nothing(room: Room):
 
     def work(tenant_id: str) -> None:
         with connect(room.warehouse.settings) as connection:
-            bring(connection, application.url, tenant_id)
+            pull(connection, application.open, tenant_id)
 
     unkilled = fresh()
     before = _snapshot(room)
@@ -796,7 +806,7 @@ def _rows(connection: psycopg.Connection, table: LiteralString) -> Iterator[dict
         yield {name: value for name, value in values.items() if name not in _CIRCUMSTANCES}
 
 
-# --- what tells that there is something to bring ----------------------------------------------------------------------
+# --- what tells that there is something to pull ----------------------------------------------------------------------
 
 
 def test_a_change_shows_for_its_tenant_alone(room: Room):
@@ -805,9 +815,9 @@ def test_a_change_shows_for_its_tenant_alone(room: Room):
     application.tenant_id = "t2"
     application.write("officer", officer_id="o1")
     url = application.url
-    before = changed(url)
+    before = stamps(url)
     assert set(before) == {"t1", "t2"}
-    assert changed(url) == before
+    assert stamps(url) == before
     application.tenant_id = "t1"
     writes: list[Callable[[], None]] = [
         lambda: application.write("officer", officer_id="o1", ingested_at=NOW),
@@ -818,7 +828,7 @@ def test_a_change_shows_for_its_tenant_alone(room: Room):
     ]
     for write in writes:
         write()
-        after = changed(url)
+        after = stamps(url)
         assert after["t2"] == before["t2"]
         assert after["t1"] != before["t1"]
         before = after
@@ -827,6 +837,6 @@ def test_a_change_shows_for_its_tenant_alone(room: Room):
 def test_a_stamp_in_the_future_does_not_hide_a_change(room: Room):
     room.application.usual()
     room.application.click("ahead", "l1", ingested_at=NOW + timedelta(days=400))
-    before = changed(room.application.url)
+    before = stamps(room.application.url)
     room.application.click("next", "l1", ingested_at=NOW)
-    assert changed(room.application.url) != before
+    assert stamps(room.application.url) != before

@@ -1,9 +1,8 @@
 """The assets of the room: the tracker's events, the metrics of each day, and the four worksheets.
 
-Thin on purpose: what is read and written is said in `tracker`, `metrics`, `worksheets` and `export`.
+The work itself is in `tracker`, `metrics`, `worksheets` and `export`.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
@@ -22,19 +21,21 @@ from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
 from cdp_platform.orchestration.resources import SpreadsheetResource, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition, for_each_tenant
-from cdp_platform.referrals import metrics, tracker
+from cdp_platform.referrals import metrics
+from cdp_platform.referrals.defs.resources import TrackerResource
 from cdp_platform.referrals.export import ExportResult, WorksheetResult, export
 from cdp_platform.referrals.spreadsheets import NONE, spreadsheet_of
+from cdp_platform.referrals.tracker import pull, row_counts
 from cdp_platform.referrals.worksheets import CAMPAIGN_SUMMARY, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES
 
 GROUP = "referrals"
 OWNERS = ["team:customer-data"]
 
-# The first partition; it has all months before it too.
+# The first partition; it also has all months before it.
 FIRST_MONTH = date(2020, 1, 1)
 MONTH = "month"
 
-# Two months more than are over, in UTC: the present one, and the next, which begins sooner in the east.
+# Two more months than are over in UTC: the present one, and the next one, which begins earlier in eastern time zones.
 month_partitions = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH.isoformat(), end_offset=2)
 tenant_months = dg.MultiPartitionsDefinition({TENANTS: tenant_partitions, MONTH: month_partitions})
 
@@ -53,10 +54,10 @@ tracker_database = dg.AssetSpec(
 
 
 class TrackerConfig(LaunchpadConfig):
-    """What to bring. By default, what came since the last time."""
+    """Which events to read. By default, those that the tracker ingested since the last run."""
 
     full: bool = False
-    """Bring every event again: after the tracker's database was restored, or changed rows without a new ingested_at."""
+    """Read every event again: after the tracker's database was restored, or changed rows without a new ingested_at."""
 
 
 @dg.asset(
@@ -71,34 +72,28 @@ def tracker_events(
     context: dg.AssetExecutionContext,
     config: TrackerConfig,
     warehouse: WarehouseResource,
+    tracker: TrackerResource,
 ) -> dg.MaterializeResult:
     """Officers, campaigns, links, clicks and signups, as the tracker application writes them.
 
-    Where REFERRAL_DATABASE_URL names the tracker's own database, what is new there is brought over; without it the
-    tracker writes into the tables of the warehouse itself, and this only counts them. Nothing that the tracker deletes
-    is deleted here.
+    If REFERRAL_DATABASE_URL names the tracker's own database, this copies what is new there. Otherwise the tracker
+    writes into the tables of the warehouse itself, and this only counts rows. What the tracker deletes is not deleted
+    here.
     """
-    url = settings.referrals().referral_database_url.get_secret_value()
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
         figures: dict[str, Any] = {}
-        if url:
-            brought = tracker.bring(
-                connection,
-                url,
-                tenant.tenant_id,
-                full=config.full,
-                progress=progress.of(tenant.tenant_id, "tracker_events"),
-            )
-            codes = sum((each.rejected_by_code for each in brought.relations.values()), Counter())
+        if tracker.is_set:
+            shown = progress.of(tenant.tenant_id, "tracker_events")
+            pulled = pull(connection, tracker.open, tenant.tenant_id, full=config.full, progress=shown)
             figures = {
-                "read": brought.read,
-                "new": brought.new,
-                "changed": brought.changed,
-                "rejected": brought.rejected,
-                "rejected_by_code": counts("reason", codes),
+                "read": pulled.read,
+                "new": pulled.new,
+                "changed": pulled.changed,
+                "rejected": pulled.rejected_by_code.total(),
+                "rejected_by_code": counts("reason", pulled.rejected_by_code),
             }
-        held = tracker.counts(connection, tenant.tenant_id)
+        held = row_counts(connection, tenant.tenant_id)
         return {"dagster/partition_row_count": held["click_event"] + held["signup_event"], **held, **figures}
 
     return for_each_tenant(context, warehouse, work)
@@ -109,14 +104,14 @@ def tracker_events(
     kinds={"postgres"},
     partitions_def=tenant_months,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    # Dagster maps a tenant to all its months by itself, as of the worksheets to a tenant.
+    # Dagster maps a tenant to all its months by itself, here and for the worksheets.
     deps=[tracker_events],
     metadata=table("referrals.daily_metrics"),
 )
 def daily_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """One row per link and day with an event: clicks and signups, those flagged as fraud beside them, and the rate.
 
-    A partition is a tenant's month, whose days are counted again whole, by the tenant's time zone. Any month can be
+    A partition is a month of a tenant, in the tenant's time zone; all its days are counted again. Any month can be
     counted at any time; only rows whose figures changed are written.
     """
 
@@ -129,7 +124,7 @@ def daily_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResourc
                 return
             first, end = days_of(date.fromisoformat(month))
             counted = metrics.count_days(connection, tenant, first, end)
-            found = asdict(metrics.totals(connection, tenant_id, first, end))
+            found = asdict(metrics.totals(connection, tenant, first, end))
             yield (
                 context.asset_key,
                 {"dagster/partition_row_count": found.pop("rows"), **found, "changed_days": len(counted.changed)},
@@ -140,7 +135,7 @@ def daily_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResourc
 
 
 def days_of(month: date) -> tuple[date, date]:
-    """The first day that a partition has, and the one after its last."""
+    """The first day of a partition, and the day after its last."""
     end = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     return (month if month > FIRST_MONTH else date.min), end
 
@@ -161,8 +156,8 @@ def _worksheet(name: str, description: str) -> dg.AssetSpec:
 WORKSHEETS = {
     RAW_DATA: _worksheet(
         RAW_DATA,
-        "One row per click and signup, appended once and never again. E-mail addresses leave as salted hashes, IP "
-        "addresses as two octets unless the tenant says otherwise. Goes on in Tracker_Raw_Data_2 when it is full.",
+        "One row per click and signup, each appended once. E-mail addresses are salted hashes, IP addresses two octets "
+        "unless the tenant shares them whole. When the tab is full, rows go on in Tracker_Raw_Data_2.",
     ),
     OFFICER_SUMMARY: _worksheet(OFFICER_SUMMARY, "One row per officer: clicks, signups and rate of all days."),
     CAMPAIGN_SUMMARY: _worksheet(
@@ -176,8 +171,8 @@ WORKSHEETS = {
 
 tenant_spreadsheet = dg.AssetSpec(
     ["google_sheets", "spreadsheet"],
-    description="A tenant's spreadsheet at Google, as people open it: the platform's worksheets, and tabs of their own "
-    "that the platform never touches. Not ours.",
+    description="A tenant's spreadsheet at Google, as people open it: the platform's worksheets, and people's own "
+    "tabs, which the platform never touches. Not ours.",
     group_name=GROUP,
     owners=OWNERS,
     kinds={"googlesheets"},
@@ -192,7 +187,7 @@ tenant_spreadsheet = dg.AssetSpec(
     backfill_policy=dg.BackfillPolicy.single_run(),
     retry_policy=IO_RETRIES,
     can_subset=True,
-    # One account, one quota: a second run would only wait.
+    # All runs share the quota of one account: a second run would only wait.
     pool="google_sheets",
 )
 def worksheets(

@@ -1,4 +1,4 @@
-"""What has to hold of the room, asked after each run."""
+"""What must be true of the room's data after each run."""
 
 from datetime import date
 
@@ -22,10 +22,10 @@ from cdp_platform.warehouse.connection import tenant_transaction
     op_tags=AFTER_ASSETS,
     asset=daily_metrics,
     partitions_def=tenant_months,
-    description="Every event of the month is in the figures once: as a click or signup, or as a flagged one.",
+    description="Every event of the month is in the figures once, either as a click or signup, or as flagged.",
 )
 def counts_every_event(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Events that came since the month was counted are left out: their days are counted again."""
+    """Leaves out days that events touched since they were counted: they are counted again."""
 
     def examine(key: str) -> dg.AssetCheckResult:
         month, tenant_id = key.split("|")
@@ -36,8 +36,8 @@ def counts_every_event(context: dg.AssetCheckExecutionContext, warehouse: Wareho
             metadata={"events": found.events, "counted": found.counted, "days_touched_since": found.days_touched},
             description=None
             if found.events == found.counted
-            else f"{found.events:,} events, and {found.counted:,} in the figures. Materialize the month again; if it "
-            "stays so, something writes to daily_metrics besides the platform.",
+            else f"{found.events:,} events, and {found.counted:,} in the figures. Materialize the month again; if the "
+            "check still fails, something else than the platform writes to daily_metrics.",
         )
 
     with warehouse.connect() as connection:
@@ -51,7 +51,7 @@ def counts_every_event(context: dg.AssetCheckExecutionContext, warehouse: Wareho
     description="The last export of the tenant arrived.",
 )
 def delivered(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """By the ledger; what people do in the spreadsheet is seen by the next export."""
+    """Reads the ledger only. The next export sees what people changed in the spreadsheet."""
 
     def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
         with tenant_transaction(connection, tenant.tenant_id):

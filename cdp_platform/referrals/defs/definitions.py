@@ -6,7 +6,7 @@ from cdp_platform.referrals.defs import assets, checks, sensors
 
 
 def definitions() -> dg.Definitions:
-    """The room; its tables and worksheets are found in the environment when they are used."""
+    """The room. Settings are read when an asset or a sensor runs, not here."""
     return dg.Definitions(
         assets=[
             assets.tracker_database,

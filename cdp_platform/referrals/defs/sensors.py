@@ -1,4 +1,4 @@
-"""What makes the room run: events that came, each tenant's own morning, and the clock as the net beneath."""
+"""What starts the room's runs: new events, and the morning of each tenant's time zone."""
 
 import json
 from collections import defaultdict
@@ -14,12 +14,13 @@ from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.run_limits import MAX_RUNS
-from cdp_platform.referrals import tracker
 from cdp_platform.referrals.defs import assets
+from cdp_platform.referrals.defs.resources import TrackerResource
 from cdp_platform.referrals.spreadsheets import asked_for
+from cdp_platform.referrals.tracker import latest_stamps
 from cdp_platform.referrals.worksheets import RAW_DATA
 
-# The worksheets of a day show the day before whole.
+# Late enough that the worksheets show the whole day before.
 _MORNING = time(1)
 
 metrics_job = dg.define_asset_job(
@@ -30,12 +31,12 @@ metrics_job = dg.define_asset_job(
 raw_job = dg.define_asset_job(
     "referrals_raw",
     selection=dg.AssetSelection.assets(assets.tracker_events, assets.WORKSHEETS[RAW_DATA].key),
-    description="Brings the tracker's events and appends them to the worksheet of raw data.",
+    description="Reads the tracker's events and appends them to the worksheet of raw data.",
 )
 worksheets_job = dg.define_asset_job(
     "referrals_worksheets",
     selection=dg.AssetSelection.assets(assets.tracker_events, *(spec.key for spec in assets.WORKSHEETS.values())),
-    description="Brings the tracker's events and writes all four worksheets, from one snapshot and in one change.",
+    description="Reads the tracker's events and writes all four worksheets, from one snapshot and in one change.",
 )
 
 
@@ -44,15 +45,17 @@ worksheets_job = dg.define_asset_job(
     minimum_interval_seconds=900,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Every 15 minutes: counts the days that events touched, and appends new events to the raw data. It has "
-    "three runs at most that have not ended.",
+    "at most three runs that have not ended.",
 )
 def referral_events(
-    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, tracker: TrackerResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """One look at all tenants, here and in the tracker's own database if it has one; the cursor is written last."""
-    url = settings.referrals().referral_database_url.get_secret_value()
+    """Look once at all tenants, here and in the tracker's own database if it has one. The cursor is written last."""
     seen: dict[str, str] = json.loads(context.cursor or "{}")
-    there = tracker.changed(url) if url else {}
+    there: dict[str, str] = {}
+    if tracker.is_set:
+        with tracker.open() as database:
+            there = latest_stamps(database)
     moved = {tenant_id for tenant_id, stamp in there.items() if seen.get(tenant_id) != stamp}
     with warehouse.connect() as connection:
         active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
@@ -66,13 +69,13 @@ def referral_events(
     busy = partitions.busy(context.instance, {raw_job.name, worksheets_job.name})
     exported = with_spreadsheet(active.values())
     raw = {tenant_id for tenant_id, _, new in rows if new and tenant_id in exported}
-    # What is to be brought first is brought by the same run, also for those who have no spreadsheet.
+    # The same run reads the tracker's new rows first, also for tenants without a spreadsheet.
     raw |= moved & active.keys()
     runs_left = run_limits.left_for(context.instance, referral_events.name)
-    # One run at least is left for the months, which take in what these bring.
+    # At least one run is left for the months, which count the events that these runs read.
     raw_runs = partitions.ranges(known, raw - busy, at_most=max(0, runs_left - bool(touched)))
     month_runs = month_ranges(known, touched, at_most=runs_left - len(raw_runs))
-    # A tenant that is in a run, or has none yet, is looked at again.
+    # The next tick looks again at a tenant that is in a run now, or for which no run was asked yet.
     later = busy | raw.difference(*raw_runs)
     requests = [
         *(dg.RunRequest(job_name=raw_job.name, tags=partitions.range_tags(keys)) for keys in raw_runs),
@@ -92,18 +95,18 @@ def referral_events(
 
 
 def months_of(tenant: Tenant, quarters: Collection[datetime]) -> set[date]:
-    """The months, by the tenant's time zone, that have events in these quarters of an hour."""
+    """The months of the tenant's time zone in which these quarters of an hour lie."""
     zone = ZoneInfo(tenant.time_zone)
-    # The first partition has what came before it.
+    # The first partition also has everything before it.
     return {max(quarter.astimezone(zone).date().replace(day=1), assets.FIRST_MONTH) for quarter in quarters}
 
 
 def month_ranges(
     known: Sequence[str], touched: Mapping[str, Collection[date]], *, at_most: int = MAX_RUNS
 ) -> list[list[str]]:
-    """The ends of ranges of (month, tenant) partitions that cover what was touched, in so many runs at most.
+    """The ends of at most ``at_most`` ranges of (month, tenant) partitions that cover everything that was touched.
 
-    A range covers the months from its first to its last, of the tenants from its first to its last.
+    A range covers all months between the months of its ends, for all tenants between the tenants of its ends.
     """
     by_month: dict[date, set[str]] = defaultdict(set)
     for tenant_id, months in touched.items():
@@ -124,7 +127,7 @@ def month_ranges(
 
 
 def with_spreadsheet(everybody: Collection[Tenant]) -> set[str]:
-    """The tenants that have a spreadsheet; as stored, since one bad setting is one tenant's trouble."""
+    """The tenants that have a spreadsheet. Settings are not validated: a bad one must not stop other tenants."""
     default = settings.google().google_sheet_id
     return {each.tenant_id for each in everybody if asked_for(each, default)}
 
@@ -139,7 +142,7 @@ def with_spreadsheet(everybody: Collection[Tenant]) -> set[str]:
 def referrals_every_morning(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants that have the same date; the key keeps it to one a day, also after a pause."""
+    """One run for all tenants that have the same date. The run key allows one a day, also after a pause."""
     with warehouse.connect() as connection:
         active = [tenant for tenant in tenants.registered(connection) if tenant.active]
     exported = with_spreadsheet(active)
@@ -157,9 +160,9 @@ def referrals_every_morning(
 
 
 def last_morning(tenant: Tenant, now: datetime) -> date:
-    """The tenant's date, of the last time that it was 01:00 there."""
+    """The tenant's local date at the last 01:00 there."""
     zone = ZoneInfo(tenant.time_zone)
     today = now.astimezone(zone).date()
-    # Where clocks jump over 01:00, it is the moment after the jump.
+    # Where the clock skips 01:00, the day begins right after the skip.
     begins = datetime.combine(today, _MORNING, zone).astimezone(UTC)
     return today if begins <= now else date.fromordinal(today.toordinal() - 1)
