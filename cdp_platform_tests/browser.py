@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from cdp_platform_tests.service_logs import artefacts
+
 # Debian's package calls it chromium.
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -35,7 +37,6 @@ _FLAGS = (
 _EXEC = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 )
-_ARTEFACTS = Path(__file__).resolve().parents[1] / ".artefacts"
 _PHONE_WIDTH = 600
 _PATIENCE_SECONDS = 30
 
@@ -92,7 +93,7 @@ class Browser:
 
     def photograph(self, name: str) -> Path:
         """Keep what is on the screen as NAME.png in the folder `TEST_ARTEFACTS` (`.artefacts` of the checkout)."""
-        folder = Path(os.environ.get("TEST_ARTEFACTS") or _ARTEFACTS)
+        folder = artefacts()
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{name}.png"
         file.write_bytes(base64.b64decode(self.tell("Page.captureScreenshot", format="png")["data"]))

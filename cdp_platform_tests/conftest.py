@@ -17,10 +17,12 @@ from psycopg import sql
 from cdp_platform import settings
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
+from cdp_platform_tests import service_logs
 from cdp_sandbox.postgres import EmbeddedPostgres, temporary_postgres
 
 # Fixtures for every room.
 pytest_plugins = [
+    "cdp_platform_tests.service_logs",
     "cdp_platform_tests.sandbox_process",
     "cdp_platform_tests.dagster_runs",
     "cdp_platform_tests.leo",
@@ -115,6 +117,7 @@ def running_server() -> Generator[Server]:
     """A server with what an administrator makes: the extension, and a role that owns warehouses."""
     with temporary_postgres(superuser_password=PASSWORD) as postgres:
         running = Server(postgres)
+        service_logs.watch(postgres.data_dir.parent)
         # Every database is a copy of this one.
         with running.superuser("template1") as connection:
             connection.execute("CREATE EXTENSION vector")

@@ -24,7 +24,7 @@ from cdp_sandbox.lifecycle import WEBSERVER_PORT_VARIABLE, Sandbox
 from cdp_sandbox.processes import HOST, SandboxError, end, is_alive, port_is_free
 
 _PATIENCE_SECONDS = 15
-_READY_SECONDS = 90
+_READY_SECONDS = 180
 # A log that is larger at a start begins anew; one older file is kept.
 _LOG_BYTES = 10 * 1024 * 1024
 _STARTED = "cdp up at "
@@ -47,7 +47,9 @@ def serve(platform: Platform, box: Sandbox, prepare: Callable[[], None], *, as_j
         raise SandboxError("This folder is being served already: `cdp down` stops it.")
     # Of a `cdp up` that was killed: a second daemon beside them would run everything twice.
     _end_sessions(_left_behind(marker))
-    sandbox_ran = all(component.running for component in box.status())
+    # Its processes are asked for and not its answers: on a busy machine the stand-ins may take long to answer, and a
+    # sandbox that ran before, PostgreSQL with it, must not be stopped at the end.
+    sandbox_ran = all(component.pid is not None for component in box.status())
     children: list[subprocess.Popen[bytes]] = []
     # From here on these are ordinary ways out, so that what was started is stopped on them too.
     for number in (signal.SIGTERM, signal.SIGHUP):

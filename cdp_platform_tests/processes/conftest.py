@@ -25,6 +25,7 @@ from arango import ArangoClient
 from dotenv import dotenv_values
 
 import cdp_platform
+from cdp_platform_tests import service_logs
 from cdp_sandbox.demo.fill import touch
 from cdp_sandbox.demo.model import HARBOUR, TENANTS
 from cdp_sandbox.demo.spreadsheets import make_spreadsheets
@@ -187,7 +188,7 @@ class Serving:
 @contextmanager
 def serve(checkout: Checkout) -> Generator[Serving]:
     """Run `cdp up` until the UI answers; end it with all that is below it, whatever the test did."""
-    output = checkout.home / "up.txt"
+    output = checkout.home / "up.log"
     started = time.monotonic()
     with output.open("wb") as file:
         process = psutil.Popen(
@@ -200,7 +201,7 @@ def serve(checkout: Checkout) -> Generator[Serving]:
         )
     serving = Serving(checkout, process, output)
     try:
-        wait_for(lambda: "Dagster UI" in serving.said() or process.poll() is not None, 90, "cdp up")
+        wait_for(lambda: "Dagster UI" in serving.said() or process.poll() is not None, 240, "cdp up")
         serving.ready_after = time.monotonic() - started
         assert process.poll() is None, serving.said()
         yield serving
@@ -218,6 +219,8 @@ def new_checkout(folder: Path) -> Checkout:
     root, home = folder / "checkout", folder / "home"
     root.mkdir()
     home.mkdir()
+    service_logs.watch(root / ".sandbox" / "logs")
+    service_logs.watch(home)
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copyfile(SOURCE / name, root / name)
     return Checkout(root, home)

@@ -54,6 +54,17 @@ def processes_of(root: Path) -> list[psutil.Process]:
     return found
 
 
+# `cdp up` whose preparation fails: it ends before it starts anything.
+UP = """
+import os, sys
+from pathlib import Path
+from cdp_sandbox.lifecycle import Sandbox
+from cdp_sandbox.serve import serve
+os.chdir(sys.argv[1])
+serve(None, Sandbox(Path.cwd()), lambda: sys.exit(3))
+"""
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
     """An empty checkout; a sandbox left running in it is ended, whatever the test did."""
@@ -146,6 +157,21 @@ def test_status_says_where_since_when_and_by_which_process(running: Sandbox):
     assert services.pid == running.services.answering_pid()
     assert postgres.since is not None
     assert abs(postgres.since.timestamp() - time.time()) < 600
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_sandbox_that_ran_before_up_runs_after_it_however_busy_it_is(running: Sandbox, busy: bool):
+    before = {name: component.pid for name, component in by_name(running).items()}
+    services = psutil.Process(before["services"])
+    if busy:
+        services.suspend()
+    try:
+        ended = subprocess.run([sys.executable, "-c", UP, str(running.root)], check=False)
+    finally:
+        services.resume()
+    assert ended.returncode == 3
+    assert {name: component.pid for name, component in by_name(running).items()} == before
+    assert all(component.running for component in running.status())
 
 
 def test_a_second_start_is_quick_and_changes_nothing(running: Sandbox):
