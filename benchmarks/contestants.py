@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from typing import Any
@@ -24,6 +25,7 @@ from benchmarks.database import BenchmarkDatabase
 from benchmarks.documents import PROFILES
 from benchmarks.stub import read_pages
 from cdp_platform import settings
+from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.mappers import mapper_of
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import sync
@@ -130,7 +132,6 @@ def in_fresh_process(contestant: Callable[..., tuple[float, int]], *args: Any) -
 
 def ours(task: Task, second_process: bool) -> tuple[float, int]:
     """The platform's own sync of everything, alone or with a second process."""
-    # The second process looks for its servers where every process of the platform does.
     os.environ |= task.database.environment() | {"ARANGO_HOST": task.url}
     settings.forget()
     with connect(settings.postgres()) as connection:
@@ -139,7 +140,12 @@ def ours(task: Task, second_process: bool) -> tuple[float, int]:
         with open_database(settings.arango(), tenant.arango_database) as database:
             source = TenantSource(database, tenant)
             mapper = mapper_of(task.collection, tenant, source)
-            result = sync(connection, source, tenant, mapper, full=True, second_process=second_process)
+            second = SecondWorker(
+                partial(connect, settings.postgres()),
+                partial(open_database, settings.arango()),
+                as_process=second_process,
+            )
+            result = sync(connection, source, tenant, mapper, full=True, second=second)
         seconds = time.perf_counter() - began
     if result.rejected or result.rows != result.source_count:
         raise RuntimeError(f"the sync of {task.collection} did not take everything: {result}")

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -12,9 +13,10 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.customers import persons, profiles, transactions
+from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
-from cdp_platform.customers.reconcile import Reconciliation, reconcile
+from cdp_platform.customers.reconcile import ReconciliationResult, reconcile
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.sync import sync
 from cdp_platform.ops import rejected, tenants, watermark
@@ -62,11 +64,13 @@ class Leo:
             source = TenantSource(database, self.tenant)
             yield source, mapper_of(collection, self.tenant, source)
 
-    def sync(self, kind: str = "profiles", **options: Any) -> SyncResult:
+    def sync(self, kind: str = "profiles", *, second_process: bool = False, **options: Any) -> SyncResult:
+        opens = partial(connect, settings.postgres()), partial(open_database, settings.arango())
+        second = SecondWorker(*opens, as_process=second_process)
         with self.reading(kind) as (source, mapper):
-            return sync(self.connection, source, self.tenant, mapper, **options)
+            return sync(self.connection, source, self.tenant, mapper, second=second, **options)
 
-    def reconcile(self, kind: str = "profiles", **options: Any) -> Reconciliation:
+    def reconcile(self, kind: str = "profiles", **options: Any) -> ReconciliationResult:
         with self.reading(kind) as (source, mapper):
             return reconcile(self.connection, source, self.tenant, mapper, **options)
 

@@ -59,7 +59,7 @@ def status(*, as_json: bool) -> None:
 
     Last success, lag behind the source and rejected documents. Exit code 1 if a source cannot be asked.
     """
-    from cdp_platform.customers.stamps import undated_words
+    from cdp_platform.customers.updated_at import undated_words
     from cdp_platform.health.status import read
 
     found = read()

@@ -1,11 +1,11 @@
 """How a batch of source documents becomes rows, rejections and a watermark, in one transaction.
 
-Whoever brings documents (`sync`, `sharing`, `reconcile`, `segment`, a replay) lands them here, so that the same rules
-hold for all: another tenant's document is refused, an erased person stays erased, an unchanged document costs nothing,
-and one that cannot be mapped waits with its reason.
+Every module that brings documents (`sync`, `full_read`, `reconcile`, `segment_sync`) lands them here, so the same rules
+hold for all: another tenant's document is refused, an erased person stays erased, an unchanged document writes nothing,
+and a document that cannot be mapped waits with its reason.
 
-A batch is staged first and then written, in one transaction. Staging locks nothing that others wait for: between the
-two, a worker that shares a reading waits for the other worker, which the database cannot see.
+A batch is staged first and then written, in one transaction. Staging locks nothing that others wait for: a worker that
+shares a full read waits between the two for the other worker, and the database cannot see that wait.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import psycopg
 
-from cdp_platform.customers import persons, profiles, stamps
+from cdp_platform.customers import persons, profiles, updated_at
 from cdp_platform.customers.documents import Document, key
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.ops import erasure, locks, rejected, watermark
@@ -124,18 +124,20 @@ def land_in_turn(
     Returns:
         The run with this batch, which is committed.
     """
-    tenant = reading.tenant
     turns: list[SoFar] = []
-    mapper.prepare(batch)
-    with tenant_transaction(connection, tenant.tenant_id):
-        landed = land(connection, tenant, mapper, batch, lambda: turns.append(turn()))
+    last = _position(batch, reading.trusted_until) if reading.ordered else None
+
+    def move_on() -> None:
         (so_far,) = turns
-        position = _later(so_far.position, _position(batch, reading.trusted_until) if reading.ordered else None)
-        if position is not None:
-            move(connection, reading, mapper, position)
-            so_far.position, so_far.result.watermark = position, position.stamp
+        so_far.position = _later(so_far.position, last)
+        if so_far.position is not None:
+            move(connection, reading, mapper, so_far.position)
+            so_far.result.watermark = so_far.position.stamp
+
+    landed = land(connection, reading.tenant, mapper, batch, turn=lambda: turns.append(turn()), then=move_on)
+    (so_far,) = turns
     greatest, undated = _dated(batch, reading.trusted_until)
-    so_far.result.greatest = _later(so_far.result.greatest, _later(position, greatest))
+    so_far.result.greatest = _later(so_far.result.greatest, _later(so_far.position, greatest))
     so_far.result.undated += undated
     so_far.result.add(landed)
     return so_far
@@ -159,15 +161,27 @@ def land(
     tenant: Tenant,
     mapper: Mapper,
     batch: list[Document],
+    *,
     turn: Callable[[], object] = lambda: None,
+    then: Callable[[], object] = lambda: None,
 ) -> SyncResult:
-    """Write one batch inside the caller's transaction: rows that are new or changed, and rejections.
+    """Write one batch in a transaction: rows that are new or changed, and rejections.
 
-    ``turn`` is called when the batch is ready and nothing is locked yet; it may wait for others.
+    Args:
+        connection: outside any transaction.
+        tenant: whose rows they are.
+        mapper: of the collection.
+        batch: the documents; no key twice.
+        turn: called when the batch is staged and nothing is locked yet; it may wait for others.
+        then: called at the end of the transaction, and part of it.
     """
-    staged = _stage(connection, tenant, mapper, batch)
-    turn()
-    return _write(connection, tenant, mapper, staged)
+    mapper.prepare(batch)
+    with tenant_transaction(connection, tenant.tenant_id):
+        staged = _stage(connection, tenant, mapper, batch)
+        turn()
+        landed = _write(connection, tenant, mapper, staged)
+        then()
+    return landed
 
 
 @dataclass
@@ -347,8 +361,8 @@ def _position(batch: list[Document], trusted_until: datetime) -> Watermark | Non
     """
     for document in reversed(batch):
         value = document.get("updatedAt")
-        if _is_in_order(value) and (moment := stamps.usable(value)) and moment <= trusted_until:
-            return Watermark(stamps.stamp(moment), key(document))
+        if _is_in_order(value) and (moment := updated_at.usable(value)) and moment <= trusted_until:
+            return Watermark(updated_at.stamp(moment), key(document))
     return None
 
 
@@ -357,19 +371,19 @@ def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | 
     greatest: tuple[datetime, Document] | None = None
     undated = 0
     ahead = trusted_until + _AHEAD
-    latest_text = stamps.stamp(ahead)
+    latest_text = updated_at.stamp(ahead)
     for document in batch:
         value = document.get("updatedAt")
         if _is_in_order(value):
             # Most documents: no need to parse the text.
             undated += not "1971" <= value <= latest_text
             continue
-        moment = stamps.usable(value)
+        moment = updated_at.usable(value)
         if moment is None or moment > ahead:
             undated += 1
         elif moment <= trusted_until and (greatest is None or moment > greatest[0]):
             greatest = moment, document
-    return Watermark(stamps.stamp(greatest[0]), key(greatest[1])) if greatest else None, undated
+    return Watermark(updated_at.stamp(greatest[0]), key(greatest[1])) if greatest else None, undated
 
 
 def _is_in_order(value: Any) -> TypeGuard[str]:

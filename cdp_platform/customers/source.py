@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cdp_platform import settings
-from cdp_platform.customers import profiles, stamps, transactions
+from cdp_platform.customers import profiles, transactions, updated_at
 from cdp_platform.customers.documents import Document
-from cdp_platform.customers.stamps import stamp
 from cdp_platform.customers.tenant_settings import CustomerSettings
+from cdp_platform.customers.updated_at import stamp
 from cdp_platform.errors import ConfigurationError, MissingCollectionError
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.resources.arango import ArangoDatabase, Bookmark
@@ -87,12 +87,12 @@ class TenantSource:
 
     def changed_since(self, collection: str, since: datetime) -> Generator[list[Document]]:
         """Documents stamped at or after ``since`` whose stamps are in the order of time; likewise."""
-        for begin, end in stamps.in_order(since):
+        for begin, end in updated_at.in_order(since):
             yield from self._stream("changed_documents", collection, begin=begin, end=end)
 
     def scattered(self, collection: str, since: datetime, now: datetime) -> Generator[list[Document]]:
         """All others that can have been stamped since, in no order, and those whose stamp is no moment."""
-        return self._stream("scattered_documents", collection, name=collection, ranges=stamps.scattered(since, now))
+        return self._stream("scattered_documents", collection, name=collection, ranges=updated_at.scattered(since, now))
 
     def begin(self, collection: str) -> tuple[list[Document], Bookmark]:
         """As `everything`, for several readers: the first batch, and where to go on."""
@@ -175,5 +175,5 @@ def _moment_of(epoch_ms: int) -> datetime:
 
 def _greatest(values: list[Any], now: datetime) -> str | None:
     """Of the greatest stamps of several layouts, the greatest moment that is not in the future."""
-    found = [moment for value in values if (moment := stamps.usable(value)) and moment <= now]
+    found = [moment for value in values if (moment := updated_at.usable(value)) and moment <= now]
     return stamp(max(found)) if found else None

@@ -1,26 +1,24 @@
-"""Moving a tenant's changed documents from ArangoDB into PostgreSQL, so that none is lost and none costs twice.
+"""Moves a tenant's changed documents from ArangoDB into PostgreSQL; no change is lost, and none is written twice.
 
 A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
-transaction, so a run that dies anywhere is repeated from the last whole batch. What can be missed by a watermark alone
-is read again: the last minutes (`OVERLAP`, for writers that commit late), documents without a stamp, and everything
-where the source has more documents than have come here, or where the mapping changed. Documents that are unchanged are
-told by their hash and neither mapped nor written. `stamps` says how changes are found whose stamps have another layout
-than LEO CDP's.
+transaction, so a run that dies anywhere is repeated from the last whole batch. A run also reads again what the
+watermark alone would miss: the last minutes (`OVERLAP`, for writers that commit late), documents without a timestamp,
+and all documents if the source has more than have come here or the mapping changed. A document whose hash is the stored
+one is neither mapped nor written. `updated_at` says how timestamps in other layouts than LEO CDP's are found.
 
-What no incremental run sees: a document that is deleted, and one that is changed without a newer stamp. `reconcile`
-finds both.
+No incremental run sees a document that was deleted, or one that changed without a newer timestamp. `reconcile` finds
+both.
 """
 
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 import psycopg
 from psycopg import sql
 
-from cdp_platform.customers import sharing
+from cdp_platform.customers.full_read import SecondWorker, read_everything
 from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_in_turn, move
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
@@ -28,12 +26,15 @@ from cdp_platform.ops import locks, rejected, watermark
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
-# A stamp is set before its commit. ArangoDB ends stream transactions after two minutes at most, and large AQL writes
-# commit in pieces; ten minutes cover the slowest writer with room for the skew between two application servers.
+# A writer sets the timestamp before it commits. ArangoDB ends stream transactions after two minutes at most, and large
+# AQL writes commit in pieces: ten minutes cover the slowest writer, and the difference between the clocks of two
+# servers.
 OVERLAP = timedelta(minutes=10)
 
-# Documents from which on a second worker has made up for its start: a thread's connection, a process's second.
+# From this number of documents on, a second worker saves more than its start takes: a connection for a thread, a second
+# for a process.
 _WORTH_A_THREAD = 10_000
 _WORTH_A_PROCESS = 50_000
 
@@ -48,19 +49,20 @@ def sync(
     mapper: Mapper,
     *,
     full: bool = False,
-    second_process: bool = False,
+    second: SecondWorker | None = None,
     progress: Progress = lambda _read, _total: None,
 ) -> SyncResult:
     """Bring one tenant's table up to its collection.
 
     Args:
         connection: of the platform's role, outside any transaction.
-        source: the tenant's database. A second worker opens connections of its own, as the environment says.
+        source: the tenant's database.
         tenant: whose rows they are.
         mapper: of the collection.
         full: read every document again, not only those since the watermark.
-        second_process: share a very large full read with a second process instead of a second thread.
-        progress: is told after each batch.
+        second: shares a full read that is large enough; None to read alone. A process is used for a very large one
+            only.
+        progress: called after each batch.
 
     Raises:
         BusyError: another sync of this tenant and collection did not end in time; nothing was done.
@@ -80,7 +82,7 @@ def sync(
             progress(0, None)
             so_far = SoFar(result, known)
             since = datetime.fromisoformat(known.stamp) - OVERLAP
-            # What is in no order comes first: when the watermark moves on with the others, it has been read.
+            # Documents in no order come first, so that they are read before the watermark moves with the others.
             for part, batches in (
                 (replace(reading, ordered=False), source.scattered(collection, since, reading.trusted_until)),
                 (reading, source.changed_since(collection, since)),
@@ -89,7 +91,7 @@ def sync(
                     for batch in batches:
                         land_in_turn(connection, part, mapper, batch, lambda: so_far)
                         progress(result.read, None)
-            # Documents that came with older stamps, as an import or a restore brings them: no watermark sees those.
+            # An import or a restore brings documents with older timestamps, which the watermark does not show.
             result.full = result.source_count > _held(connection, tenant, mapper)
         else:
             result.full = True
@@ -97,20 +99,15 @@ def sync(
             result.greatest, result.undated = None, 0
             total = result.read + result.source_count
             progress(result.read, total)
-            as_process = second_process and total >= _WORTH_A_PROCESS
-            read_all = (
-                partial(sharing.read_with_another, as_process=as_process)
-                if total >= _WORTH_A_THREAD
-                else sharing.read_alone
-            )
-            result = read_all(
+            result = read_everything(
                 connection,
                 source,
                 reading,
                 mapper,
-                # From no position: after the source was restored, its greatest stamp may lie before ours.
+                # Without a position: after a restore of the source, its greatest timestamp may lie before ours.
                 so_far=SoFar(result, None),
                 progress=lambda read: progress(read, total),
+                second=_worth(second, total),
             )
         with tenant_transaction(connection, tenant.tenant_id):
             if result.full:
@@ -131,9 +128,9 @@ def sync(
 
 
 def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, batch_size: int = 1000) -> SyncResult:
-    """Map and load every waiting document of a tenant and collection again; those that fail again go on waiting.
+    """Map and load every waiting document of a tenant and collection again; those that fail again stay rejected.
 
-    The kept document is the newest version that was seen: a newer one that was taken has ended the waiting.
+    The kept document is the newest version that was seen, because a newer one that was taken ends the waiting.
 
     Raises:
         BusyError: a sync of this tenant and collection did not end in time; nothing was done.
@@ -146,12 +143,17 @@ def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, ba
                 page = rejected.waiting_documents(
                     connection, tenant.tenant_id, mapper.collection, after=after, limit=batch_size
                 )
-                if not page:
-                    return result
-                documents = [document for _, document in page]
-                mapper.prepare(documents)
-                result.add(land(connection, tenant, mapper, documents))
+            if not page:
+                return result
+            result.add(land(connection, tenant, mapper, [document for _, document in page]))
             after = page[-1][0]
+
+
+def _worth(second: SecondWorker | None, documents: int) -> SecondWorker | None:
+    """The second worker as far as it is worth its start for this number of documents."""
+    if second is None or documents < _WORTH_A_THREAD:
+        return None
+    return replace(second, as_process=second.as_process and documents >= _WORTH_A_PROCESS)
 
 
 def _now(connection: psycopg.Connection) -> datetime:
@@ -161,20 +163,14 @@ def _now(connection: psycopg.Connection) -> datetime:
 
 
 def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int:
-    """How many of the source's documents were dealt with: as rows, rejected without an older row, or erased.
+    """How many of the source's documents are here: as rows, rejected without an older row, or as tombstones.
 
-    Erased documents that the source has deleted since the last comparison of keys make it too many. As many documents
-    that come with old stamps go unnoticed until the next comparison.
+    Tombstones whose documents the source has deleted since the last reconciliation are counted too. The same number of
+    documents with old timestamps can then come unnoticed until the next reconciliation.
     """
-    query = sql.SQL(
-        "SELECT (SELECT count(*) FROM {table}"
-        " WHERE tenant_id = %(tenant)s AND closed_reason IS DISTINCT FROM 'deleted')"
-        " + (SELECT count(*) FROM ops.rejected_record AS r WHERE r.tenant_id = %(tenant)s AND r.source = %(source)s"
-        " AND r.resolved_at IS NULL AND NOT EXISTS"
-        " (SELECT FROM {table} AS t WHERE t.tenant_id = r.tenant_id AND t.{key} = r.document_key))"
-        " + (SELECT count(*) FROM ops.erased_document"
-        " WHERE tenant_id = %(tenant)s AND source = %(source)s AND revision IS NOT NULL)"
-    ).format(table=mapper.target.identifier, key=sql.Identifier(mapper.target.key))
+    query = statement("customers", "count_dealt_with").format(
+        table=mapper.target.identifier, key=sql.Identifier(mapper.target.key)
+    )
     with tenant_transaction(connection, tenant.tenant_id):
         row = connection.execute(query, {"tenant": tenant.tenant_id, "source": mapper.collection}).fetchone()
     return int(row[0]) if row else 0

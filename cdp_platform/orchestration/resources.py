@@ -4,8 +4,9 @@ Nothing is configured here, so a run's configuration, the snapshot of the reposi
 definitions load with an empty environment.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import dagster as dg
 import psycopg
@@ -34,19 +35,29 @@ class WarehouseResource(dg.ConfigurableResource):
         with run_leases.held(self.connect, run.run_id, application()):
             yield self
 
+    @property
+    def opener(self) -> Callable[[], AbstractContextManager[psycopg.Connection]]:
+        """What opens connections; it can be pickled, for a process in which Dagster is not loaded."""
+        return partial(connect, settings.postgres())
+
     def connect(self) -> AbstractContextManager[psycopg.Connection]:
         """A connection as the platform's role; see `cdp_platform.warehouse.connection.connect`."""
-        return connect(settings.postgres())
+        return self.opener()
 
 
 class ArangoResource(dg.ConfigurableResource):
     """ArangoDB, from the ARANGO_ variables."""
 
+    @property
+    def opener(self) -> Callable[..., AbstractContextManager[ArangoDatabase]]:
+        """What opens databases; it can be pickled, for a process in which Dagster is not loaded."""
+        return partial(open_database, settings.arango())
+
     def open(
         self, database: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
     ) -> AbstractContextManager[ArangoDatabase]:
         """A database of the server; see `cdp_platform.resources.arango.open_database`."""
-        return open_database(settings.arango(), database, timeout_seconds=timeout_seconds)
+        return self.opener(database, timeout_seconds=timeout_seconds)
 
 
 class SpreadsheetResource(dg.ConfigurableResource):

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb, JsonbBinaryDumper
+from psycopg.types.json import Json, Jsonb, JsonbBinaryDumper
 
 
 class _JsonbDumper(JsonbBinaryDumper):
@@ -65,11 +65,12 @@ def held_hashes(
     connection: psycopg.Connection, target: Target, tenant_id: str, keys: Collection[str]
 ) -> dict[str, bytes]:
     """Those of the given keys that the target holds, with the hash of the document that it has."""
+    # One JSON text: psycopg encodes an array key by key, which takes ten times as long.
     query = sql.SQL(
-        "SELECT {key}, document_hash FROM {target} WHERE tenant_id = %s AND {key} = ANY(string_to_array(%s, chr(10)))"
+        "SELECT {key}, document_hash FROM {target}"
+        " WHERE tenant_id = %s AND {key} = ANY(ARRAY(SELECT json_array_elements_text(%s)))"
     ).format(target=target.identifier, key=sql.Identifier(target.key))
-    # One text with a key a line: an array would be quoted key by key. ArangoDB's keys have no white space.
-    rows = connection.execute(query, [tenant_id, "\n".join(keys)], binary=True).fetchall()
+    rows = connection.execute(query, [tenant_id, Json(list(keys))], binary=True).fetchall()
     return dict(rows)
 
 

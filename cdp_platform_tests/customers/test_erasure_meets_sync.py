@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import metrics, sharing
+from cdp_platform.customers import full_read, metrics
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.landing import land
 from cdp_platform.ops import locks
@@ -80,16 +80,16 @@ def test_an_erasure_during_a_full_read_by_two_workers_ends(
         monkeypatch.setattr(sync_module, name, 1)
     for number in range(14):
         leo.profile(f"p{number:02}", number + 1, firstName=f"secret{number:02}x")
-    is_ready, land_in_turn, hand_over = sharing._Other.is_ready, sharing.land_in_turn, sharing._Other.hand_over
+    is_ready, land_in_turn, hand_over = full_read._Other.is_ready, full_read.land_in_turn, full_read._Other.hand_over
     handed_over: list[int] = []
     erasures: list[Work] = []
 
-    def waits_for_the_second(self: sharing._Other) -> bool:
+    def waits_for_the_second(self: full_read._Other) -> bool:
         while not self._reading.poll():
             time.sleep(0.01)
         return is_ready(self)
 
-    def noted(self: sharing._Other, bookmark: Any) -> None:
+    def noted(self: full_read._Other, bookmark: Any) -> None:
         handed_over.append(threading.get_ident())
         hand_over(self, bookmark)
 
@@ -105,9 +105,9 @@ def test_an_erasure_during_a_full_read_by_two_workers_ends(
                 until(lambda: erasures[0].is_done or somebody_waits_for_the_erasure_lock(watching))
         return land_in_turn(*arguments)
 
-    monkeypatch.setattr(sharing._Other, "is_ready", waits_for_the_second)
-    monkeypatch.setattr(sharing._Other, "hand_over", noted)
-    monkeypatch.setattr(sharing, "land_in_turn", slow)
+    monkeypatch.setattr(full_read._Other, "is_ready", waits_for_the_second)
+    monkeypatch.setattr(full_read._Other, "hand_over", noted)
+    monkeypatch.setattr(full_read, "land_in_turn", slow)
 
     def read() -> None:
         with connect(settings.postgres()) as connection:

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from cdp_platform import settings as environment
-from cdp_platform.customers import metrics, persons, profiles, segment, transactions
+from cdp_platform.customers import metrics, persons, profiles, segment_sync, transactions
 from cdp_platform.customers.replay import replay
 from cdp_platform.embeddings import models
 from cdp_platform.embeddings.providers import opener
@@ -217,13 +217,13 @@ class Erasure(RuleBasedStateMachine):
 
     @rule(kind=KINDS)
     def read_segment(self, kind: str) -> None:
-        read = {"profiles": segment.sync_profiles, "transactions": segment.sync_transactions}[kind]
+        read = {"profiles": segment_sync.sync_profiles, "transactions": segment_sync.sync_transactions}[kind]
         self.leo.rows("SELECT 1")
         with self.leo.reading(kind) as (source, mapper):
             if kind == "transactions" or any(self.roots):
                 try:
                     read(self.leo.connection, source, self.leo.tenant, mapper, "s1")
-                except segment.UnknownSegmentError:
+                except segment_sync.UnknownSegmentError:
                     assert kind == "profiles"
 
     @rule(mended=st.booleans())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdp_platform.customers import segment
+from cdp_platform.customers import segment_sync
 from cdp_platform.errors import UnknownSegmentError
 from cdp_platform_tests.leo import Leo
 
@@ -13,11 +13,11 @@ def member(leo: Leo, key: str, day: int = 1, *, segments: tuple[str, ...] = ("vi
     leo.profile(key, day, inSegments=[{"id": each, "name": each.upper()} for each in segments], **fields)
 
 
-def run(leo: Leo, segment_id: str = "vip") -> tuple[segment.SegmentResult, segment.SegmentResult]:
+def run(leo: Leo, segment_id: str = "vip") -> tuple[segment_sync.SegmentResult, segment_sync.SegmentResult]:
     with leo.reading() as (source, mapper):
-        people = segment.sync_profiles(leo.connection, source, leo.tenant, mapper, segment_id)
+        people = segment_sync.sync_profiles(leo.connection, source, leo.tenant, mapper, segment_id)
     with leo.reading("transactions") as (source, mapper):
-        return people, segment.sync_transactions(leo.connection, source, leo.tenant, mapper, segment_id)
+        return people, segment_sync.sync_transactions(leo.connection, source, leo.tenant, mapper, segment_id)
 
 
 def test_profiles_of_the_segment_and_their_transactions_and_nobody_else(leo: Leo):

@@ -180,20 +180,20 @@ def test_a_full_run_after_a_restore_of_the_source_goes_back_with_it(leo: Leo):
 def test_rows_and_watermark_of_a_batch_are_one_transaction(leo: Leo, monkeypatch: pytest.MonkeyPatch):
     for day in range(1, 10):
         leo.profile(f"p{day}", day)
-    land, batches = landing.land, iter(range(10))
+    write, batches = landing._write, iter(range(10))
 
     def dies_in_the_third_batch(*args):
-        result = land(*args)
+        result = write(*args)
         if next(batches) == 2:
             raise RuntimeError("killed")
         return result
 
-    monkeypatch.setattr(landing, "land", dies_in_the_third_batch)
+    monkeypatch.setattr(landing, "_write", dies_in_the_third_batch)
     with pytest.raises(RuntimeError, match="killed"):
         leo.sync()
     assert leo.keys() == {f"p{day}" for day in range(1, 7)}
     assert leo.stamp() == STAMP.format(day=6)
-    monkeypatch.setattr(landing, "land", land)
+    monkeypatch.setattr(landing, "_write", write)
     leo.sync()
     assert len(leo.keys()) == 9
 
@@ -231,7 +231,7 @@ def test_a_batch_that_fails_to_land_closes_the_cursor(leo: Leo, monkeypatch: pyt
     for day in range(1, 10):
         leo.profile(f"p{day}", day)
 
-    def breaks(*_args) -> None:
+    def breaks(*_args, **_options) -> None:
         raise RuntimeError("killed")
 
     monkeypatch.setattr(landing, "land", breaks)

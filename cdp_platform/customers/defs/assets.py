@@ -10,8 +10,9 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, segment, transactions, value
+from cdp_platform.customers import metrics, profiles, segment_sync, transactions, value
 from cdp_platform.customers.defs.quality import examine_keys
+from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.reconcile import reconcile
@@ -105,9 +106,10 @@ def _sync(
     mapper: Mapper,
     *,
     config: SyncConfig,
+    second: SecondWorker,
     watch: Watch,
 ) -> Mapping[str, Any]:
-    result = sync(connection, source, tenant, mapper, full=config.full, second_process=True, progress=watch)
+    result = sync(connection, source, tenant, mapper, full=config.full, second=second, progress=watch)
     mended = {}
     if config.reconcile:
         found = reconcile(connection, source, tenant, mapper, approve=config.approve_deletes, progress=watch)
@@ -142,10 +144,12 @@ def _sync_segment(
     watch: Watch,
 ) -> Mapping[str, Any]:
     if not segment_id:
-        result = segment.SegmentResult()
+        result = segment_sync.SegmentResult()
         note = {"note": "segment_id is blank: 0 records processed."}
     else:
-        read = segment.sync_profiles if mapper.collection == profiles.COLLECTION else segment.sync_transactions
+        read = (
+            segment_sync.sync_profiles if mapper.collection == profiles.COLLECTION else segment_sync.sync_transactions
+        )
         result = read(connection, source, tenant, mapper, segment_id, progress=watch)
         note = {"segment": segment_id}
     with tenant_transaction(connection, tenant.tenant_id):
@@ -174,7 +178,8 @@ def _materialize(
             mapper = mapper_of(collection, tenant, source)
             watch = progress.of(tenant.tenant_id, mapper.target.table)
             if config.segment_id is None:
-                return _sync(connection, source, tenant, mapper, config=config, watch=watch)
+                second = SecondWorker(warehouse.opener, arango.opener, as_process=True)
+                return _sync(connection, source, tenant, mapper, config=config, second=second, watch=watch)
             segment_id = config.segment_id.strip()
             return _sync_segment(connection, source, tenant, mapper, segment_id=segment_id, watch=watch)
 

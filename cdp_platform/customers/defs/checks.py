@@ -17,7 +17,7 @@ from cdp_platform.customers.defs.assets import cdp_profiles, customer_metrics, c
 from cdp_platform.customers.defs.quality import count, examine_keys
 from cdp_platform.customers.reconcile import last
 from cdp_platform.customers.source import with_database
-from cdp_platform.customers.stamps import undated_words
+from cdp_platform.customers.updated_at import undated_words
 from cdp_platform.ops import rejected, tenants, watermark
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import AFTER_ASSETS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cdp_platform.customers import stamps
+from cdp_platform.customers import updated_at
 from cdp_platform.moments import moment
 from cdp_sandbox.arango.aql.values import compare
 
@@ -74,12 +74,12 @@ def finders(value: Any, since: datetime, now: datetime) -> list[str]:
     """Which of the queries find a value."""
     found = [
         "scattered"
-        for each in stamps.scattered(since, now)
+        for each in updated_at.scattered(since, now)
         if compare(value, each["begin"]) >= 0 and compare(value, each["end"]) < 0 and like(value, each["pattern"])
     ]
     found += [
         "in order"
-        for begin, end in stamps.in_order(since)
+        for begin, end in updated_at.in_order(since)
         if compare(value, begin) >= 0 and (end is None or compare(value, end) < 0)
     ]
     return found
@@ -131,7 +131,7 @@ def test_in_the_layout_of_leo_cdp_only_the_last_minute_is_read_again(since, minu
 )  # fmt: skip
 def test_a_value_that_is_no_moment_is_read_every_time(value):
     assert finders(value, SINCE, SINCE)
-    assert stamps.usable(value) is None
+    assert updated_at.usable(value) is None
 
 
 @settings(deadline=None)
@@ -161,10 +161,10 @@ def test_every_layout_in_these_tests_is_a_moment():
     ],
 )
 def test_a_stamp_keeps_the_whole_moment(at, written):
-    assert stamps.stamp(at) == written
-    assert stamps.usable(written) == at
+    assert updated_at.stamp(at) == written
+    assert updated_at.usable(written) == at
 
 
 @pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "1900-01-01 00:00:00", "1970-01-01T00:00:00.000Z", 0])
 def test_the_zero_of_a_clock_tells_nothing(zero):
-    assert stamps.usable(zero) is None
+    assert updated_at.usable(zero) is None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.types.json import Jsonb
 
-from cdp_platform.customers.documents import Document
 from cdp_platform.customers.landing import SyncResult, land
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
@@ -57,7 +56,7 @@ def sync_profiles(
     with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
         before = set(_members(connection, tenant, segment_id))
         for batch in source.members(segment_id):
-            _land(connection, tenant, mapper, batch, result.landed)
+            result.landed.add(land(connection, tenant, mapper, batch))
             before.difference_update(str(document["_key"]) for document in batch)
             progress(result.landed.read, None)
         result.members = result.landed.read
@@ -67,7 +66,7 @@ def sync_profiles(
             )
         result.left = len(before)
         for keys in _pages(sorted(before)):
-            _land(connection, tenant, mapper, source.documents(mapper.collection, keys), result.landed)
+            result.landed.add(land(connection, tenant, mapper, source.documents(mapper.collection, keys)))
             progress(result.landed.read, None)
     return result
 
@@ -92,7 +91,7 @@ def sync_transactions(
         result.members = len(members)
         for profile_ids in _pages(members):
             for batch in source.conversions(profile_ids):
-                _land(connection, tenant, mapper, batch, result.landed)
+                result.landed.add(land(connection, tenant, mapper, batch))
                 progress(result.landed.read, None)
     return result
 
@@ -109,11 +108,3 @@ def _members(connection: psycopg.Connection, tenant: Tenant, segment_id: str) ->
 
 def _pages(keys: list[str]) -> Iterator[list[str]]:
     return (keys[at : at + _PAGE] for at in range(0, len(keys), _PAGE))
-
-
-def _land(
-    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document], so_far: SyncResult
-) -> None:
-    mapper.prepare(batch)
-    with tenant_transaction(connection, tenant.tenant_id):
-        so_far.add(land(connection, tenant, mapper, batch))

@@ -1,0 +1,1 @@
+SELECT count(*), lpad(to_hex(coalesce(bit_xor(hashtextextended(key, 0)), 0)), 16, '0') FROM ({held}) AS h

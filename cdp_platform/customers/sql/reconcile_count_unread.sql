@@ -1,0 +1,1 @@
+SELECT count(*) FILTER (WHERE missing), count(*) FILTER (WHERE NOT missing) FROM unread_key
