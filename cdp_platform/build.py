@@ -10,11 +10,13 @@ from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.embeddings.defs.resources import EmbeddingProviders
+from cdp_platform.health import retention
 from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.code_references import with_code_references
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
 from cdp_platform.orchestration.registry import tenant_registry
 from cdp_platform.orchestration.resources import ArangoResource, SpreadsheetResource, WarehouseResource
+from cdp_platform.orchestration.retention import retention_schedule
 from cdp_platform.referrals.defs.definitions import definitions as referrals
 from cdp_platform.referrals.defs.resources import TrackerResource
 
@@ -31,6 +33,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
     shared = dg.Definitions(
         assets=[runs],
         asset_checks=[moving],
+        schedules=[retention_schedule(retention.kept)],
         sensors=[tenant_registry, lost_runs, Automation()],
         resources={
             "warehouse": WarehouseResource(),

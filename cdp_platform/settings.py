@@ -159,6 +159,18 @@ class GoogleSettings(BaseSettings):
     )
 
 
+class RetentionSettings(BaseSettings):
+    """How many days records are kept that nobody needs for ever. `cdp retention` lists what goes after that."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    rejected_retention_days: int = Field(default=30, ge=0)
+    reconciliation_retention_days: int = Field(default=365, ge=0)
+    embedding_job_retention_days: int = Field(default=30, ge=0)
+    usage_retention_days: int = Field(default=730, ge=1)
+    export_retention_days: int = Field(default=90, ge=0)
+
+
 class PlatformSettings(BaseSettings):
     """What belongs to no outside system."""
 
@@ -238,6 +250,12 @@ def google() -> GoogleSettings:
 
 
 @lru_cache
+def retention() -> RetentionSettings:
+    """Settings of the retention of records; raises ConfigurationError naming each variable that is wrong."""
+    return _load(RetentionSettings)
+
+
+@lru_cache
 def platform() -> PlatformSettings:
     """The remaining settings; raises ConfigurationError naming each variable that is wrong."""
     return _load(PlatformSettings)
@@ -245,5 +263,5 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use (after `.env` was written, or a test changed it)."""
-    for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, platform):
+    for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, retention, platform):
         cached.cache_clear()

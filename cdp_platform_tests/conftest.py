@@ -35,7 +35,16 @@ PASSWORD = "test-only"
 SUMMARY = "summary"
 _OURS = (
     *("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_"),
-    *("PRODUCT_RETENTION", "ROUND_RETENTION", "DATA_DIR", "INGESTION_CONFIG_PATH"),
+    *(
+        "PRODUCT_RETENTION",
+        "ROUND_RETENTION",
+        "REJECTED_RETENTION",
+        "RECONCILIATION_RETENTION",
+        "USAGE_RETENTION",
+        "EXPORT_RETENTION",
+        "DATA_DIR",
+        "INGESTION_CONFIG_PATH",
+    ),
 )
 _numbers = itertools.count()
 

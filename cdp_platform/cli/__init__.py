@@ -18,7 +18,7 @@ from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.customers import reconcile, sync
 from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.extensions import Commands, Platform
-from cdp_platform.cli.operate import health, init, migrate, status
+from cdp_platform.cli.operate import health, init, migrate, retention, status
 from cdp_platform.cli.printing import error_console, say, show_json, show_notes
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
@@ -62,6 +62,7 @@ for command in (
     value,
     status,
     health,
+    retention,
 ):
     cdp.add_command(command)
 

@@ -1,4 +1,4 @@
-"""Commands of people who run the platform: `init`, `migrate`, `status`, `health`."""
+"""Commands of people who run the platform: `init`, `migrate`, `status`, `health`, `retention`."""
 
 import time
 from datetime import UTC, datetime
@@ -12,6 +12,8 @@ from cdp_platform import folder, settings
 from cdp_platform.cli.printing import duration, json_option, say, show, show_json
 from cdp_platform.cli.runs import dagster_instance
 from cdp_platform.errors import PlatformError
+from cdp_platform.ops import tenants
+from cdp_platform.warehouse.connection import connect
 
 if TYPE_CHECKING:
     from cdp_platform.health.findings import Finding
@@ -115,6 +117,40 @@ def health(*, as_json: bool) -> None:
         )
     if any(f.state == "error" for f in findings):
         raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.option("--apply", is_flag=True, help="Delete what is past its time, and do not only count it.")
+@json_option
+def retention(*, apply: bool, as_json: bool) -> None:
+    """Count records that are past their time, of all tenants. With --apply delete them; a job does that daily.
+
+    The variables that end in RETENTION_DAYS say how long records are kept. Records that are open, that wait, or that
+    something refers to are never deleted.
+    """
+    from cdp_platform.health.retention import kept
+    from cdp_platform.ops import retention as records
+
+    found = {}
+    with connect(settings.postgres()) as connection:
+        for tenant in tenants.registered(connection):
+            found[tenant.tenant_id] = records.clean(connection, tenant.tenant_id, kept(), dry_run=not apply)
+    if as_json:
+        show_json({"applied": apply, "tenants": found})
+        return
+    show(
+        "Deleted" if apply else "Past their time",
+        ["tenant", "table", "days kept", "rows", *(["deleted"] if apply else [])],
+        [
+            (tenant_id, each.table, each.days, each.due, *([each.deleted] if apply else []))
+            for tenant_id, tables in found.items()
+            for each in tables
+            if each.due
+        ],
+        empty="Nothing is past its time.",
+    )
+    if not apply and any(each.due for tables in found.values() for each in tables):
+        say("`cdp retention --apply` deletes them; the job `retention` does every day.")
 
 
 def _runs() -> "list[Finding]":

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "catalog approve": "--ingestor saigon-shops",
     "catalog ingest": "--ingestor saigon-shops",
     "catalog cleanup": "",
+    "retention": "",
     "export-data": "--tenant saigon --dry-run",
     "search": "travel --tenant saigon",
     "embeddings text": "--tenant saigon --id nobody",

@@ -74,10 +74,9 @@ def any_row(connection: psycopg.Connection, table: str, given: Mapping[str, Any]
         [table],
     ).fetchall()
     given = given or {}
-    names = [name for (name,) in columns]
-    names += [name for name in given if name not in names]
+    names = dict.fromkeys([*(name.strip('"') for (name,) in columns), *given])
     literal = sql.Literal(Jsonb(given)).as_string(connection)
-    return _ANY_ROW.format(table=table, columns=", ".join(names), given=literal)
+    return _ANY_ROW.format(table=table, columns=", ".join(f'"{name}"' for name in names), given=literal)
 
 
 def leaks(connection: psycopg.Connection, tables: list[str]) -> set[tuple[str, str]]:

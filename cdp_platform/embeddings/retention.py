@@ -1,0 +1,16 @@
+"""What this room keeps for a time."""
+
+from collections.abc import Sequence
+
+from cdp_platform.ops.retention import Kept
+from cdp_platform.settings import RetentionSettings
+from cdp_platform.warehouse.statements import statement
+
+
+def kept(settings: RetentionSettings) -> Sequence[Kept]:
+    """Jobs of texts that have their vectors, and what was sent to providers."""
+    jobs, usage = statement("embeddings", "old_jobs"), statement("embeddings", "old_usage")
+    return (
+        Kept("embeddings.embedding_job", settings.embedding_job_retention_days, jobs),
+        Kept("embeddings.usage", settings.usage_retention_days, usage),
+    )

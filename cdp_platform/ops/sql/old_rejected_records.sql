@@ -1,0 +1,1 @@
+SELECT r.ctid FROM ops.rejected_record AS r WHERE r.tenant_id = %(tenant)s AND r.resolved_at < %(until)s

@@ -1,0 +1,66 @@
+"""The daily job that deletes records past their time (`cdp_platform.ops.retention`)."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import dagster as dg
+
+from cdp_platform.ops import retention, tenants
+from cdp_platform.ops.retention import Kept, RetentionResult
+from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
+from cdp_platform.orchestration.resources import WarehouseResource
+
+
+def retention_schedule(kept: Callable[[], Sequence[Kept]]) -> dg.ScheduleDefinition:
+    """A schedule with its job. ``kept`` returns what all rooms keep how long; it is called when the job runs."""
+
+    @dg.op(retry_policy=IO_RETRIES)
+    def delete_old_records(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+        done: dict[str, list[RetentionResult]] = {}
+        failed: dict[str, Exception] = {}
+        with warehouse.connect() as connection:
+            tenant_ids = [tenant.tenant_id for tenant in tenants.registered(connection)]
+        for tenant_id in tenant_ids:
+            try:
+                with warehouse.connect() as connection:
+                    done[tenant_id] = retention.clean(connection, tenant_id, kept(), dry_run=False)
+            except Exception as error:
+                context.log.error("%s: %s", tenant_id, describe(error))
+                failed[tenant_id] = error
+        if failed:
+            # From None, because the messages of the causes may contain data.
+            raise dg.Failure(
+                description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
+                metadata=_metadata(done),
+                allow_retries=all(map(is_transient, failed.values())),
+            ) from None
+        context.add_output_metadata(_metadata(done))
+
+    @dg.job(
+        name="retention",
+        description="Deletes records that are past their time, of all tenants: resolved rejected records, "
+        "reconciliations, completed embedding jobs, daily usage, ended exports. `cdp retention` counts them.",
+    )
+    def retention_job() -> None:
+        delete_old_records()
+
+    return dg.ScheduleDefinition(
+        name="retention_daily",
+        job=retention_job,
+        cron_schedule="0 6 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Every day at 06:00 UTC, after the work of the night.",
+    )
+
+
+def _metadata(done: Mapping[str, Sequence[RetentionResult]]) -> dict[str, dg.MetadataValue | int]:
+    lines = [
+        f"| {tenant_id} | {each.table} | {each.days:,} | {each.due:,} | {each.deleted:,} |"
+        for tenant_id, tables in done.items()
+        for each in tables
+        if each.due
+    ]
+    header = ["| tenant | table | days | due | deleted |", "|---|---|---|---|---|"]
+    table = "\n".join([*header, *lines]) if lines else "Nothing is past its time."
+    deleted = sum(each.deleted for tables in done.values() for each in tables)
+    return {"deleted": dg.MetadataValue.md(table), "rows_deleted": deleted}

@@ -1,0 +1,189 @@
+"""What is past its time goes, in batches; nothing goes that is open, that waits or that something refers to."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from cdp_platform.build import build_definitions
+from cdp_platform.health.retention import kept
+from cdp_platform.ops import retention, tenants
+from cdp_platform.ops.retention import RetentionResult
+from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform_tests.command_line import answers, says
+from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.warehouse.test_isolation import any_row
+
+NOW = datetime.now(UTC)
+OLD, FRESH = NOW - timedelta(days=800), NOW - timedelta(hours=1)
+EXPORTS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(6)]
+
+# By table and the column that names the row, which is what stays and what goes: the rest of the row, old if not dated.
+ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("ops.rejected_record", "document_key"): {
+        "waits": {},
+        "goes": {"resolved_at": OLD},
+        "goes too": {"resolved_at": OLD, "source": "catalog/shop"},
+        "fresh": {"resolved_at": FRESH},
+    },
+    ("ops.reconciliation", "source"): {
+        "one": {"compared_at": OLD},
+        "goes": {"compared_at": OLD},
+        "again": {"compared_at": FRESH},
+    },
+    ("embeddings.embedding_job", "entity_id"): {
+        "goes": {"status": "completed", "finished_at": OLD},
+        "fresh": {"status": "completed", "finished_at": FRESH},
+        "pending": {"status": "pending", "enqueued_at": OLD},
+        "failed": {"status": "failed", "finished_at": OLD},
+        "dead": {"status": "dead", "finished_at": OLD},
+    },
+    ("embeddings.usage", "model_id"): {"1": {"day": OLD}, "2": {"day": FRESH}},
+    ("referrals.sheet_export", "export_id"): {
+        EXPORTS[0]: {"outcome": "confirmed"},
+        EXPORTS[1]: {"outcome": "unchanged"},
+        EXPORTS[2]: {"outcome": "unknown"},
+        EXPORTS[3]: {"outcome": "confirmed", "worksheets": {"Tracker_Raw_Data": {}}},
+        EXPORTS[4]: {"outcome": "unchanged", "worksheets": {}, "started_at": FRESH, "ended_at": FRESH},
+    },
+}
+GOES = {
+    "ops.rejected_record": {"goes", "goes too"},
+    "ops.reconciliation": {"goes"},
+    "embeddings.embedding_job": {"goes"},
+    "embeddings.usage": {"1"},
+    # An event of the first is in a spreadsheet; nobody knows of the third; the fourth is the last with raw data.
+    "referrals.sheet_export": {EXPORTS[1]},
+}
+
+
+@pytest.fixture
+def acme(app: psycopg.Connection, warehouse: Warehouse) -> psycopg.Connection:
+    tenants.add(app, "acme", arango_database="acme")
+    tenants.add(app, "other", arango_database="other")
+    with warehouse.superuser() as connection:
+        connection.execute("SET session_replication_role = replica")
+        for (table, key), rows in ROWS.items():
+            for name, values in rows.items():
+                row = {key: name, **values}
+                if table == "ops.reconciliation":
+                    row["source"] = "cdp_profile" if name != "one" else "one"
+                if table == "referrals.sheet_export":
+                    row = {"started_at": OLD, "ended_at": OLD, "spreadsheet_id": "s", **row}
+                plant(connection, table, row)
+        plant(connection, "referrals.exported_event", {"export_id": EXPORTS[0], "spreadsheet_id": "s"})
+        plant(connection, "ops.rejected_record", {"document_key": "goes", "resolved_at": OLD}, tenant_id="other")
+    return app
+
+
+def plant(connection: psycopg.Connection, table: str, values: dict[str, Any], *, tenant_id: str = "acme") -> None:
+    given = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+    connection.execute(any_row(connection, table, given), {"table": table, "tenant": tenant_id})
+
+
+def there(app: psycopg.Connection) -> dict[str, int]:
+    with tenant_transaction(app, "acme"):
+        return {table: app.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()[0][0] for table, _ in ROWS}
+
+
+def left(app: psycopg.Connection) -> dict[str, set[str]]:
+    """By table, the names of the rows."""
+    with tenant_transaction(app, "acme"):
+        return {
+            table: {str(name) for (name,) in app.execute(f"SELECT {key} FROM {table}".encode()).fetchall()}
+            for table, key in ROWS
+            if table != "ops.reconciliation"
+        }
+
+
+def clean(app: psycopg.Connection, *, dry_run: bool = False, **options: Any) -> dict[str, RetentionResult]:
+    return {result.table: result for result in retention.clean(app, "acme", kept(), dry_run=dry_run, **options)}
+
+
+def test_what_is_open_waits_or_is_referred_to_stays(acme: psycopg.Connection):
+    before = left(acme)
+    clean(acme)
+    assert left(acme) == {table: names - GOES[table] for table, names in before.items()}
+    with tenant_transaction(acme, "acme"):
+        rows = acme.execute("SELECT source, compared_at FROM ops.reconciliation ORDER BY 1").fetchall()
+    assert rows == [("cdp_profile", FRESH), ("one", OLD)]
+
+
+def test_a_dry_run_counts_what_goes_and_deletes_nothing(acme: psycopg.Connection):
+    before = there(acme)
+    counted = {table: result.due for table, result in clean(acme, dry_run=True).items()}
+    assert counted == {table: len(names) for table, names in GOES.items()}
+    assert there(acme) == before
+    assert {table: result.deleted for table, result in clean(acme).items()} == counted
+    assert there(acme) == {table: number - counted[table] for table, number in before.items()}
+    assert all(result.due == 0 for result in clean(acme).values())
+
+
+def test_rows_go_in_batches_and_no_more_than_the_limit(acme: psycopg.Connection, monkeypatch: pytest.MonkeyPatch):
+    with tenant_transaction(acme, "acme"):
+        acme.execute(
+            "INSERT INTO ops.rejected_record"
+            " (tenant_id, source, document_key, code, path, message, document, resolved_at)"
+            " SELECT 'acme', 'many', n::text, '', '', '', '{}', %s FROM generate_series(1, 20) AS n",
+            [OLD],
+        )
+    monkeypatch.setattr(retention, "BATCH_ROWS", 3)
+    batches = []
+    delete = retention._delete
+    monkeypatch.setattr(retention, "_delete", lambda *given: batches.append(delete(*given)) or batches[-1])
+    result = clean(acme, most=10)["ops.rejected_record"]
+    assert (result.due, result.deleted, batches[:4]) == (22, 10, [3, 3, 3, 1])
+    assert clean(acme)["ops.rejected_record"].deleted == 12
+
+
+def test_another_tenants_rows_stay_and_a_retired_tenants_go(acme: psycopg.Connection):
+    clean(acme)
+    with tenant_transaction(acme, "other"):
+        assert acme.execute("SELECT count(*) FROM ops.rejected_record").fetchone() == (1,)
+    tenants.retire(acme, "other")
+    says("retention", "--apply")
+    with tenant_transaction(acme, "other"):
+        assert acme.execute("SELECT count(*) FROM ops.rejected_record").fetchone() == (0,)
+
+
+def test_settings_say_how_long(acme: psycopg.Connection, monkeypatch: pytest.MonkeyPatch):
+    from cdp_platform import settings
+
+    monkeypatch.setenv("REJECTED_RETENTION_DAYS", "900")
+    settings.forget()
+    assert clean(acme, dry_run=True)["ops.rejected_record"].due == 0
+    monkeypatch.setenv("REJECTED_RETENTION_DAYS", "0")
+    settings.forget()
+    assert clean(acme, dry_run=True)["ops.rejected_record"].due == 3
+
+
+def test_the_command_counts_unless_it_is_told_to_delete(acme: psycopg.Connection):
+    before = there(acme)
+    assert "`cdp retention --apply` deletes them" in says("retention")
+    found = answers("retention")
+    assert not found["applied"]
+    assert {each["table"]: each["due"] for each in found["tenants"]["acme"]} == {t: len(n) for t, n in GOES.items()}
+    assert there(acme) == before
+    assert "ops.rejected_record" in says("retention", "--apply")
+    assert says("retention") == "Nothing is past its time."
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def test_the_daily_job_deletes_and_shows_its_counts(acme: psycopg.Connection, instance: dg.DagsterInstance):
+    definitions = build_definitions()
+    assert definitions.resolve_schedule_def("retention_daily").job_name == "retention"
+    result = definitions.resolve_job_def("retention").execute_in_process(instance=instance)
+    assert result.success
+    (output,) = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
+    metadata = output.step_output_data.metadata
+    assert metadata["rows_deleted"].value == 1 + sum(map(len, GOES.values()))
+    assert "| acme | referrals.sheet_export | 90 | 1 | 1 |" in str(metadata["deleted"].value)
+    assert all(each.due == 0 for each in clean(acme, dry_run=True).values())
