@@ -53,7 +53,7 @@ def look(connection: psycopg.Connection, source: Source, ingestor: Ingestor, see
         seen: what the last look saw (`Look.seen`).
 
     Raises:
-        SourceError: a file could not be looked at.
+        UnreadableError: a file could not be looked at.
     """
     taken = _taken(connection, ingestor)
     paths = dict.fromkeys(_documents(connection, source, ingestor))

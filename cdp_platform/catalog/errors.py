@@ -1,23 +1,34 @@
-"""What can go wrong with a registry or a feed, each with what to do about it.
+"""Why the round of an ingestor fails, each error with what to do about it.
 
-Every one of them stops the round of its ingestor and changes nothing. A single item that is wrong is no error: it is
-rejected, and the rest land.
+Each of these errors ends the round and changes no row. An invalid item is none of them: it is rejected, and the others
+land.
 """
 
-from cdp_platform import errors
+from typing import Self
+
+from cdp_platform.errors import PlatformError, SourceError
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 
-class IngestorError(errors.PlatformError):
-    """Base of what stops the round of one ingestor; the others go on."""
+class IngestorError(PlatformError):
+    """Base of the errors that fail the round of one ingestor; other ingestors go on."""
 
 
-class SourceError(IngestorError, errors.SourceError):
+class UnreadableError(IngestorError, SourceError):
     """A document could not be read. ``transient`` says whether trying again may help."""
 
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message, transient=transient)
 
-class ValidationError(IngestorError):
-    """A document was read and is not what it should be. Whoever publishes it has to mend it."""
+
+class InvalidDocumentError(IngestorError):
+    """A document was read and is not what it should be. Its publisher has to correct it."""
+
+    @classmethod
+    def of(cls, what: str, error: RejectedDocumentError) -> Self:
+        """The error of a whole document that has this fault; ``what`` names the document."""
+        return cls(f"{what}: {error} ({error.code} at {error.path}). Nothing was taken of it.")
 
 
 class ProcessingError(IngestorError):
-    """What was read could not be stored. Nothing of it was."""
+    """PostgreSQL refused what was read. Nothing was stored."""

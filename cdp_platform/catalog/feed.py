@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdp_platform.catalog.config import FeedLimits
-from cdp_platform.catalog.errors import SourceError, ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError, UnreadableError
 from cdp_platform.catalog.indexes import FeedIndex, read_index
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source, Validators
 
@@ -56,13 +56,13 @@ def read_feed(
         known: the files as they were last taken, by path; if empty, all files are read.
 
     Raises:
-        SourceError: a file could not be read, or the index changed meanwhile.
-        ValidationError: it is no index, belongs to another organization, or lists shards that cannot be.
+        UnreadableError: a file could not be read, or the index changed meanwhile.
+        InvalidDocumentError: it is no index, belongs to another organization, or lists shards that cannot be.
     """
     fetched = _read(source, index_path, limits)
     index = read_index(fetched.content, "The index of the feed")
     if index.organization_urn not in {None, organization_id}:
-        raise ValidationError(
+        raise InvalidDocumentError(
             f"The index of the feed says that it is the feed of {index.organization_urn}, and the registry lists it as"
             f" that of {organization_id}. Ask its publisher to correct one of them; nothing was taken."
         )
@@ -73,7 +73,7 @@ def read_feed(
         files, size = _read_shards(source, spooled, limits, known)
         again = source.read(index_path, known=fetched.validators, max_bytes=limits.max_shard_bytes)
         if isinstance(again, Fetched):
-            raise SourceError(
+            raise UnreadableError(
                 "The feed was updated while it was read, so its shards may not belong together. Nothing was taken; "
                 "the next round reads it again.",
                 transient=True,
@@ -89,15 +89,15 @@ def read_feed(
 
 def _shard_paths(source: Source, index: FeedIndex, address: str, index_path: str, limits: FeedLimits) -> list[str]:
     if len(index.shards) > limits.max_shards:
-        raise ValidationError(
+        raise InvalidDocumentError(
             f"The feed has {len(index.shards)} shards; max_shards is {limits.max_shards}. Raise it if the number is"
             " right."
         )
     paths = [source.resolve(address, shard.reference) for shard in index.shards]
     if index_path in paths or source.resolve(address, address) in paths:
-        raise ValidationError("The index of the feed lists itself as a shard. Ask its publisher to correct it.")
+        raise InvalidDocumentError("The index of the feed lists itself as a shard. Ask its publisher to correct it.")
     if len(set(paths)) < len(paths):
-        raise ValidationError("The index of the feed lists a shard twice. Ask its publisher to correct it.")
+        raise InvalidDocumentError("The index of the feed lists a shard twice. Ask its publisher to correct it.")
     return paths
 
 
@@ -129,5 +129,5 @@ def _read(source: Source, path: str, limits: FeedLimits) -> Fetched:
     """Read a file whatever version it has."""
     got = source.read(path, max_bytes=limits.max_shard_bytes)
     if isinstance(got, NotModified):
-        raise SourceError("The server answered that a file is not modified, without being asked.", transient=True)
+        raise UnreadableError("The server answered that a file is not modified, without being asked.", transient=True)
     return got

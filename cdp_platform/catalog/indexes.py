@@ -1,10 +1,10 @@
-"""What the index of a feed says: whose it is, when it was updated, and which shards it has."""
+"""The index of a feed: the organization that it belongs to, when it was updated, and its shards."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from cdp_platform.catalog import jsonld
-from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.catalog.jsonld import Document
 from cdp_platform.ops.rejected import RejectedDocumentError
 
@@ -14,8 +14,8 @@ class Shard:
     """A shard as the index lists it.
 
     Attributes:
-        reference: relative to the index or absolute.
-        last_updated: as the index has it.
+        reference: address of the shard, absolute or relative to the index.
+        last_updated: as written in the index.
     """
 
     reference: str
@@ -27,9 +27,9 @@ class FeedIndex:
     """The index of a feed.
 
     Attributes:
-        organization_urn: whose feed it is; None where it does not say.
-        last_updated: as it stands there.
-        total_shards: how many it says there are; None where it does not say.
+        organization_urn: the organization that it names; None if it names none.
+        last_updated: as written there.
+        total_shards: the number of shards that it states; None if it states none.
     """
 
     organization_urn: str | None
@@ -39,14 +39,14 @@ class FeedIndex:
 
 
 def read_index(content: bytes, what: str) -> FeedIndex:
-    """Understand the index of a feed.
+    """Read the index of a feed; ``what`` names it in errors.
 
     Raises:
-        ValidationError: it is no index, lists nothing, or lists another number of shards than it says there are.
+        InvalidDocumentError: it is no index, lists no shard, or lists another number of shards than it states.
     """
     document = jsonld.parse(content, what)
     if not isinstance(document, dict) or not isinstance(document.get("shards"), list):
-        raise ValidationError(f"{what} is no index of a feed: it has no list of shards. Does the address fit?")
+        raise InvalidDocumentError(f"{what} is no index of a feed: it has no list of shards. Check the address.")
     try:
         jsonld.check_context(document)
         jsonld.canonical(document)
@@ -57,12 +57,14 @@ def read_index(content: bytes, what: str) -> FeedIndex:
             [_shard(each, at) for at, each in enumerate(document["shards"])],
         )
     except RejectedDocumentError as error:
-        raise ValidationError(f"{what}: {error} ({error.code} at {error.path}). Nothing was taken of it.") from error
+        raise InvalidDocumentError.of(what, error) from error
     if not index.shards:
-        raise ValidationError(f"{what} lists no shard. What was taken before stays; a feed ends with an empty shard.")
+        raise InvalidDocumentError(
+            f"{what} lists no shard. What was taken before stays. A feed without items has one empty shard."
+        )
     if index.total_shards is not None and index.total_shards != len(index.shards):
-        raise ValidationError(
-            f"{what} says that there are {index.total_shards} shards and lists {len(index.shards)}: it is not whole."
+        raise InvalidDocumentError(
+            f"{what} says that there are {index.total_shards} shards and lists {len(index.shards)}: it is not complete."
         )
     return index
 

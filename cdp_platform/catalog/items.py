@@ -15,7 +15,7 @@ from typing import Any
 from cdp_platform.catalog import brands as brand_names
 from cdp_platform.catalog import gtins, jsonld
 from cdp_platform.catalog.brands import Brands
-from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.catalog.json_values import digits, exact
 from cdp_platform.catalog.jsonld import Document, as_text, label, many, single, text, unescaped
 from cdp_platform.catalog.offers import Offer, can_be_bought, read_offers
@@ -103,18 +103,18 @@ def read_shard(content: bytes, what: str) -> Iterator[Entry]:
     """The items of a shard in their order, variants behind the group that they are nested in.
 
     Raises:
-        ValidationError: it is no shard; before the first item.
+        InvalidDocumentError: it is no shard; before the first item.
     """
     document = jsonld.parse(content, what)
     if not isinstance(document, dict) or "ItemList" not in jsonld.types(document):
-        raise ValidationError(f"{what} is no shard of a feed: its @type is not ItemList.")
+        raise InvalidDocumentError(f"{what} is no shard of a feed: its @type is not ItemList.")
     elements = document.get("itemListElement")
     if not isinstance(elements, list):
-        raise ValidationError(f"{what} is no shard of a feed: it has no list itemListElement.")
+        raise InvalidDocumentError(f"{what} is no shard of a feed: it has no list itemListElement.")
     try:
         jsonld.check_context(document)
     except RejectedDocumentError as error:
-        raise ValidationError(f"{what}: {error} ({error.code} at {error.path}). Nothing was taken of it.") from error
+        raise InvalidDocumentError.of(what, error) from error
     return _entries(elements)
 
 

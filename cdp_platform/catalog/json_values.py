@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.json_documents import is_not_utf8, walk
 from cdp_platform.ops.rejected import RejectedDocumentError
 
@@ -39,7 +39,7 @@ def parse(content: bytes, what: str, then: Callable[[Any], Any] = lambda value: 
         then: applied to the value. It may recurse; a document that is too deep for it is cut and read again.
 
     Raises:
-        ValidationError: it is not JSON.
+        InvalidDocumentError: it is not JSON.
     """
     try:
         try:
@@ -48,7 +48,7 @@ def parse(content: bytes, what: str, then: Callable[[Any], Any] = lambda value: 
             return then(_load(_cut(content)))
     except (ValueError, RecursionError) as error:
         at = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValidationError(
+        raise InvalidDocumentError(
             f"{what} is not JSON{at}, as if it were cut short or another kind of file. Nothing was taken of it; "
             "its publisher has to mend it."
         ) from None

@@ -14,7 +14,7 @@ from psycopg import sql
 from cdp_platform.catalog import items, registries, rounds
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.errors import IngestorError, ProcessingError, ValidationError
+from cdp_platform.catalog.errors import IngestorError, InvalidDocumentError, ProcessingError
 from cdp_platform.catalog.feed import read_feed
 from cdp_platform.catalog.items import DISOWNED
 from cdp_platform.catalog.prices import ONLY_OTHER_PRICES
@@ -74,9 +74,9 @@ def take_feed(
         The round. If every file is as it was last taken, nothing is written, and the round is not recorded.
 
     Raises:
-        SourceError: the feed could not be read whole. This and the next three errors are recorded as rounds; no product
-            changed.
-        ValidationError: what was read is no feed, or belongs to another organization.
+        UnreadableError: the feed could not be read whole. This and the next three errors are recorded as rounds; no
+            product changed.
+        InvalidDocumentError: what was read is no feed, or belongs to another organization.
         ProcessingError: PostgreSQL refused what was read.
         BlockedError: too many items would vanish; `rounds.approve` allows it to the next round.
         BusyError: another round of the organization did not end in time, or the registry changed; nothing was recorded.
@@ -127,7 +127,7 @@ def _take(
             for number, (what, content) in enumerate(feed.shards(), start=1):
                 stage.take(number, items.read_shard(content, what))
                 if stage.items > ingestor.limits.max_items:
-                    raise ValidationError(
+                    raise InvalidDocumentError(
                         f"The feed has more than {ingestor.limits.max_items} items (max_items). Raise it if the number"
                         " is right."
                     )

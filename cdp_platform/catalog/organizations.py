@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cdp_platform.catalog import jsonld
-from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.catalog.jsonld import Document, label, many, text, unescaped
 from cdp_platform.ops.rejected import RejectedDocumentError
 
@@ -74,16 +74,16 @@ def read_registry(content: bytes, what: str) -> Registry:
         what: how errors call it.
 
     Raises:
-        ValidationError: it is no registry, or no organization in it can be taken.
+        InvalidDocumentError: it is no registry, or no organization in it can be taken.
     """
     document = jsonld.parse(content, what)
     try:
         jsonld.check_context(document)
     except RejectedDocumentError as error:
-        raise ValidationError(f"{what}: {error} ({error.code} at {error.path}). Nothing was taken of it.") from error
+        raise InvalidDocumentError.of(what, error) from error
     graph = document.get("@graph", document) if isinstance(document, dict) else document
     if not isinstance(graph, dict | list):
-        raise ValidationError(f"{what} is JSON, but neither an organization nor a list of them.")
+        raise InvalidDocumentError(f"{what} is JSON, but neither an organization nor a list of them.")
     found: dict[str, Organization] = {}
     refused: list[Refused] = []
     for at, entry in enumerate(many(graph)):
@@ -98,7 +98,7 @@ def read_registry(content: bytes, what: str) -> Registry:
             found[organization.urn] = organization
     if not found:
         why = f": {refused[0].error} ({refused[0].error.code} at {refused[0].error.path})" if refused else ""
-        raise ValidationError(f"{what} holds no organization that can be taken{why}. What was known stays as it is.")
+        raise InvalidDocumentError(f"{what} holds no organization that can be taken{why}. Nothing was changed.")
     return Registry(list(found.values()), refused)
 
 

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from cdp_platform.catalog import jsonld, rounds
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.errors import IngestorError, SourceError, ValidationError
+from cdp_platform.catalog.errors import IngestorError, InvalidDocumentError, UnreadableError
 from cdp_platform.catalog.indexes import read_index
 from cdp_platform.catalog.items import slug
 from cdp_platform.catalog.jsonld import Document
@@ -62,8 +62,8 @@ def take_registry(
         The round, whose items are organizations and brands. An unchanged registry writes nothing.
 
     Raises:
-        SourceError: it could not be read. This and the next error are recorded as failed rounds; nothing changed.
-        ValidationError: it is no registry, or lacks an organization that the ingestor asks for.
+        UnreadableError: it could not be read. This and the next error are recorded as failed rounds; nothing changed.
+        InvalidDocumentError: it is no registry, or lacks an organization that the ingestor asks for.
     """
     found = FeedRound(REGISTRY, ingestor.name)
     try:
@@ -100,7 +100,7 @@ def _feed_of_the_ingestor(source: Source, ingestor: Ingestor, feed: str, listed:
     got = source.read(path, max_bytes=ingestor.limits.max_shard_bytes)
     urn = read_index(got.content, "The index of the feed").organization_urn if isinstance(got, Fetched) else None
     if urn not in listed:
-        raise ValidationError(
+        raise InvalidDocumentError(
             f"Ingestor {ingestor.name} names a feed, and its registry {len(listed)} organizations; the index does not"
             " say which of them it is for. Leave feed_path out if the registry names the feeds."
         )
@@ -137,7 +137,7 @@ def _asked_for(registry: Registry, asked: list[str]) -> Registry:
     organizations = [each for each in registry.organizations if each.urn in asked]
     if len(organizations) < len(asked):
         missing = ", ".join(sorted(set(asked) - {each.urn for each in organizations}))
-        raise ValidationError(
+        raise InvalidDocumentError(
             f"The registry does not hold {missing}, which the ingestor asks for, or not in a state that can be taken."
             " Nothing was changed. Correct the ingestor's filter, or the registry."
         )
@@ -149,7 +149,7 @@ def _feed(source: Source, address: str, organization: Organization, refused: lis
         return None
     try:
         return source.resolve(address, organization.feed_url)
-    except SourceError as error:
+    except UnreadableError as error:
         reason = RejectedDocumentError("feed_address_refused", "$.cmp:productFeed.url", str(error))
         refused.append(Refused(f"{organization.urn} feed", jsonld.printable(organization.document), reason))
         return None

@@ -8,7 +8,7 @@ import pytest
 
 from cdp_platform.catalog import items, jsonld
 from cdp_platform.catalog.brands import Brands
-from cdp_platform.catalog.errors import ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.catalog.indexes import read_index
 from cdp_platform.catalog.items import Entry
 from cdp_platform.catalog.organizations import read_registry
@@ -92,7 +92,7 @@ def test_an_entry_that_cannot_be_taken_is_refused_and_the_others_are_not():
 
 @pytest.mark.parametrize("content", [b"", b"{", b"<html>", b"[]", b"7", b'"x"', b"\xff\xfe", b"{}", b"NaN"])
 def test_what_is_no_registry_is_an_error(content: bytes):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidDocumentError):
         read_registry(content, "The registry")
 
 
@@ -134,7 +134,7 @@ def test_shards_are_texts_or_objects():
     ],
 )
 def test_an_index_that_is_not_whole_is_an_error(index: Any, why: str):
-    with pytest.raises(ValidationError, match=why):
+    with pytest.raises(InvalidDocumentError, match=why):
         read_index(orjson.dumps(index), "The index")
 
 
@@ -345,14 +345,14 @@ def test_both_families_of_group_urns_are_one():
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"@type": "ItemList"}', b'{"@type": "Thing"}', b"\0"])
 def test_what_is_no_shard_is_an_error(content: bytes):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidDocumentError):
         items.read_shard(content, "The shard")
 
 
 def test_a_shard_that_is_cut_short_anywhere_is_an_error():
     whole = shard(product(1), product(2))
     for end in range(0, len(whole), 7):
-        with pytest.raises(ValidationError):
+        with pytest.raises(InvalidDocumentError):
             items.read_shard(whole[:end], "The shard")
 
 
@@ -425,5 +425,5 @@ def test_a_context_that_remaps_terms_is_refused_rather_than_misread(context: Any
             jsonld.canonical(document)
         assert caught.value.code == "context_remaps_terms"
     content = orjson.dumps({"@context": context, "@type": "ItemList", "itemListElement": []})
-    with pytest.raises(ValidationError, match="context_remaps_terms"):
+    with pytest.raises(InvalidDocumentError, match="context_remaps_terms"):
         items.read_shard(content, "The shard")

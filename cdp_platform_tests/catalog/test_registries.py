@@ -1,7 +1,7 @@
 import pytest
 
 from cdp_platform.catalog import landing, registries, rounds
-from cdp_platform.catalog.errors import SourceError, ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError, UnreadableError
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.errors import BlockedError, ConfigurationError
 from cdp_platform_tests.catalog.conftest import (
@@ -53,13 +53,13 @@ def test_what_changed_in_a_registry_changes_here(shop: Shop):
 def test_a_registry_that_cannot_be_read_changes_nothing_and_says_why(shop: Shop):
     shop.take_registry()
     shop.write("registry.json", b'{"@type": "Organi')
-    with pytest.raises(ValidationError, match="is not JSON"):
+    with pytest.raises(InvalidDocumentError, match="is not JSON"):
         shop.take_registry()
     (found,) = rounds.last(shop.connection, "acme", "shop")
     assert found.outcome == "failed"
     assert "is not JSON" in str(found.reason)
     (shop.folder / "registry.json").unlink()
-    with pytest.raises(SourceError):
+    with pytest.raises(UnreadableError):
         shop.take_registry()
     assert shop.rows(BRANDS) == [(ORGANIZATION, BRAND)]
 
@@ -71,7 +71,7 @@ def test_only_the_organizations_that_are_asked_for_are_taken(shop: Shop):
         registries.take_registry(shop.connection, source, asking, ingestors=["shop"])
         assert shop.rows("SELECT organization_id FROM catalog.organization") == [(OTHER,)]
         shop.write("registry.json", [organization()])
-        with pytest.raises(ValidationError, match="which the ingestor asks for"):
+        with pytest.raises(InvalidDocumentError, match="which the ingestor asks for"):
             registries.take_registry(shop.connection, source, asking, ingestors=["shop"])
     assert len(shop.rows(BRANDS)) == 1
 
@@ -199,7 +199,7 @@ def test_the_ingestor_may_name_the_feed_itself(shop: Shop):
     with open_source(named) as source:
         assert [found.organization_id for found in landing.take_feeds(shop.connection, source, named)] == [ORGANIZATION]
         shop.write_feed(shard(product(1)), folder="elsewhere")
-        with pytest.raises(ValidationError, match="Leave feed_path out"):
+        with pytest.raises(InvalidDocumentError, match="Leave feed_path out"):
             landing.take_feeds(shop.connection, source, named)
 
 

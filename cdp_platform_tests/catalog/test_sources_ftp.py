@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from cdp_platform.catalog.allowed import Allowed, allowed
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.errors import UnreadableError
 from cdp_platform.catalog.sources import Fetched, NotModified, Validators, open_source
 from cdp_platform.catalog.sources.contract import digest
 from cdp_platform.catalog.sources.ftp import FtpSource
-from cdp_platform.catalog.sources.retries import Patience
+from cdp_platform.catalog.sources.retries import RetryLimits
 from cdp_platform.errors import ConfigurationError
 from cdp_platform_tests.catalog.hosts import certificate
 
@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     from pyftpdlib.servers import FTPServer
 
 LIMIT = 1_000_000
-QUICK = Patience(connect=2, read=2, document=10, attempts=3, backoff=0.01)
+QUICK = RetryLimits(connect=2, read=2, document=10, attempts=3, backoff=0.01)
 LONG_AGO = 1_700_000_000
 PASSWORD = "open sesame"
 INDEX = "feed/index.json"
@@ -134,7 +134,7 @@ def source(server: Server, **options: Any) -> FtpSource:
         "user": "partner",
         "password": SecretStr(PASSWORD),
         "allowed": allowed(("127.0.0.0/8", "::1")),
-        "patience": QUICK,
+        "limits": QUICK,
     }
     return FtpSource(server.url, **given | options)
 
@@ -147,7 +147,7 @@ def fetched(server: Server, path: str, **options: Any) -> Fetched:
 
 
 def refused(server: Server, path: str, *, transient: bool = False, max_bytes: int = LIMIT, **options: Any) -> str:
-    with source(server, **options) as one, pytest.raises(SourceError) as raised:
+    with source(server, **options) as one, pytest.raises(UnreadableError) as raised:
         one.read(path, max_bytes=max_bytes)
     assert raised.value.transient is transient
     assert "\n" not in str(raised.value)
@@ -291,7 +291,7 @@ def test_without_a_known_size_too_large_a_file_is_refused_on_the_way(tmp_path: P
         server.write("large.json", b"x" * 3_000_000)
         server.write("small.json", b"small")
         with source(server) as one:
-            with pytest.raises(SourceError, match="larger than 1,000,000 bytes"):
+            with pytest.raises(UnreadableError, match="larger than 1,000,000 bytes"):
                 one.read("large.json", max_bytes=LIMIT)
             assert server.count("RETR") == 1
             # The connection that was cut in the middle is not used again.
@@ -399,8 +399,8 @@ def talker(talk: Callable[[socket.socket], None]) -> Generator[Server]:
 
 def test_a_silent_server_is_given_up() -> None:
     with talker(lambda connection: time.sleep(2)) as silent:
-        patience = Patience(connect=0.2, read=0.2, attempts=2, backoff=0.01)
-        assert "takes too long; 2 attempts failed" in refused(silent, INDEX, transient=True, patience=patience)
+        limits = RetryLimits(connect=0.2, read=0.2, attempts=2, backoff=0.01)
+        assert "takes too long; 2 attempts failed" in refused(silent, INDEX, transient=True, limits=limits)
 
 
 def test_a_server_that_never_ends_its_greeting_ends_at_the_deadline() -> None:
@@ -411,7 +411,7 @@ def test_a_server_that_never_ends_its_greeting_ends_at_the_deadline() -> None:
 
     with talker(greet) as endless:
         started = time.monotonic()
-        refused(endless, INDEX, transient=True, patience=Patience(document=1))
+        refused(endless, INDEX, transient=True, limits=RetryLimits(document=1))
         assert 0.9 < time.monotonic() - started < 10
 
 

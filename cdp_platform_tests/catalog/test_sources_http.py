@@ -16,18 +16,18 @@ import pytest
 
 from cdp_platform.catalog.allowed import Allowed, allowed, is_never, is_public
 from cdp_platform.catalog.config import load
-from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.errors import UnreadableError
 from cdp_platform.catalog.sources import Fetched, NotModified, Validators, open_source
 from cdp_platform.catalog.sources.contract import digest
 from cdp_platform.catalog.sources.http import HttpSource
-from cdp_platform.catalog.sources.retries import Patience
+from cdp_platform.catalog.sources.retries import RetryLimits
 from cdp_platform_tests.catalog.hosts import Host, certificate, host, response
 from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.feeds import PATH
 
 LIMIT = 5 * 1024 * 1024
 THIS_MACHINE = allowed(("127.0.0.0/8", "::1"))
-QUICK = Patience(connect=2, read=2, document=10, attempts=3, backoff=0.01)
+QUICK = RetryLimits(connect=2, read=2, document=10, attempts=3, backoff=0.01)
 INDEX = "harbour/feed-index.json"
 SHARD = "harbour/feed-000.json"
 
@@ -72,14 +72,14 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 
 def source(
-    root: str = "", *, private: bool = True, entries: tuple[str, ...] | None = None, patience: Patience = QUICK
+    root: str = "", *, private: bool = True, entries: tuple[str, ...] | None = None, limits: RetryLimits = QUICK
 ) -> HttpSource:
     given = (THIS_MACHINE if private else Allowed()) if entries is None else allowed(entries)
-    return HttpSource(root, allowed=given, patience=patience)
+    return HttpSource(root, allowed=given, limits=limits)
 
 
 def refused(root: str, path: str, *, transient: bool = False, max_bytes: int = LIMIT, **options: Any) -> str:
-    with source(root, **options) as one, pytest.raises(SourceError) as raised:
+    with source(root, **options) as one, pytest.raises(UnreadableError) as raised:
         one.read(path, max_bytes=max_bytes)
     assert raised.value.transient is transient
     assert "\n" not in str(raised.value)
@@ -352,12 +352,12 @@ def test_a_name_that_moves_to_a_private_address_after_the_check_gains_nothing(
 
     monkeypatch.setattr(socket, "create_connection", connect)
     asked = resolver("rebound.example.com", "8.8.8.8", "127.0.0.1")
-    patience = Patience(attempts=1)
-    refused(f"http://rebound.example.com:{web.port}", "a", private=False, patience=patience, transient=True)
+    limits = RetryLimits(attempts=1)
+    refused(f"http://rebound.example.com:{web.port}", "a", private=False, limits=limits, transient=True)
     assert asked == ["rebound.example.com"]
     assert connected == [("8.8.8.8", web.port)]
     # The next look-up gives the private address, and that is refused.
-    message = refused(f"http://rebound.example.com:{web.port}", "a", private=False, patience=patience)
+    message = refused(f"http://rebound.example.com:{web.port}", "a", private=False, limits=limits)
     assert "rebound.example.com is 127.0.0.1" in message
     assert len(connected) == 1
 
@@ -586,7 +586,7 @@ def drip_body(connection: socket.socket) -> None:
 def test_a_document_that_comes_drop_by_drop_ends_at_its_deadline(web: Host, answer: Any) -> None:
     web.answers["/a"] = answer
     started = time.monotonic()
-    refused(web.url, "a", transient=True, patience=Patience(document=1, attempts=3, backoff=0.01))
+    refused(web.url, "a", transient=True, limits=RetryLimits(document=1, attempts=3, backoff=0.01))
     assert 0.9 < time.monotonic() - started < 10
 
 
@@ -597,7 +597,7 @@ def test_headers_that_come_drop_by_drop_end_at_the_deadline(web: Host) -> None:
 
     web.answers["/a"] = slow
     started = time.monotonic()
-    message = refused(web.url, "a", transient=True, patience=Patience(document=1))
+    message = refused(web.url, "a", transient=True, limits=RetryLimits(document=1))
     assert "takes too long" in message
     assert 0.9 < time.monotonic() - started < 10
 
@@ -605,8 +605,8 @@ def test_headers_that_come_drop_by_drop_end_at_the_deadline(web: Host) -> None:
 def test_a_silent_server_is_given_up(web: Host) -> None:
     web.answers["/a"] = lambda connection: time.sleep(10)
     started = time.monotonic()
-    patience = Patience(read=0.2, attempts=2, backoff=0.01)
-    assert "takes too long; 2 attempts failed" in refused(web.url, "a", transient=True, patience=patience)
+    limits = RetryLimits(read=0.2, attempts=2, backoff=0.01)
+    assert "takes too long; 2 attempts failed" in refused(web.url, "a", transient=True, limits=limits)
     assert time.monotonic() - started < 8
     assert len(web.requests) == 2
 
@@ -685,7 +685,7 @@ def test_a_document_that_was_never_read_counts_as_changed(web: Host) -> None:
 
 
 def test_a_document_that_cannot_be_looked_at_is_an_error_and_no_answer(web: Host) -> None:
-    with source(web.url) as one, pytest.raises(SourceError):
+    with source(web.url) as one, pytest.raises(UnreadableError):
         one.probe("a", Validators(etag='"1"'), max_bytes=LIMIT)
 
 
@@ -730,7 +730,7 @@ def test_references_are_resolved(base: str, reference: str, found: str) -> None:
     ],
 )
 def test_a_reference_that_does_not_fit_is_refused_before_anything_is_sent(reference: str) -> None:
-    with source("https://shop.example.com") as one, pytest.raises(SourceError) as raised:
+    with source("https://shop.example.com") as one, pytest.raises(UnreadableError) as raised:
         one.resolve("", reference)
     assert not raised.value.transient
 
@@ -756,5 +756,5 @@ def test_errors_hold_no_password_and_no_query(web: Host) -> None:
 
 
 def test_errors_survive_the_way_out_of_a_process() -> None:
-    error = pickle.loads(pickle.dumps(SourceError("gone", transient=True)))  # noqa: S301 (our own)
-    assert (type(error), str(error), error.transient) == (SourceError, "gone", True)
+    error = pickle.loads(pickle.dumps(UnreadableError("gone", transient=True)))  # noqa: S301 (our own)
+    assert (type(error), str(error), error.transient) == (UnreadableError, "gone", True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.errors import UnreadableError
 from cdp_platform.catalog.sources import Fetched, NotModified, Validators
 from cdp_platform.catalog.sources.contract import digest
 from cdp_platform.catalog.sources.local import LocalSource
@@ -49,7 +49,7 @@ def fetched(source: LocalSource, path: str, known: Validators | None = None) -> 
 
 
 def refused(source: LocalSource, path: str, *, transient: bool = False, max_bytes: int = LIMIT) -> str:
-    with pytest.raises(SourceError) as raised:
+    with pytest.raises(UnreadableError) as raised:
         source.read(path, max_bytes=max_bytes)
     assert raised.value.transient is transient
     assert "\n" not in str(raised.value)
@@ -84,7 +84,7 @@ def test_a_path_that_leads_out_is_refused_before_anything_is_opened(
     absolute = reference.replace("/etc/passwd", str(root / "feed" / "index.json"))
     for path in (reference, absolute):
         refused(source, path)
-        with pytest.raises(SourceError):
+        with pytest.raises(UnreadableError):
             source.resolve("feed/index.json", path)
 
 
@@ -127,7 +127,7 @@ def test_a_link_that_is_put_in_the_way_meanwhile_gains_nothing(source: LocalSour
             try:
                 assert fetched(source, "door/secret").content == b"fine"
                 outcomes["read"] += 1
-            except SourceError:
+            except UnreadableError:
                 outcomes["refused"] += 1
     finally:
         done.set()
@@ -183,7 +183,7 @@ def test_a_file_that_is_written_while_it_is_read_is_no_document(source: LocalSou
         while error is None:
             try:
                 source.read("growing.json", max_bytes=LIMIT)
-            except SourceError as raised:
+            except UnreadableError as raised:
                 error = raised
     finally:
         done.set()
@@ -231,5 +231,5 @@ def test_a_file_that_was_never_read_counts_as_changed(source: LocalSource) -> No
 
 
 def test_a_file_that_cannot_be_looked_at_is_an_error_and_no_answer(source: LocalSource) -> None:
-    with pytest.raises(SourceError):
+    with pytest.raises(UnreadableError):
         source.probe("feed/absent.json", Validators(size=1), max_bytes=LIMIT)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from cdp_platform.catalog import landing
-from cdp_platform.catalog.errors import ProcessingError, SourceError, ValidationError
+from cdp_platform.catalog.errors import InvalidDocumentError, ProcessingError, UnreadableError
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source, Validators
 from cdp_platform.errors import BusyError
@@ -91,19 +91,19 @@ def of_somebody_else(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("harm", "error", "why"),
     [
-        (missing, SourceError, "feed-001.json"),
-        (truncated, ValidationError, "Shard 2 of 2 is not JSON"),
-        (oversized, SourceError, "feed-001.json"),
-        (wrongly_typed, ValidationError, "@type is not ItemList"),
-        (without_items, ValidationError, "no list itemListElement"),
-        (page_instead, ValidationError, "is not JSON"),
-        (remapped, ValidationError, "context_remaps_terms"),
-        (too_few_shards, ValidationError, "says that there are 10 shards and lists 2"),
-        (lists_itself, ValidationError, "lists itself"),
-        (lists_a_shard_twice, ValidationError, "lists a shard twice"),
-        (leads_outside, SourceError, "leads out of the folder"),
-        (without_shards, ValidationError, "lists no shard"),
-        (of_somebody_else, ValidationError, "urn:cmp:org:other"),
+        (missing, UnreadableError, "feed-001.json"),
+        (truncated, InvalidDocumentError, "Shard 2 of 2 is not JSON"),
+        (oversized, UnreadableError, "feed-001.json"),
+        (wrongly_typed, InvalidDocumentError, "@type is not ItemList"),
+        (without_items, InvalidDocumentError, "no list itemListElement"),
+        (page_instead, InvalidDocumentError, "is not JSON"),
+        (remapped, InvalidDocumentError, "context_remaps_terms"),
+        (too_few_shards, InvalidDocumentError, "says that there are 10 shards and lists 2"),
+        (lists_itself, InvalidDocumentError, "lists itself"),
+        (lists_a_shard_twice, InvalidDocumentError, "lists a shard twice"),
+        (leads_outside, UnreadableError, "leads out of the folder"),
+        (without_shards, InvalidDocumentError, "lists no shard"),
+        (of_somebody_else, InvalidDocumentError, "urn:cmp:org:other"),
     ],
 )
 def test_a_feed_that_is_not_whole_changes_nothing_and_says_why(
@@ -151,7 +151,7 @@ def test_a_feed_that_moves_while_it_is_read_changes_nothing(shop: Shop):
     with open_source(shop.ingestor) as source:
         # After the index and the first shard.
         changing = _ChangingSource(source, lambda: shop.write_feed(*NEXT, lastUpdated="2"), after=2)
-        with pytest.raises(SourceError, match="updated while it was read") as caught:
+        with pytest.raises(UnreadableError, match="updated while it was read") as caught:
             landing.take_feeds(shop.connection, changing, shop.ingestor)
     assert caught.value.transient
     assert len(changing.reads) == 4
@@ -193,7 +193,7 @@ def test_one_feed_that_fails_holds_up_no_other(shop: Shop):
     shop.write("registry.json", [organization(other, brand=[], **feed), organization()])
     shop.write_feed(*WHOLE)
     shop.take_registry()
-    with pytest.raises(SourceError):
+    with pytest.raises(UnreadableError):
         shop.take_feeds()
     assert len(shop.products()) == 2
 
@@ -228,7 +228,7 @@ def test_a_shard_that_is_redirected_to_a_private_address_changes_nothing(shop: S
         inside.answers["/b.json"] = response(200, NEXT[1])
         web.answers["/feed/a.json"] = response(200, NEXT[0])
         web.answers["/feed/b.json"] = response(302, location=f"http://127.0.0.1:{inside.port}/b.json")
-        with pytest.raises(SourceError, match="no public address"):
+        with pytest.raises(UnreadableError, match="no public address"):
             served.take()
         assert web.paths[-1] == "/feed/b.json"
         assert inside.requests == []
@@ -257,7 +257,7 @@ def test_over_http_a_missing_shard_changes_nothing_and_an_unchanged_feed_is_not_
         assert (found.changed, found.unchanged) == (1, 2)
         before = everything(served)
         web.answers["/feed/a.json"] = response(404)
-        with pytest.raises(SourceError):
+        with pytest.raises(UnreadableError):
             served.take()
         assert everything(served) == before
 
@@ -266,10 +266,10 @@ def test_items_beyond_the_limit_stop_the_round(shop: Shop):
     shop.write_feed(*WHOLE)
     shop.take_registry()
     few = ingestor_of(shop.folder, limits={"max_items": 2})
-    with open_source(few) as source, pytest.raises(ValidationError, match="more than 2 items"):
+    with open_source(few) as source, pytest.raises(InvalidDocumentError, match="more than 2 items"):
         landing.take_feeds(shop.connection, source, few)
     few = ingestor_of(shop.folder, limits={"max_shards": 1})
-    with open_source(few) as source, pytest.raises(ValidationError, match="2 shards"):
+    with open_source(few) as source, pytest.raises(InvalidDocumentError, match="2 shards"):
         landing.take_feeds(shop.connection, source, few)
     assert shop.products() == []
 

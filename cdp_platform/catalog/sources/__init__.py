@@ -1,15 +1,14 @@
-"""Where registries and feeds are read from: one contract, and a module for each kind of place."""
+"""Sources of registries and feeds: one contract, and a module for each kind of source."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from cdp_platform.catalog.config import Ingestor, variable
 from cdp_platform.catalog.sources.contract import Fetched, NotModified, Source, Validators
-from cdp_platform.catalog.sources.retries import Patience
+from cdp_platform.catalog.sources.retries import RetryLimits
 from cdp_platform.errors import ConfigurationError
 
 __all__ = ["Fetched", "NotModified", "Source", "Validators", "open_source"]
@@ -17,14 +16,13 @@ __all__ = ["Fetched", "NotModified", "Source", "Validators", "open_source"]
 
 @contextmanager
 def open_source(ingestor: Ingestor) -> Generator[Source]:
-    """What an ingestor's documents are read from, until the end of the block. Nothing is sent before the first.
+    """The source of an ingestor's documents, open until the block ends. It connects when the first document is read.
 
     Raises:
-        ConfigurationError: The variable that should hold the password is not set.
+        ConfigurationError: the variable that should hold the password is not set.
     """
-    patience = replace(Patience(), document=ingestor.limits.timeout_seconds)
-    allowed = ingestor.allowed
-    # Definitions load without what only reading needs.
+    limits = RetryLimits(document=ingestor.limits.timeout_seconds)
+    # Imported late, because definitions load faster without the clients.
     if ingestor.source == "local":
         from cdp_platform.catalog.sources.local import LocalSource  # noqa: PLC0415
 
@@ -32,18 +30,15 @@ def open_source(ingestor: Ingestor) -> Generator[Source]:
     elif ingestor.source == "ftp":
         from cdp_platform.catalog.sources.ftp import FtpSource  # noqa: PLC0415
 
+        password = _password(ingestor)
         with FtpSource(
-            ingestor.root,
-            user=ingestor.user,
-            password=_password(ingestor),
-            allowed=allowed,
-            patience=patience,
+            ingestor.root, user=ingestor.user, password=password, allowed=ingestor.allowed, limits=limits
         ) as source:
             yield source
     else:
         from cdp_platform.catalog.sources.http import HttpSource  # noqa: PLC0415
 
-        with HttpSource(ingestor.root, allowed=allowed, patience=patience) as source:
+        with HttpSource(ingestor.root, allowed=ingestor.allowed, limits=limits) as source:
             yield source
 
 

@@ -1,22 +1,22 @@
-"""The encodings in which a body comes over HTTP: none, gzip and deflate.
+"""The encodings of a body over HTTP: none, gzip and deflate.
 
-A body is unpacked piece by piece and never beyond what is asked for, so that a small one cannot fill the memory.
+A body is unpacked piece by piece and only as far as asked for, so that a small body cannot fill the memory.
 """
 
 import zlib
 from typing import Any
 
-from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.errors import UnreadableError
 
-# How a member of a gzip file begins.
+# First bytes of a member of a gzip file.
 _MEMBER = b"\x1f\x8b"
 
 
 def decoder_of(encoding: str, where: str) -> "_Identity | _Inflate":
-    """What unpacks a body, in pieces.
+    """A decoder that unpacks a body in pieces.
 
     Raises:
-        SourceError: the encoding was not asked for.
+        UnreadableError: the platform did not ask for this encoding.
     """
     if encoding in {"", "identity"}:
         return _Identity()
@@ -24,9 +24,9 @@ def decoder_of(encoding: str, where: str) -> "_Identity | _Inflate":
         return _Inflate(gzip=True)
     if encoding == "deflate":
         return _Inflate(gzip=False)
-    raise SourceError(
-        f"{where}: the body is encoded as {encoding[:40]!r}, which was not asked for. The server has to be mended.",
-        transient=False,
+    raise UnreadableError(
+        f"{where}: the body is encoded as {encoding[:40]!r}, which was not asked for. Ask its owner to"
+        " correct the server."
     )
 
 
@@ -39,12 +39,12 @@ class _Identity:
 
 
 class _Inflate:
-    """Unpacks gzip or deflate, and never more bytes than asked for."""
+    """Unpacks gzip or deflate, at most as many bytes as asked for."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._inflater: Any = None
-        # A first byte of what may be the next member, and whether what follows is none.
+        # The first byte of a possible next member, and whether the rest is no member.
         self._held, self._ended = b"", False
 
     def feed(self, data: bytes, most: int) -> bytes:
@@ -55,7 +55,7 @@ class _Inflate:
             if self._inflater is None:
                 self._inflater = zlib.decompressobj(self._window(data[0]))
             elif self._inflater.eof and self._gzip:
-                # A gzip file may have several members. What is between and behind them is padding.
+                # A gzip file may have several members, with padding between and after them.
                 data = data.lstrip(b"\0")
                 if data in {b"", _MEMBER[:1]}:
                     self._held = data
@@ -74,5 +74,5 @@ class _Inflate:
     def _window(self, first: int) -> int:
         if self._gzip:
             return 31
-        # By the standard deflate has zlib's frame. Some servers leave it away, and the first byte tells.
+        # By the standard, deflate has zlib's frame. Some servers omit it; the first byte shows that.
         return 15 if first & 0x8F == 0x08 else -15

@@ -1,53 +1,61 @@
 """Documents over HTTP and HTTPS.
 
-The addresses come from registries and feeds of others, so nothing about them is trusted: see `addresses.py` for where
-connections may go, and below for redirects, sizes, encodings and time. The environment's proxies are not used: behind
-one, nobody could tell where a connection really goes.
+The addresses come from registries and feeds of other parties, so they are not trusted: `addresses.py` limits where
+connections go, and this module limits redirects, sizes, encodings and time. Proxies of the environment are not used,
+because behind a proxy the address of a connection cannot be checked.
 """
 
 import ssl
 import zlib
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import httpcore
 import httpx
 
 from cdp_platform.catalog.allowed import Allowed
-from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.errors import UnreadableError
 from cdp_platform.catalog.sources import addresses
 from cdp_platform.catalog.sources.content_encodings import decoder_of
-from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
-from cdp_platform.catalog.sources.retries import Deadline, PassingError, Patience, retried
+from cdp_platform.catalog.sources.contract import (
+    Fetched,
+    NotModified,
+    Validators,
+    certificate_invalid,
+    compared,
+    shown_reference,
+    too_large,
+)
+from cdp_platform.catalog.sources.retries import Deadline, PassingError, RetryLimits, retried
 from cdp_platform.resources import network, outside
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _OK = 200
 _NOT_MODIFIED = 304
-# What compression can add to a body that it does not make smaller.
+# Bytes that compression may add to a body that it cannot make smaller.
 _ENCODING_SLACK = 65_536
 
 _NOTHING = Allowed()
+_DEFAULT_LIMITS = RetryLimits()
 
 T = TypeVar("T")
 
 
-class HttpSource:
-    """Documents below a base address, and wherever else on the web they refer to.
+class HttpSource(AbstractContextManager["HttpSource"]):
+    """Documents below a base address, and documents anywhere on the web that they refer to.
 
     Args:
-        root: Base address of relative paths; without one, only whole addresses can be read. If it is https, nothing
+        root: base address of relative paths; without one, only absolute addresses can be read. If it is https, nothing
             is read without TLS.
-        allowed: Private hosts and networks that may be connected to, after each redirect as well.
+        allowed: private hosts and networks that may be connected to, also after redirects.
     """
 
-    def __init__(self, root: str = "", *, allowed: Allowed = _NOTHING, patience: Patience | None = None) -> None:
+    def __init__(self, root: str = "", *, allowed: Allowed = _NOTHING, limits: RetryLimits = _DEFAULT_LIMITS) -> None:
         self._root = f"{root.rstrip('/')}/" if root else ""
-        self._patience = patience or Patience()
+        self._limits = limits
         self._backend = _CheckedBackend(allowed)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
@@ -56,16 +64,11 @@ class HttpSource:
             network_backend=self._backend,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.close()
 
     def resolve(self, base: str, reference: str) -> str:
-        """See `Source.resolve`. Any host may be referred to; pages of files on GitHub become the files."""
+        """See `Source.resolve`. Any host is allowed; the page of a file on GitHub becomes the file."""
         return str(self._resolve(base, reference))
 
     def read(self, path: str, *, max_bytes: int, known: Validators | None = None) -> Fetched | NotModified:
@@ -73,41 +76,38 @@ class HttpSource:
         return self._retried(path, lambda url, deadline: self._read(url, deadline, known or Validators(), max_bytes))
 
     def probe(self, path: str, known: Validators | None, *, max_bytes: int) -> bool:
-        """See `Source.probe`. The body of an answer that has a stamp is not read."""
+        """See `Source.probe`. The body of an answer with a validator is not read."""
         if known is None:
             return True
         changed = self._retried(path, lambda url, deadline: self._has_changed(url, deadline, known))
-        # Without a stamp the digest has to tell.
+        # None: without a validator the digest decides.
         return isinstance(self.read(path, max_bytes=max_bytes, known=known), Fetched) if changed is None else changed
 
     def _resolve(self, base: str, reference: str) -> httpx.URL:
         try:
             url = httpx.URL(base or self._root).join(reference.strip()) if base or self._root else httpx.URL(reference)
         except (httpx.InvalidURL, UnicodeError):
-            raise SourceError(f"{shown_reference(reference)} is no web address. Correct it.", transient=False) from None
+            raise UnreadableError(f"{shown_reference(reference)} is no web address. Correct it.") from None
         url = _file_on_github(url.copy_with(fragment=None))
         self._require_fit(url, secure=self._root.startswith("https:") or base.startswith("https:"))
         return url
 
     def _retried(self, path: str, attempt: Callable[[httpx.URL, Deadline], T]) -> T:
         url = self._resolve("", path)
-        return retried(shown(url), self._patience, lambda deadline: attempt(url, deadline))
+        return retried(shown(url), self._limits, lambda deadline: attempt(url, deadline))
 
     def _read(self, url: httpx.URL, deadline: Deadline, known: Validators, max_bytes: int) -> Fetched | NotModified:
         with self._answer(url, deadline, known) as (found, response):
             if response.status == _NOT_MODIFIED:
                 return NotModified(_newer(known, response))
             content = _content(response, shown(found), max_bytes)
-        validators = replace(_stamps(response), size=len(content), digest=digest(content))
-        if validators.digest == known.digest:
-            return NotModified(validators)
-        return Fetched(content, validators, str(found))
+        return compared(content, _stamps(response), known, str(found))
 
     def _has_changed(self, url: httpx.URL, deadline: Deadline, known: Validators) -> bool | None:
         with self._answer(url, deadline, known) as (_, response):
             if response.status == _NOT_MODIFIED:
                 return False
-            # Some servers give stamps and answer no condition.
+            # Some servers send validators and ignore conditions.
             stamps = _stamps(response)
             if known.etag and stamps.etag:
                 return stamps.etag != known.etag
@@ -119,7 +119,7 @@ class HttpSource:
     def _answer(
         self, url: httpx.URL, deadline: Deadline, known: Validators
     ) -> Generator[tuple[httpx.URL, httpcore.Response]]:
-        """The answer after all redirects, status 200 or (only to a condition) 304, and where it came from."""
+        """The address after all redirects, and its answer: status 200, or 304 if a condition was sent."""
         conditions = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
         headers: dict[str | bytes, str | bytes] = {
             "Accept": "*/*",
@@ -139,27 +139,24 @@ class HttpSource:
                     yield url, got
                     return
                 url = self._redirected(url, got)
-        raise SourceError(
-            f"{shown(first)} redirects more than {_MOST_REDIRECTS} times. Give the address that it ends at.",
-            transient=False,
+        raise UnreadableError(
+            f"{shown(first)} redirects more than {_MOST_REDIRECTS} times. Give the address that it ends at."
         )
 
     @property
     def _times(self) -> dict[str, Any]:
-        times = self._patience
+        times = self._limits
         return {"timeout": {"connect": times.connect, "read": times.read, "write": times.read, "pool": times.connect}}
 
     def _redirected(self, url: httpx.URL, response: httpcore.Response) -> httpx.URL:
-        # Many servers write it in UTF-8 as it stands.
+        # Many servers send it in UTF-8, not escaped.
         location = _header(response, b"location").encode("latin-1").decode(errors="replace")
         try:
             target = url.join(location).copy_with(fragment=None)
         except (httpx.InvalidURL, UnicodeError):
             location = ""
         if not location:
-            raise SourceError(
-                f"{shown(url)} redirects to nowhere. Its server has to be mended.", transient=False
-            ) from None
+            raise UnreadableError(f"{shown(url)} redirects to nowhere. Ask its owner to correct it.") from None
         self._require_fit(target, secure=url.scheme == "https", via=f"{shown(url)} redirects to ")
         return target
 
@@ -168,28 +165,27 @@ class HttpSource:
             known = (
                 f"{url.scheme}: is not read" if url.scheme and url.scheme not in {"http", "https"} else "has no host"
             )
-            raise SourceError(f"{via}{shown(url)}: {known}. Give an address with http or https.", transient=False)
+            raise UnreadableError(f"{via}{shown(url)}: {known}. Give an address with http or https.")
         if url.userinfo:
-            raise SourceError(f"{via}{shown(url)}: the address holds a password. Take it out.", transient=False)
+            raise UnreadableError(f"{via}{shown(url)}: the address holds a password. Take it out.")
         if secure and url.scheme == "http":
-            raise SourceError(
-                f"{via}{shown(url)}, which leaves TLS; what comes without it is not trusted. Give an https address.",
-                transient=False,
+            raise UnreadableError(
+                f"{via}{shown(url)}, which leaves TLS, so its content could not be trusted. Give an https address."
             )
 
 
 def shown(url: httpx.URL) -> str:
-    """An address fit for logs: without what can be a secret, the user and the query."""
+    """An address for messages: without the user and the query, which can be secrets."""
     port = f":{url.port}" if url.port else ""
     host = f"[{url.host}]" if ":" in url.host else url.host
     return f"{url.scheme}://{host}{port}{url.path}" if url.scheme else url.path
 
 
 class _CheckedBackend(httpcore.NetworkBackend):
-    """Opens connections to addresses that were checked, and lets none outlive the deadline of its document.
+    """Opens connections to checked addresses, and ends them at the deadline of the document.
 
     Attributes:
-        deadline: Of the document that is being read.
+        deadline: of the document that is being read.
     """
 
     def __init__(self, allowed: Allowed) -> None:
@@ -216,7 +212,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
         raise failure
 
     def seconds(self, timeout: float | None, over: type[Exception]) -> float:
-        """How long one operation may take."""
+        """Longest time of one operation."""
         left = self.deadline.left()
         if left <= 0:
             raise over("the deadline of the document is over")
@@ -224,7 +220,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A connection whose every wait ends with the deadline, however slowly the other side sends."""
+    """A connection on which every wait ends at the deadline, also if the server sends slowly."""
 
     def __init__(self, backend: _CheckedBackend, stream: httpcore.NetworkStream) -> None:
         self._backend = backend
@@ -256,15 +252,10 @@ def _explained(where: str) -> Generator[None]:
     except httpcore.TimeoutException as error:
         raise PassingError("the answer takes too long") from error
     except httpcore.ConnectError as error:
-        # httpcore's pool raises it again without its cause.
+        # httpcore's pool raises the error again without its cause.
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = cause.verify_message.rstrip(".")
-            raise SourceError(
-                f"{where}: the certificate is not valid: {reason}. Its owner has to renew or correct it; "
-                "SSL_CERT_FILE names the file of an authority of your own.",
-                transient=False,
-            ) from error
+            raise certificate_invalid(where, cause) from error
         raise PassingError(
             f"no connection: {network.reason(error)}. Is the server running, and the address right?"
         ) from error
@@ -306,20 +297,20 @@ def _require_success(response: httpcore.Response, where: str, *, conditional: bo
     if outside.verdict(status).passes:
         raise PassingError(f"HTTP {status}", wait=outside.retry_after_seconds(_header(response, b"retry-after")))
     advice = {
-        401: "It wants a password, and the platform sends none. Ask for an open address.",
-        403: "Its server lets nobody in from here. Ask its owner.",
+        401: "It requires a password, and the platform sends none. Ask its owner for an open address.",
+        403: "Its server refuses access. Ask its owner.",
         404: "There is no such document. Correct the address, or ask its owner.",
         410: "The document was taken away. Ask its owner.",
     }
-    raise SourceError(f"{where}: HTTP {status}. {advice.get(status, 'Is this the right address?')}", transient=False)
+    raise UnreadableError(f"{where}: HTTP {status}. {advice.get(status, 'Is this the right address?')}")
 
 
 def _content(response: httpcore.Response, where: str, max_bytes: int) -> bytes:
-    """The decoded body. What is too large is refused as soon as that shows, and never in memory."""
+    """The decoded body. A body that is too large is refused as soon as its size shows."""
     encoding = _header(response, b"content-encoding").lower()
     length = _header(response, b"content-length")
     if length.isascii() and length.isdigit() and int(length) > max_bytes + (_ENCODING_SLACK if encoding else 0):
-        raise _too_large(where, max_bytes)
+        raise too_large(where, max_bytes)
     decoder = decoder_of(encoding, where)
     content = bytearray()
     sent = 0
@@ -328,19 +319,11 @@ def _content(response: httpcore.Response, where: str, max_bytes: int) -> bytes:
         try:
             content += decoder.feed(chunk, max_bytes + 1 - len(content))
         except zlib.error as error:
-            raise SourceError(
-                f"{where}: the body is not {encoding}, as its server says. The server has to be mended.",
-                transient=False,
+            raise UnreadableError(
+                f"{where}: the body is not {encoding}, as its server says. Ask its owner to correct the server."
             ) from error
         if len(content) > max_bytes or sent > max_bytes + _ENCODING_SLACK:
-            raise _too_large(where, max_bytes)
+            raise too_large(where, max_bytes)
     if not decoder.is_whole():
         raise PassingError("the compressed answer breaks off")
     return bytes(content)
-
-
-def _too_large(where: str, max_bytes: int) -> SourceError:
-    return SourceError(
-        f"{where} is larger than {max_bytes:,} bytes. Ask its owner for smaller shards, or raise max_shard_bytes.",
-        transient=False,
-    )

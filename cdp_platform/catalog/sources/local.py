@@ -1,4 +1,4 @@
-"""Documents in a folder of this machine, confined to it."""
+"""Documents in a folder of this machine, and nowhere outside of it."""
 
 import os
 import stat
@@ -7,32 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from time import time_ns
 
-from cdp_platform.catalog.errors import SourceError
-from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, digest, shown_reference
+from cdp_platform.catalog.errors import UnreadableError
+from cdp_platform.catalog.sources.contract import Fetched, NotModified, Validators, compared, shown_reference, too_large
 
-# A file that was just written can be written again without its time changing: clocks of file systems are that coarse.
+# File systems have coarse clocks: in this time after a write, a file can be written again with the same timestamp.
 _SETTLED_NANOSECONDS = 2_000_000_000
 _HERE = ("", ".")
 
 
 class LocalSource:
-    """Files below a folder. Symbolic links are followed as long as they stay in it."""
+    """Files below a folder. Symbolic links are followed if they stay in the folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def resolve(self, base: str, reference: str) -> str:
-        """See `Source.resolve`. Paths have slashes, and lead nowhere but down."""
+        """See `Source.resolve`. Paths have slashes, and stay below the root."""
         path = PurePosixPath(reference)
         if "://" in reference:
-            raise SourceError(
-                f"{shown_reference(reference)} is an address, and this ingestor reads files. Give a path as feed_path.",
-                transient=False,
+            raise UnreadableError(
+                f"{shown_reference(reference)} is an address, and this ingestor reads files. Give a path as feed_path."
             )
         if path.is_absolute() or ".." in path.parts or "\0" in reference or not path.parts:
-            raise SourceError(
-                f"{shown_reference(reference)} leads out of the folder. Give a path below the ingestor's root.",
-                transient=False,
+            raise UnreadableError(
+                f"{shown_reference(reference)} leads out of the folder. Give a path below the ingestor's root."
             )
         return str(PurePosixPath(base).parent / path)
 
@@ -47,21 +45,18 @@ class LocalSource:
             if _same_stamps(stamps, known):
                 return NotModified(known)
             if before.st_size > max_bytes:
-                raise _too_large(path, max_bytes)
+                raise too_large(path, max_bytes)
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 content = file.read(max_bytes + 1)
             after = os.fstat(descriptor)
         if len(content) > max_bytes:
-            raise _too_large(path, max_bytes)
+            raise too_large(path, max_bytes)
         if (after.st_size, after.st_mtime_ns) != (len(content), before.st_mtime_ns):
-            raise SourceError(f"{path} was written while it was read. Try again later.", transient=True)
-        validators = Validators(None, stamps.last_modified, len(content), digest(content))
-        if validators.digest == known.digest:
-            return NotModified(validators)
-        return Fetched(content, validators, path)
+            raise UnreadableError(f"{path} was written while it was read. Try again later.", transient=True)
+        return compared(content, stamps, known, path)
 
     def probe(self, path: str, known: Validators | None, *, max_bytes: int) -> bool:
-        """See `Source.probe`. A file with the known time and size is the known one; else its digest decides."""
+        """See `Source.probe`. The file is unchanged if it has the known time and size, or else the known digest."""
         if known is None:
             return True
         with self._opened(self.resolve("", path)) as descriptor:
@@ -70,29 +65,28 @@ class LocalSource:
 
     @contextmanager
     def _opened(self, path: str) -> Generator[int]:
-        """A regular file, opened step by step from the root, so that nothing can be put in its way meanwhile."""
+        """A regular file, opened folder by folder from the root, so that no link can be put in between."""
         try:
             root = self._root.resolve(strict=True)
             target = (root / path).resolve(strict=True)
             if not target.is_relative_to(root):
-                raise SourceError(
-                    f"{path} is a link out of the folder. Put the file itself below the ingestor's root.",
-                    transient=False,
+                raise UnreadableError(
+                    f"{path} is a link out of the folder. Put the file itself below the ingestor's root."
                 )
             *folders, name = target.relative_to(root).parts or (".",)
             descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
             for folder in folders:
                 descriptor = _next(descriptor, folder, os.O_DIRECTORY)
-            # Without O_NONBLOCK a FIFO would wait for its writer here.
+            # Without O_NONBLOCK, opening a FIFO would wait for a writer.
             descriptor = _next(descriptor, name, os.O_NONBLOCK | os.O_NOCTTY)
         except RuntimeError as error:
-            # What pathlib makes of it up to Python 3.12.
-            raise SourceError(f"{path} is a link that leads to itself. Mend it.", transient=False) from error
+            # Up to Python 3.12 pathlib raises this for a loop of links.
+            raise UnreadableError(f"{path} is a link that leads to itself. Correct it.") from error
         except OSError as error:
-            raise SourceError(f"{path} cannot be read: {_reason(error)}", transient=False) from error
+            raise UnreadableError(f"{path} cannot be read: {_reason(error)}") from error
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SourceError(f"{path} is not a file. Give the path of one.", transient=False)
+                raise UnreadableError(f"{path} is not a file. Give the path of one.")
             yield descriptor
         finally:
             os.close(descriptor)
@@ -120,9 +114,3 @@ def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "its permissions do not allow it. Let the platform's user read it."
     return f"{error.strerror}. Check the path and the ingestor's root."
-
-
-def _too_large(path: str, max_bytes: int) -> SourceError:
-    return SourceError(
-        f"{path} is larger than {max_bytes:,} bytes. Make smaller shards, or raise max_shard_bytes.", transient=False
-    )

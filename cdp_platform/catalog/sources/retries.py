@@ -1,4 +1,4 @@
-"""Trying again what can pass: exponential backoff with full jitter, within one deadline for the whole document."""
+"""Repeats reads that may succeed later, with exponential backoff and full jitter, within one deadline per document."""
 
 import random
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cdp_platform.catalog.errors import SourceError
+from cdp_platform.catalog.errors import UnreadableError
 
 _LONGEST_WAIT_SECONDS = 30.0
 
@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a source waits, in seconds.
+class RetryLimits:
+    """How long a source waits, in seconds, and how often it tries.
 
     Attributes:
-        connect: For a connection.
-        read: For the next bytes.
-        document: For a document as a whole: every redirect, every attempt and the waiting between them.
-        attempts: Including the first.
-        backoff: The first wait is drawn from 0 to this, and each further one from twice as much.
+        connect: longest time for a connection.
+        read: longest time for the next bytes.
+        document: longest time for a document, with all redirects, attempts and waits between them.
+        attempts: number of attempts, including the first.
+        backoff: the first wait is a random time between 0 and this; the range doubles with each further wait.
     """
 
     connect: float = 5.0
@@ -33,7 +33,7 @@ class Patience:
 
 
 class PassingError(Exception):
-    """An attempt failed in a way that may pass. ``wait``: seconds that the server asks for."""
+    """An attempt failed, and another may succeed. ``wait``: seconds that the server asks to wait."""
 
     def __init__(self, message: str, *, wait: float | None = None) -> None:
         super().__init__(message)
@@ -41,38 +41,39 @@ class PassingError(Exception):
 
 
 class Deadline:
-    """The moment at which a document has to be there."""
+    """The time by which a document has to be read."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds until then; 0 or less when it is over."""
+        """Seconds until then; 0 or less after it."""
         return self._at - time.monotonic()
 
 
-def retried(where: str, patience: Patience, attempt: Callable[[Deadline], T]) -> T:
-    """What an attempt gives, after as many as it takes.
+def retried(where: str, limits: RetryLimits, attempt: Callable[[Deadline], T]) -> T:
+    """Call an attempt until it succeeds, and return its result.
 
     Args:
-        where: Address of the document, fit to be shown.
-        attempt: Called with the deadline. Only a PassingError makes for another attempt.
+        where: address of the document, without secrets.
+        limits: times and number of attempts.
+        attempt: called with the deadline. Only a PassingError leads to another attempt.
 
     Raises:
-        SourceError: transient, when no attempt is left, or no time for one.
+        UnreadableError: transient; no attempt or no time is left.
     """
-    deadline = Deadline(patience.document)
-    for number in range(patience.attempts):
+    deadline = Deadline(limits.document)
+    for number in range(limits.attempts):
         try:
             return attempt(deadline)
         except PassingError as error:
             wait = error.wait
             if wait is None:
-                wait = random.uniform(0, min(_LONGEST_WAIT_SECONDS, patience.backoff * 2**number))  # noqa: S311
-            if number + 1 == patience.attempts:
-                raise SourceError(f"{where}: {error}; {number + 1} attempts failed.", transient=True) from error
+                wait = random.uniform(0, min(_LONGEST_WAIT_SECONDS, limits.backoff * 2**number))  # noqa: S311
+            if number + 1 == limits.attempts:
+                raise UnreadableError(f"{where}: {error}; {number + 1} attempts failed.", transient=True) from error
             if wait >= deadline.left():
-                why = f"it asks to wait {wait:.0f} s" if error.wait else f"{patience.document:.0f} s are over"
-                raise SourceError(f"{where}: {error}; {why}. Try again later.", transient=True) from error
+                why = f"it asks to wait {wait:.0f} s" if error.wait else f"{limits.document:.0f} s are over"
+                raise UnreadableError(f"{where}: {error}; {why}. Try again later.", transient=True) from error
         time.sleep(wait)
     raise AssertionError("a source makes at least one attempt")
