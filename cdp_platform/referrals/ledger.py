@@ -1,12 +1,12 @@
-"""What was exported, written down before the spreadsheet is changed.
+"""What was exported, recorded before the spreadsheet is changed.
 
 Grain of ``referrals.sheet_export``: one row per export. Its outcome is ``reserved`` until everything is staged, then
-``handed_over`` while the change of the spreadsheet is under way, and in the end ``confirmed`` (the spreadsheet was read
-back and says so), ``unchanged`` (nothing was to be written), ``failed`` (the spreadsheet is as before) or ``unknown``
-(nobody said; the next export asks the spreadsheet).
+``handed_over`` while the spreadsheet is being changed, and in the end ``confirmed`` (the spreadsheet was read back and
+has it), ``unchanged`` (nothing was to be written), ``failed`` (the spreadsheet has its previous state) or ``unknown``
+(no answer came; the next export asks the spreadsheet).
 
-Grain of ``referrals.exported_event``: one row per event and spreadsheet, with the place of its row, 1 for the first.
-Those of an export that failed are deleted, and their events wait again.
+Grain of ``referrals.exported_event``: one row per event and spreadsheet, with the position of its row, 1 for the first.
+An export that failed loses its rows, and its events wait again.
 
 All functions work inside a transaction of the tenant.
 """
@@ -25,7 +25,7 @@ from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
-class Book:
+class ExportLedger:
     """The exports of one tenant to one spreadsheet."""
 
     connection: psycopg.Connection
@@ -33,7 +33,7 @@ class Book:
     spreadsheet_id: str
 
     def unfinished(self) -> list[UUID]:
-        """Exports of which it is not known how they ended."""
+        """Exports whose end is not known, the oldest first."""
         rows = self.connection.execute(
             "SELECT export_id FROM referrals.sheet_export WHERE tenant_id = %s AND spreadsheet_id = %s"
             " AND outcome IN ('reserved', 'handed_over', 'unknown') ORDER BY started_at",
@@ -42,7 +42,7 @@ class Book:
         return [export_id for (export_id,) in rows]
 
     def last_position(self, *, without: Collection[UUID] = ()) -> int:
-        """How many events the spreadsheet has, those of some exports left out."""
+        """The position of the last event that the spreadsheet has, 0 without any; events of some exports left out."""
         row = self.connection.execute(
             "SELECT coalesce(max(position), 0) FROM referrals.exported_event"
             " WHERE tenant_id = %s AND spreadsheet_id = %s AND export_id <> ALL(%s)",
@@ -52,7 +52,7 @@ class Book:
         return row[0]
 
     def stale_positions(self, last: int) -> list[int]:
-        """Positions up to the last whose rows have to be written again."""
+        """Positions whose rows have to be written again, up to the last that the spreadsheet has."""
         rows = self.connection.execute(
             "SELECT position FROM referrals.exported_event"
             " WHERE tenant_id = %s AND spreadsheet_id = %s AND stale AND position <= %s ORDER BY position",
@@ -61,21 +61,14 @@ class Book:
         return [position for (position,) in rows]
 
     def begin(self, export_id: UUID, link: str) -> datetime:
-        """Write an export down, if it is not, before it has done anything; returns the moment of its snapshot."""
-        row = self.connection.execute(
-            """
-            INSERT INTO referrals.sheet_export
-                (tenant_id, export_id, spreadsheet_id, link, snapshot_at, worksheets, rows, checksum, outcome)
-            VALUES (%s, %s, %s, %s, now(), '{}', 0, '', 'reserved')
-            ON CONFLICT (tenant_id, export_id) DO UPDATE SET link = excluded.link RETURNING snapshot_at
-            """,
-            [self.tenant_id, export_id, self.spreadsheet_id, link],
-        ).fetchone()
+        """Record an export, if it is not recorded yet; returns the moment of its snapshot."""
+        names = {"tenant": self.tenant_id, "export": export_id, "spreadsheet": self.spreadsheet_id, "link": link}
+        row = self.connection.execute(statement("referrals", "begin_export"), names).fetchone()
         assert row is not None  # noqa: S101 (it was inserted)
         return row[0]
 
     def describe(self, export_id: UUID, worksheets: Mapping[str, Any], rows: int, checksum: str) -> None:
-        """Say what an export shows."""
+        """Record the worksheets of an export."""
         self.connection.execute(
             "UPDATE referrals.sheet_export SET worksheets = %s, rows = %s, checksum = %s"
             " WHERE tenant_id = %s AND export_id = %s",
@@ -83,21 +76,21 @@ class Book:
         )
 
     def reserve(self, export_id: UUID, last: int, at_most: int | None) -> int:
-        """Give the events that wait, the oldest first, the positions after the last; returns how many."""
+        """Give waiting events the positions after the last, the oldest first; returns their number."""
         names = {"tenant": self.tenant_id, "spreadsheet": self.spreadsheet_id, "export": export_id}
         return self.connection.execute(
             statement("referrals", "reserve"), {**names, "last": last, "at_most": at_most}
         ).rowcount
 
     def release(self, export_id: UUID, *, after: int = 0) -> None:
-        """Let the events of an export wait again, those after a position or all."""
+        """Let the events of an export that are after a position wait again."""
         self.connection.execute(
             "DELETE FROM referrals.exported_event WHERE tenant_id = %s AND export_id = %s AND position > %s",
             [self.tenant_id, export_id, after],
         )
 
     def end(self, export_id: UUID, outcome: str, reason: str | None = None) -> None:
-        """Write down how an export ended; the events of one that failed wait again."""
+        """Record how an export ended. The events of one that failed wait again."""
         if outcome == "failed":
             self.release(export_id)
         self.connection.execute(
@@ -107,14 +100,14 @@ class Book:
         )
 
     def hand_over(self, export_id: UUID) -> None:
-        """From now on the spreadsheet may be changed."""
+        """Record that the spreadsheet may be changed from now on."""
         self.connection.execute(
             "UPDATE referrals.sheet_export SET outcome = 'handed_over' WHERE tenant_id = %s AND export_id = %s",
             [self.tenant_id, export_id],
         )
 
     def refreshed(self, positions: Sequence[int]) -> None:
-        """These rows were written again."""
+        """Record that these rows were written again."""
         self.connection.execute(
             "UPDATE referrals.exported_event SET stale = false"
             " WHERE tenant_id = %s AND spreadsheet_id = %s AND position = ANY(%s) AND stale",
@@ -128,9 +121,9 @@ class LastExport:
 
     Attributes:
         snapshot_at: the moment of the database that it shows.
-        rows: of its worksheets together, without headers.
+        rows: of all its worksheets, without headers.
         outcome: see above.
-        reason: why it ended so, if not well.
+        reason: why it failed, or why its outcome is unknown.
     """
 
     link: str
@@ -141,7 +134,7 @@ class LastExport:
 
     @property
     def arrived(self) -> bool:
-        """Whether the spreadsheet shows it."""
+        """Whether the spreadsheet has it."""
         return self.outcome in {"confirmed", "unchanged"}
 
 

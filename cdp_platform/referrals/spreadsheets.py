@@ -1,4 +1,4 @@
-"""Which spreadsheet a tenant's worksheets are in."""
+"""Determines the spreadsheet of each tenant."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ NONE = "it has no spreadsheet: `cdp tenant add {} --google-sheet-id ID`, or GOOG
 
 
 def asked_for(tenant: Tenant, default: str) -> str:
-    """The spreadsheet that a tenant names, or the default, '' without either. Its settings are not checked."""
+    """The spreadsheet that a tenant names, or the default, or ''. The tenant's settings are not validated."""
     return tenant.stored_settings.get("google_sheet_id") or default
 
 
@@ -18,7 +18,7 @@ def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) ->
     """The id of the tenant's spreadsheet: its own, or the default; None without either.
 
     Args:
-        tenant: whose worksheets they are.
+        tenant: the owner of the worksheets.
         everybody: all registered tenants.
         default: ``GOOGLE_SHEET_ID``.
 
@@ -28,7 +28,7 @@ def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) ->
     mine = ReferralSettings.of(tenant).google_sheet_id or default
     if not mine:
         return None
-    # As stored: another tenant's settings are not this one's trouble.
+    # Without validation: another tenant's bad settings must not stop this one.
     others = [
         other.tenant_id
         for other in everybody
@@ -38,6 +38,6 @@ def spreadsheet_of(tenant: Tenant, everybody: Iterable[Tenant], default: str) ->
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         raise ConfigurationError(
             f"Tenants {tenant.tenant_id} and {shown} would write the same worksheets of spreadsheet {mine}. Give each "
-            "one of its own: `cdp tenant add ID --google-sheet-id SPREADSHEET`."
+            "tenant its own: `cdp tenant add ID --google-sheet-id SPREADSHEET`."
         )
     return mine

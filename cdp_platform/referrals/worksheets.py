@@ -1,13 +1,13 @@
 """What the four worksheets show: columns, rows and checksums.
 
-All of a picture is read in one transaction of one snapshot, so that the worksheets agree. Figures are sums of
-``referrals.daily_metrics``, in which flagged events are not counted; a rate is ``referrals.click_to_signup_rate`` of
-sums, that is signups / clicks x 100, rounded to 2 places, 0 without clicks.
+An export reads all of them in one transaction that sees one snapshot, so that the worksheets agree. Figures are sums of
+``referrals.daily_metrics``, without flagged events. A rate is ``referrals.click_to_signup_rate`` of sums: signups /
+clicks x 100, rounded to 2 places, 0 without clicks.
 
-- ``Tracker_Raw_Data``: one row per click and signup, flagged ones too, each appended once.
+- ``Tracker_Raw_Data``: one row per click and signup, flagged ones included, each appended once.
 - ``Officer_Summary``: one row per officer.
 - ``Campaign_Summary``: one row per campaign; AverageSignupsPerDay = signups / local days from its start to its end or
-  today, both counted.
+  today, whichever is earlier, both days counted.
 - ``Time_Series_Data``: one row per local day, from 90 days ago to today.
 """
 
@@ -50,31 +50,31 @@ COLUMNS: dict[str, Row] = {
 SUMMARIES = (OFFICER_SUMMARY, CAMPAIGN_SUMMARY, TIME_SERIES)
 
 MAX_CELL = 50_000
-"""Google's limit for the text of a cell, here in UTF-16 units, of which no text has fewer than characters."""
+"""Google's limit for the characters of a cell, applied to UTF-16 units, of which a text has at least as many."""
 
 _QUERIES = {
     OFFICER_SUMMARY: "officer_summary",
     CAMPAIGN_SUMMARY: "campaign_summary",
     TIME_SERIES: "time_series",
 }
-# A cell has no other control characters than these two, and one kind of line end.
+# Cells get no control characters but tab and newline, and one kind of line end.
 _LINE_END = re.compile(r"\r\n?")
 _EXACT = 2**53
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Cells:
-    """Makes values fit for cells.
+    """Converts values to what a cell can hold.
 
     Attributes:
-        cut: how many texts were too long and are not whole.
+        cut: the number of texts that were cut because they were too long.
     """
 
     def __init__(self) -> None:
         self.cut = 0
 
     def row(self, values: Iterable[Any]) -> Row:
-        """Numbers as numbers, texts as texts, what is not known as an empty one."""
+        """Numbers stay numbers, texts stay texts, None becomes an empty text."""
         return [self._cell(value) for value in values]
 
     def _cell(self, value: Any) -> Cell:
@@ -87,12 +87,12 @@ class Cells:
     def _text(self, text: str) -> str:
         if not text.isprintable():
             text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _LINE_END.sub("\n", text))
-        # No character has more than two units.
+        # A character has at most two units.
         if len(text) * 2 > MAX_CELL:
             units = text.encode("utf-16-le")
             if len(units) > MAX_CELL * 2:
                 self.cut += 1
-                # Half a character at the end is left out.
+                # A character that would be cut in half is left out.
                 text = units[: (MAX_CELL - 1) * 2].decode("utf-16-le", "ignore") + "…"
         return text
 
@@ -100,7 +100,7 @@ class Cells:
 def summary(
     connection: psycopg.Connection, tenant: Tenant, worksheet: str, *, moment: datetime, cells: Cells
 ) -> list[Row]:
-    """All rows of a summary, inside a transaction of the tenant; the moment says which day is today."""
+    """All rows of a summary, inside a transaction of the tenant. ``moment`` determines which day is today."""
     names = {"tenant": tenant.tenant_id, "zone": tenant.time_zone, "moment": moment}
     rows = connection.execute(statement("referrals", _QUERIES[worksheet]), names)
     return [cells.row(row) for row in rows]
@@ -117,7 +117,7 @@ def raw_data(
 ) -> dict[int, Row]:
     """The rows of events by their positions in the spreadsheet, inside a transaction of the tenant.
 
-    Of an event that the tracker deleted there is nothing to show: its row is of empty texts.
+    The row of an event that the tracker deleted has empty texts only.
     """
     if isinstance(positions, range):
         which = sql.SQL("x.position >= %(first)s AND x.position < %(end)s")
@@ -140,7 +140,7 @@ def raw_data(
 
 
 def normal(rows: Sequence[Sequence[Any]], width: int) -> list[Row]:
-    """Rows that a spreadsheet gives back, as they were written: empty cells at their ends, one number for one value."""
+    """Rows that a spreadsheet returned, in the form in which they were written: padded to ``width``, 3.0 as 3."""
     return [[_same(value) for value in [*row, *[""] * (width - len(row))]] for row in rows]
 
 
@@ -153,7 +153,7 @@ def checksum(worksheet: str, rows: Iterable[Row]) -> str:
 
 
 def _same(value: Any) -> Cell:
-    """One value for what is equal: a spreadsheet may give 3 back as 3.0."""
+    """The same value for equal cells: a spreadsheet may return 3 as 3.0, and nothing for an empty text."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return int(value)
     return "" if value is None else value

@@ -10,14 +10,14 @@ import psycopg
 
 from cdp_platform.ops import tenants
 from cdp_platform.referrals.export import ExportResult, export
-from cdp_platform.referrals.plan import Limits
+from cdp_platform.referrals.plan import ExportLimits
 from cdp_platform.referrals.worksheets import COLUMNS
 from cdp_platform.resources.sheets import SheetInfo, Spreadsheet
 from cdp_platform_tests.referrals.tracker import Tracker
 from cdp_platform_tests.sheets_stub import SheetsStub
 
 ALL = tuple(COLUMNS)
-BRISK = Limits(pause=0.01, wait=5)
+BRISK = ExportLimits(pause_seconds=0.01, wait_seconds=5)
 # The calls of an export that finds nothing to write.
 READ_ONLY = ["GET ", "GET /values:batchGet"]
 
@@ -28,7 +28,7 @@ class Exporter:
 
     tracker: Tracker
     stub: SheetsStub
-    limits: Limits = BRISK
+    limits: ExportLimits = BRISK
     spreadsheet_id: str = ""
     opened: ExitStack = field(default_factory=ExitStack)
     _spreadsheet: Spreadsheet | None = None
@@ -70,7 +70,7 @@ class Exporter:
         """All that is in a tab, its header too."""
         return self.spreadsheet.values([f"'{title}'"])[0]
 
-    def picture(self) -> dict[str, list[list[Any]]]:
+    def contents(self) -> dict[str, list[list[Any]]]:
         """All tabs that people see."""
         titles = [title for title, sheet in self.tabs().items() if not sheet.hidden]
         return dict(zip(titles, self.spreadsheet.values([f"'{title}'" for title in titles]), strict=True))

@@ -69,7 +69,7 @@ def test_one_worksheet_can_be_written_alone(google: Exporter, run: Run):
     google.tracker.click()
     done = run("acme", assets=[dg.AssetKey(["referrals", "officer_summary"])])
     assert set(figures(done, "acme")) == {"officer_summary"}
-    assert set(google.picture()) & set(COLUMNS) == {OFFICER_SUMMARY}
+    assert set(google.contents()) & set(COLUMNS) == {OFFICER_SUMMARY}
 
 
 def test_one_tenants_trouble_is_its_own(google: Exporter, run: Run, app: psycopg.Connection):
@@ -98,7 +98,7 @@ def test_two_tenants_with_one_spreadsheet_write_nothing(google: Exporter, run: R
     tenants.add(app, "other", arango_database="other", settings=goes_to(google.stub.spreadsheet_id))
     done = run("acme", "other")
     assert "would write the same worksheets" in done.errors[0]
-    assert not set(google.picture()) & set(COLUMNS)
+    assert not set(google.contents()) & set(COLUMNS)
 
 
 def test_an_export_that_failed_is_told_by_its_check_until_the_next(google: Exporter, run: Run):
@@ -166,6 +166,33 @@ def test_the_trackers_own_database_is_read_and_exported_in_one_run(
     assert figures(run("acme", resources=resources), "acme")["tracker_events"]["new"] == 0
 
 
+def counted_months(instance: dg.DagsterInstance) -> list[tuple[str | None, Any]]:
+    """Every event of the daily metrics, the latest first: partition, and how many days changed."""
+    records = instance.fetch_materializations(dg.AssetKey(["referrals", "daily_metrics"]), limit=100).records
+    found = [record.asset_materialization for record in records]
+    return [(each.partition, each.metadata["changed_days"].value) for each in found if each]
+
+
+def test_an_export_that_counts_days_says_so_of_the_daily_metrics(
+    google: Exporter, run: Run, instance: dg.DagsterInstance
+):
+    for day in (5, 6):
+        google.tracker.click(at=datetime(2026, 3, day, tzinfo=UTC))
+    google.tracker.click(at=datetime(1999, 12, 31, tzinfo=UTC))
+    assert run("acme").success
+    assert counted_months(instance) == [("2026-03-01|acme", 2), ("2020-01-01|acme", 1)]
+    # Nothing changed: no event.
+    assert run("acme").success
+    assert len(counted_months(instance)) == 2
+    # The days stay counted although the export fails.
+    google.tracker.click(at=datetime(2026, 4, 5, tzinfo=UTC))
+    google.stub.spoil(":batchUpdate", "status", status=400, times=None)
+    assert not run("acme").success
+    assert google.stub.fired()[0] > 0
+    assert counted_months(instance)[0] == ("2026-04-01|acme", 1)
+    google.stub.sandbox.clear()
+
+
 def cli(*arguments: str) -> Any:
     return CliRunner().invoke(cdp, ["export-data", *arguments], catch_exceptions=False)
 
@@ -192,7 +219,7 @@ def test_each_type_writes_what_it_says(google: Exporter, what: str, titles: set[
     google.tracker.click(at=datetime(2026, 3, 5, tzinfo=UTC))
     done = cli("--tenant", "acme", "--type", what)
     assert done.exit_code == 0, done.output
-    assert set(google.picture()) & set(COLUMNS) == titles
+    assert set(google.contents()) & set(COLUMNS) == titles
     # Also beside raw data: what a run finds touched it counts.
     assert google.tracker.rows("SELECT count(*) FROM referrals.daily_metrics") == [(1,)]
 

@@ -11,8 +11,8 @@ import pytest
 from cdp_platform.errors import BusyError, ConfigurationError
 from cdp_platform.ops import locks, tenants
 from cdp_platform.referrals import worksheets
-from cdp_platform.referrals.picture import RawData, summary_ranges
-from cdp_platform.referrals.plan import Limits
+from cdp_platform.referrals.comparison import RawData, summary_ranges
+from cdp_platform.referrals.plan import ExportLimits
 from cdp_platform.referrals.worksheets import (
     CAMPAIGN_SUMMARY,
     COLUMNS,
@@ -46,12 +46,12 @@ def test_four_worksheets_come_from_one_snapshot_in_one_change(exporter: Exporter
         "GET /values:batchGet",
     ]
     assert (done.reads, done.writes) == (2, 3)
-    picture = exporter.picture()
-    assert {name: rows[0] for name, rows in picture.items() if name in ALL} == COLUMNS
-    assert agents(picture[RAW_DATA]) == ["Safari", "Safari"]
-    assert picture[OFFICER_SUMMARY][1:] == [["officer-1", "Lan Nguyen", 1, 1, 100]]
-    assert picture[CAMPAIGN_SUMMARY][1][:2] == ["campaign-1", "Spring"]
-    assert len(picture[TIME_SERIES]) == 92
+    contents = exporter.contents()
+    assert {name: rows[0] for name, rows in contents.items() if name in ALL} == COLUMNS
+    assert agents(contents[RAW_DATA]) == ["Safari", "Safari"]
+    assert contents[OFFICER_SUMMARY][1:] == [["officer-1", "Lan Nguyen", 1, 1, 100]]
+    assert contents[CAMPAIGN_SUMMARY][1][:2] == ["campaign-1", "Spring"]
+    assert len(contents[TIME_SERIES]) == 92
     assert {name: each.rows for name, each in done.worksheets.items()} == {
         RAW_DATA: 2,
         OFFICER_SUMMARY: 1,
@@ -84,12 +84,12 @@ def test_four_worksheets_agree_however_much_is_written_meanwhile(
         counts = []
         for _ in range(8):
             exporter.run()
-            picture = exporter.picture()
-            kinds = Counter(row[1] for row in picture[RAW_DATA][1:])
+            contents = exporter.contents()
+            kinds = Counter(row[1] for row in contents[RAW_DATA][1:])
             events = [kinds["click"], kinds["signup"]]
             counts.append(sum(events))
             for name, first in ((OFFICER_SUMMARY, 2), (CAMPAIGN_SUMMARY, 4), (TIME_SERIES, 1)):
-                assert [sum(row[first + at] for row in picture[name][1:]) for at in (0, 1)] == events, name
+                assert [sum(row[first + at] for row in contents[name][1:]) for at in (0, 1)] == events, name
     finally:
         over.set()
         writer.join()
@@ -111,12 +111,12 @@ def test_what_was_exported_is_written_down_here_and_there(exporter: Exporter, tr
     state = exporter.rows("_cdp_export")
     assert state[0] == ["Worksheet", "ExportID", "SnapshotAt", "Rows", "Checksum", "Tab", "TenantID"]
     assert [row[0] for row in state[1:]] == [*ALL]
-    picture = exporter.picture()
+    contents = exporter.contents()
     for name, of_export, at, count, proof, tab, tenant_id in state[1:]:
         assert (of_export, at, tab, tenant_id) == (str(export_id), snapshot_at.isoformat(), name, "acme")
         assert (count, proof) == (described[name]["rows"], described[name]["checksum"])
         # Anybody can check it: it is that of the rows that are there.
-        shown = worksheets.normal(picture[name][1:], len(COLUMNS[name]))
+        shown = worksheets.normal(contents[name][1:], len(COLUMNS[name]))
         assert worksheets.checksum(name, shown) == proof == done.worksheets[name].checksum
     assert exporter.tabs()["_cdp_export"].hidden
 
@@ -124,22 +124,22 @@ def test_what_was_exported_is_written_down_here_and_there(exporter: Exporter, tr
 def test_a_rerun_without_change_writes_nothing(exporter: Exporter, tracker: Tracker):
     tracker.click()
     exporter.run()
-    before = exporter.picture()
+    before = exporter.contents()
     exporter.arrived()
     done = exporter.run()
     assert exporter.arrived() == READ_ONLY
     assert done.writes == 0
     assert all(each.unchanged for each in done.worksheets.values())
-    assert exporter.picture() == before
+    assert exporter.contents() == before
     assert exporter.ledger() == ["confirmed", "unchanged"]
 
 
 def test_only_what_is_asked_for_is_written(exporter: Exporter, tracker: Tracker):
     tracker.click()
     assert exporter.run([RAW_DATA]).worksheets.keys() == {RAW_DATA}
-    assert exporter.picture().keys() == {"Sheet1", RAW_DATA}
+    assert exporter.contents().keys() == {"Sheet1", RAW_DATA}
     exporter.run(SUMMARIES)
-    assert exporter.picture().keys() == {"Sheet1", *ALL}
+    assert exporter.contents().keys() == {"Sheet1", *ALL}
     assert exporter.ledger() == ["confirmed", "confirmed"]
 
 
@@ -215,7 +215,7 @@ def test_a_text_that_no_cell_takes_is_cut_and_the_rest_of_its_row_is_there(expor
 def test_requests_stay_below_the_advised_size(exporter: Exporter, tracker: Tracker):
     for number in range(40):
         tracker.click(user_agent=f"{number:02}" + "x" * 500)
-    exporter.limits = Limits(payload=5_000)
+    exporter.limits = ExportLimits(request_bytes=5_000)
     done = exporter.run([RAW_DATA])
     assert len(agents(exporter.rows(RAW_DATA))) == 40
     writes = [call for call in exporter.arrived() if call == "POST /values:batchUpdate"]
@@ -258,11 +258,11 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(exporter: Expor
     tracker.click(user_agent="new")
     tracker.officer("officer-1", full_name="Lan Tran")
     tracker.officer("officer-2", full_name="Binh")
-    before = exporter.picture()
+    before = exporter.contents()
     exporter.arrived()
     found = exporter.run(dry_run=True)
     assert exporter.arrived() == READ_ONLY
-    assert exporter.picture() == before
+    assert exporter.contents() == before
     assert exporter.ledger() == ["confirmed"]
     assert (found.export_id, found.writes) == (None, 0)
     raw, officers = (found.worksheets[name].difference for name in (RAW_DATA, OFFICER_SUMMARY))
@@ -281,7 +281,7 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(exporter: Expor
 def test_a_dry_run_counts_all_that_waits_however_many_changes_it_takes(exporter: Exporter, tracker: Tracker):
     for _ in range(7):
         tracker.click()
-    exporter.limits = Limits(rows_per_tab=3)
+    exporter.limits = ExportLimits(rows_per_tab=3)
     assert exporter.run(dry_run=True).worksheets[RAW_DATA].difference.added == 7
 
 
@@ -307,7 +307,7 @@ def test_a_row_of_an_erased_person_is_written_again_without_them(exporter: Expor
 
 def test_while_a_person_is_erased_nothing_of_them_is_read(exporter: Exporter, tracker: Tracker, warehouse: Warehouse):
     tracker.click()
-    exporter.limits = Limits(wait=0.1)
+    exporter.limits = ExportLimits(wait_seconds=0.1)
     with (
         connect(warehouse.settings) as other,
         locks.held(other, locks.erasure("acme")),
@@ -327,7 +327,7 @@ def test_two_exports_at_once_leave_what_one_would(exporter: Exporter, tracker: T
     def work() -> None:
         with (
             connect(warehouse.settings) as connection,
-            Exporter(Tracker(connection, tracker.tenant), exporter.stub, Limits(wait=0.05)) as mine,
+            Exporter(Tracker(connection, tracker.tenant), exporter.stub, ExportLimits(wait_seconds=0.05)) as mine,
         ):
             ready.wait()
             try:
@@ -350,7 +350,7 @@ def test_another_export_to_the_same_spreadsheet_is_told_to_wait(
     exporter: Exporter, tracker: Tracker, warehouse: Warehouse
 ):
     tracker.click()
-    exporter.limits = Limits(wait=0.1)
+    exporter.limits = ExportLimits(wait_seconds=0.1)
     lock = locks.spreadsheet(exporter.stub.spreadsheet_id, link="")
     with (
         connect(warehouse.settings) as other,
@@ -365,13 +365,13 @@ def test_another_export_to_the_same_spreadsheet_is_told_to_wait(
 def test_two_tenants_are_not_written_into_one_spreadsheet(exporter: Exporter, tracker: Tracker):
     tracker.click()
     exporter.run()
-    before = exporter.picture()
+    before = exporter.contents()
     tenants.add(tracker.connection, "harbour", arango_database="harbour")
     harbour = Tracker(tracker.connection, tenants.get(tracker.connection, "harbour"))
     harbour.begin()
     with pytest.raises(ConfigurationError, match=r"worksheets of tenant acme.*--google-sheet-id"):
         replace(exporter, tracker=harbour).run()
-    assert exporter.picture() == before
+    assert exporter.contents() == before
     assert [row[0] for row in harbour.rows("SELECT outcome FROM referrals.sheet_export")] == ["failed"]
 
 

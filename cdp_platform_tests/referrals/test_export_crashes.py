@@ -1,4 +1,4 @@
-"""An export that is killed anywhere leaves the previous picture whole, or the new one; the next one makes it right."""
+"""An export that is killed anywhere leaves the whole previous contents, or the new one; the next one makes it right."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cdp_platform.ops import tenants
-from cdp_platform.referrals.plan import Limits
+from cdp_platform.referrals.plan import ExportLimits
 from cdp_platform.referrals.worksheets import RAW_DATA
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests import crashes
@@ -17,7 +17,7 @@ from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
 
 # Two tabs of raw data, the second of which the change makes, and one request for each few rows.
-LIMITS = Limits(rows_per_tab=4, payload=6_000, pause=0.01, wait=5)
+LIMITS = ExportLimits(rows_per_tab=4, request_bytes=6_000, pause_seconds=0.01, wait_seconds=5)
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Place:
         return self.exporter.tracker.tenant.tenant_id
 
 
-def test_an_export_that_is_killed_after_any_write_leaves_one_of_two_pictures(exporter: Exporter, warehouse: Warehouse):
+def test_an_export_that_is_killed_after_any_write_leaves_one_of_two_states(exporter: Exporter, warehouse: Warehouse):
     numbers = itertools.count()
 
     def fresh() -> Place:
@@ -49,7 +49,7 @@ def test_an_export_that_is_killed_after_any_write_leaves_one_of_two_pictures(exp
         )
         clicks(tracker, range(3))
         mine.run()
-        before = mine.picture()
+        before = mine.contents()
         clicks(tracker, range(3, 6))
         tracker.officer("officer-1", full_name="Lan Tran")
         tracker.execute("UPDATE referrals.exported_event SET stale = true WHERE position = 2")
@@ -63,17 +63,17 @@ def test_an_export_that_is_killed_after_any_write_leaves_one_of_two_pictures(exp
 
     unkilled = fresh()
     work(unkilled)
-    after = unkilled.exporter.picture()
+    after = unkilled.exporter.contents()
     assert agents(after) == [[f"agent {number}" for number in range(4)], ["agent 4", "agent 5"]]
     found: set[int] = set()
     killed = 0
     for point, place in crashes.after_every_write(work, fresh):
         killed += 1
-        live = place.exporter.picture()
+        live = place.exporter.contents()
         assert place.before != after
         found.add(stage(live, place.before, after, point))
         place.exporter.run()
-        assert place.exporter.picture() == after, point
+        assert place.exporter.contents() == after, point
         assert place.exporter.run().writes == 0
         assert set(place.exporter.ledger()) <= {"confirmed", "unchanged", "failed"}, point
         ((rows, stale),) = place.exporter.tracker.rows(
@@ -89,14 +89,14 @@ def clicks(tracker: Tracker, numbers: Any) -> None:
         tracker.click(user_agent=f"agent {number}", at=MOMENT + timedelta(seconds=number))
 
 
-def agents(picture: dict[str, Any]) -> list[list[str]]:
-    return [[row[8] for row in rows[1:]] for title, rows in picture.items() if title.startswith(RAW_DATA)]
+def agents(contents: dict[str, Any]) -> list[list[str]]:
+    return [[row[8] for row in rows[1:]] for title, rows in contents.items() if title.startswith(RAW_DATA)]
 
 
 def stage(live: dict[str, Any], before: dict[str, Any], after: dict[str, Any], point: crashes.KillPoint) -> int:
     """How many of the two changes are there: the first fills a tab of raw data, the second makes all the rest."""
     full = {**before, RAW_DATA: after[RAW_DATA]}
-    for number, picture in enumerate((before, full, after)):
-        if live == picture:
+    for number, contents in enumerate((before, full, after)):
+        if live == contents:
             return number
     pytest.fail(f"half of an export was left {point}")

@@ -11,7 +11,7 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.errors import ConfigurationError, SourceError
-from cdp_platform.referrals.plan import Limits
+from cdp_platform.referrals.plan import ExportLimits
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES
 from cdp_platform.warehouse.connection import connect
 from cdp_platform_tests.referrals.exporter import Exporter
@@ -171,7 +171,7 @@ def test_notes_that_somebody_overwrites_while_they_are_read_back_are_an_error_an
 ):
     done = while_read_back(exporter, lambda: exporter.type("'_cdp_export'!B2", ["mine"]))
     assert isinstance(done, SourceError)
-    assert "says of Tracker_Raw_Data that it shows another export" in str(done)
+    assert "its notes about Tracker_Raw_Data are of another export" in str(done)
     assert exporter.ledger() == ["unknown"]
     exporter.run()
     assert agents(exporter) == numbered(0, 1, 2)
@@ -233,10 +233,10 @@ def test_merged_cells_do_not_swallow_what_is_written(exporter: Exporter, events:
 )
 def test_without_its_own_notes_an_export_writes_everything_again(exporter: Exporter, events: Tracker, edit: Any):
     exporter.run()
-    before = exporter.picture()
+    before = exporter.contents()
     edit(exporter)
     done = exporter.run()
-    assert exporter.picture() == before
+    assert exporter.contents() == before
     assert not done.worksheets[RAW_DATA].unchanged
     assert exporter.tabs()["_cdp_export"].hidden
     assert exporter.run().writes == 0
@@ -271,7 +271,7 @@ def test_a_warehouse_that_is_set_back_writes_no_event_twice(exporter: Exporter, 
 
 
 def test_a_full_tab_that_somebody_deleted_or_edited_is_left_alone(exporter: Exporter, events: Tracker):
-    exporter.limits = Limits(rows_per_tab=2)
+    exporter.limits = ExportLimits(rows_per_tab=2)
     for number in range(3, 6):
         click(events, number)
     exporter.run()
@@ -300,7 +300,7 @@ def shown(exporter: Exporter, title: str) -> list[str]:
 
 
 def test_an_erased_person_leaves_full_tabs_too(exporter: Exporter, events: Tracker):
-    exporter.limits = Limits(rows_per_tab=2)
+    exporter.limits = ExportLimits(rows_per_tab=2)
     exporter.run()
     erase(events, 1, 3)
     done = exporter.run([RAW_DATA])
@@ -314,7 +314,7 @@ def test_an_erased_person_leaves_full_tabs_too(exporter: Exporter, events: Track
 
 
 def test_an_erased_person_leaves_a_full_tab_whose_rows_were_moved(exporter: Exporter, events: Tracker):
-    exporter.limits = Limits(rows_per_tab=2)
+    exporter.limits = ExportLimits(rows_per_tab=2)
     exporter.run()
     exporter.change(insert(tab(exporter), "ROWS", 0))
     erase(events, 1)
@@ -324,7 +324,7 @@ def test_an_erased_person_leaves_a_full_tab_whose_rows_were_moved(exporter: Expo
 
 
 def test_an_erased_person_of_a_deleted_tab_needs_nothing(exporter: Exporter, events: Tracker):
-    exporter.limits = Limits(rows_per_tab=2)
+    exporter.limits = ExportLimits(rows_per_tab=2)
     exporter.run()
     exporter.change({"deleteSheet": {"sheetId": tab(exporter)}})
     erase(events, 1)
@@ -337,7 +337,7 @@ def test_an_erased_person_leaves_a_spreadsheet_that_has_no_room_for_more(exporte
     exporter.run()
     erase(events, 1)
     click(events, 3)
-    exporter.limits = Limits(cells=sum(sheet.rows * sheet.columns for sheet in exporter.tabs().values()) + 10)
+    exporter.limits = ExportLimits(cells=sum(sheet.rows * sheet.columns for sheet in exporter.tabs().values()) + 10)
     with pytest.raises(ConfigurationError, match="no room"):
         exporter.run([RAW_DATA])
     assert shown(exporter, RAW_DATA) == ["", "agent 1", "agent 2"]

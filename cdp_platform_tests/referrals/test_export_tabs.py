@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cdp_platform.errors import ConfigurationError
-from cdp_platform.referrals.plan import Limits
+from cdp_platform.referrals.plan import ExportLimits
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA
 from cdp_platform_tests.referrals.exporter import ALL, BRISK, READ_ONLY, Exporter
 from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
@@ -19,7 +19,7 @@ def agents(rows: list[list[Any]]) -> list[str]:
 
 
 def test_a_full_tab_is_followed_by_the_next(exporter: Exporter, tracker: Tracker):
-    exporter.limits = Limits(rows_per_tab=4)
+    exporter.limits = ExportLimits(rows_per_tab=4)
     for number in range(10):
         tracker.click(user_agent=str(number), at=MOMENT + timedelta(seconds=number))
     done = exporter.run()
@@ -37,7 +37,7 @@ def test_a_full_tab_is_followed_by_the_next(exporter: Exporter, tracker: Tracker
 
 
 def test_a_tab_that_is_exactly_full_is_right(exporter: Exporter, tracker: Tracker):
-    exporter.limits = Limits(rows_per_tab=2)
+    exporter.limits = ExportLimits(rows_per_tab=2)
     for number in range(2):
         tracker.click(user_agent=str(number), at=MOMENT + timedelta(seconds=number))
     exporter.run()
@@ -49,7 +49,7 @@ def test_a_tab_that_is_exactly_full_is_right(exporter: Exporter, tracker: Tracke
 
 
 def test_many_events_take_several_changes_and_all_four_show_one_moment_in_the_end(exporter: Exporter, tracker: Tracker):
-    exporter.limits = Limits(rows_per_round=4)
+    exporter.limits = ExportLimits(rows_per_change=4)
     for number in range(10):
         tracker.click(user_agent=str(number), at=MOMENT + timedelta(seconds=number))
     exporter.run()
@@ -65,7 +65,7 @@ def test_without_room_for_raw_data_the_summaries_go_out_and_nothing_is_lost(expo
     for number in range(300):
         tracker.click(user_agent=str(number), at=MOMENT + timedelta(days=1, seconds=number))
     cells = sum(sheet.rows * sheet.columns for sheet in exporter.tabs().values())
-    exporter.limits = Limits(cells=cells + 2_000)
+    exporter.limits = ExportLimits(cells=cells + 2_000)
     with pytest.raises(ConfigurationError, match=r"no room for more.*Move full tabs.*Nothing is lost"):
         exporter.run()
     assert agents(exporter.rows(RAW_DATA)) == ["one"]

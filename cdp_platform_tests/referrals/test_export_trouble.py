@@ -1,4 +1,4 @@
-"""An export that meets trouble leaves the previous picture whole, or the new one; and nothing twice, ever."""
+"""An export that meets trouble leaves the whole previous contents, or the new one; and nothing twice, ever."""
 
 from datetime import timedelta
 from typing import Any
@@ -63,15 +63,15 @@ class Changes:
 
 @pytest.mark.parametrize("trouble", TROUBLE.values(), ids=list(TROUBLE))
 @pytest.mark.parametrize("times", [1, None], ids=["once", "lasting"])
-def test_trouble_at_any_call_leaves_the_old_picture_or_the_new_one(
+def test_trouble_at_any_call_leaves_the_old_contents_or_the_new(
     exporter: Exporter, trouble: dict[str, Any], times: int | None
 ):
     changes = Changes(exporter)
     changes.make()
     exporter.run()
-    pictures, outcomes = set(), set()
+    arrivals, outcomes = set(), set()
     for number in range(20):
-        old = exporter.picture()
+        old = exporter.contents()
         changes.make()
         # Somebody's export ended before its time, so that there is something to clear away.
         exporter.change({"addSheet": {"properties": {"title": "_cdp_staging_7", "hidden": True}}})
@@ -79,16 +79,16 @@ def test_trouble_at_any_call_leaves_the_old_picture_or_the_new_one(
         done = attempt(exporter)
         fired = exporter.stub.fired() != [0]
         exporter.stub.sandbox.clear()
-        live = exporter.picture()
+        live = exporter.contents()
         failed = isinstance(done, PlatformError)
         assert failed == (fired and times is None), done
         outcomes.add(exporter.ledger()[-1])
         exporter.run()
         changes.require_all()
-        new = exporter.picture()
+        new = exporter.contents()
         assert live in (old, new)
         assert failed or live == new
-        pictures.add(live == new)
+        arrivals.add(live == new)
         if not fired:
             break
     else:
@@ -96,7 +96,7 @@ def test_trouble_at_any_call_leaves_the_old_picture_or_the_new_one(
     # Three calls clear away, one reads, two stage, one changes, one reads back.
     assert number == 8
     if times is None:
-        assert pictures == {True, False}
+        assert arrivals == {True, False}
         assert "failed" in outcomes
     assert exporter.run().writes == 0
     assert set(exporter.ledger()) <= {"confirmed", "unchanged", "failed"}
@@ -154,10 +154,10 @@ def test_a_swap_that_comes_after_the_next_export_began_is_refused_whole(exporter
     changes.make()
     exporter.run()
     changes.require_all()
-    picture, notes = exporter.picture(), exporter.rows("_cdp_export")
+    contents, notes = exporter.contents(), exporter.rows("_cdp_export")
     with pytest.raises(SourceError, match="refused"):
         exporter.change(*late)
-    assert (exporter.picture(), exporter.rows("_cdp_export")) == (picture, notes)
+    assert (exporter.contents(), exporter.rows("_cdp_export")) == (contents, notes)
     assert exporter.ledger() == ["confirmed", "failed", "confirmed"]
 
 
@@ -165,14 +165,14 @@ def test_a_swap_is_refused_whole_as_soon_as_the_next_export_has_looked(exporter:
     """The next export fails right after its first change, which is all that keeps the late swap out."""
     changes = Changes(exporter)
     late = late_swap(exporter, changes)
-    before = exporter.picture()
+    before = exporter.contents()
     spoil(exporter, {"action": "status", "status": 429}, 0, times=None, path="/values:batchGet")
     with pytest.raises(SourceError):
         exporter.run()
     exporter.stub.sandbox.clear()
     with pytest.raises(SourceError, match="refused"):
         exporter.change(*late)
-    assert exporter.picture() == before
+    assert exporter.contents() == before
     exporter.run()
     changes.require_all()
 

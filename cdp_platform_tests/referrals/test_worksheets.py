@@ -12,7 +12,7 @@ import pytest
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import SharedSettings
 from cdp_platform.referrals import metrics, worksheets
-from cdp_platform.referrals.ledger import Book
+from cdp_platform.referrals.ledger import ExportLedger
 from cdp_platform.referrals.masking import Mask
 from cdp_platform.referrals.worksheets import CAMPAIGN_SUMMARY, COLUMNS, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES, Cells
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -32,11 +32,11 @@ def summary(tracker: Tracker, name: str, moment: datetime = NOON, zone: str = "U
 
 
 def raw_data(tracker: Tracker, *, whole_ip: bool = False, cells: Cells | None = None) -> list[list[Any]]:
-    book = Book(tracker.connection, "acme", "sheet")
+    ledger = ExportLedger(tracker.connection, "acme", "sheet")
     with tenant_transaction(tracker.connection, "acme"):
         export_id = uuid4()
-        book.begin(export_id, "")
-        count = book.reserve(export_id, 0, None)
+        ledger.begin(export_id, "")
+        count = ledger.reserve(export_id, 0, None)
         found = worksheets.raw_data(
             tracker.connection,
             "acme",

@@ -3,7 +3,8 @@
 The work itself is in `tracker`, `metrics`, `worksheets` and `export`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -124,14 +125,17 @@ def daily_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResourc
                 return
             first, end = days_of(date.fromisoformat(month))
             counted = metrics.count_days(connection, tenant, first, end)
-            found = asdict(metrics.totals(connection, tenant, first, end))
-            yield (
-                context.asset_key,
-                {"dagster/partition_row_count": found.pop("rows"), **found, "changed_days": len(counted.changed)},
-            )
+            yield context.asset_key, _month_figures(connection, tenant, first, end, len(counted.changed))
 
     (result,) = for_each_partition(context, of_month)
     return result
+
+
+def _month_figures(
+    connection: psycopg.Connection, tenant: Tenant, first: date, end: date, changed_days: int
+) -> dict[str, Any]:
+    found = asdict(metrics.totals(connection, tenant, first, end))
+    return {"dagster/partition_row_count": found.pop("rows"), **found, "changed_days": changed_days}
 
 
 def days_of(month: date) -> tuple[date, date]:
@@ -195,7 +199,11 @@ def worksheets(
     warehouse: WarehouseResource,
     spreadsheets: SpreadsheetResource,
 ) -> Iterator[dg.MaterializeResult]:
-    """The selected worksheets of a tenant from one snapshot of the database, changed in one request."""
+    """The selected worksheets of a tenant from one snapshot of the database, changed in one request.
+
+    An export first counts the days that events touched, so that all worksheets agree, and reports the months of
+    ``daily_metrics`` that it changed.
+    """
     default = settings.google().google_sheet_id
     selected = {name: spec.key for name, spec in WORKSHEETS.items() if spec.key in context.selected_asset_keys}
 
@@ -209,11 +217,35 @@ def worksheets(
                 yield from ((key, {"skipped": skipped or NONE.format(tenant_id)}) for key in selected.values())
                 return
             with spreadsheets.open(spreadsheet_id, connection) as spreadsheet:
-                done = export(connection, tenant, spreadsheet, selected, progress=progress.of(tenant_id, "worksheets"))
+                done = export(
+                    connection,
+                    tenant,
+                    spreadsheet,
+                    selected,
+                    progress=progress.of(tenant_id, "worksheets"),
+                    counted=lambda days: _report_counted(context, connection, tenant, days),
+                )
         for name, key in selected.items():
             yield key, _figures(done, done.worksheets[name])
 
     yield from for_each_partition(context, of_tenant)
+
+
+def _report_counted(
+    context: dg.AssetExecutionContext, connection: psycopg.Connection, tenant: Tenant, days: Collection[date]
+) -> None:
+    """Report the months whose figures an export changed. At once, since they stay changed if the export fails."""
+    for month, changed_days in Counter(max(day.replace(day=1), FIRST_MONTH) for day in sorted(days)).items():
+        context.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                daily_metrics.key,
+                partition=dg.MultiPartitionKey({MONTH: str(month), TENANTS: tenant.tenant_id}),
+                metadata={
+                    **_month_figures(connection, tenant, *days_of(month), changed_days),
+                    "run": dg.MetadataValue.dagster_run(context.run.run_id),
+                },
+            )
+        )
 
 
 def _figures(done: ExportResult, worksheet: WorksheetResult) -> dict[str, Any]:
@@ -229,7 +261,7 @@ def _figures(done: ExportResult, worksheet: WorksheetResult) -> dict[str, Any]:
         "checksum": worksheet.checksum,
         "snapshot_at": done.snapshot_at.isoformat(),
         "export_id": str(done.export_id),
-        # Of the export, which all its worksheets share.
+        # These are of the whole export.
         "cells_cut": done.cells_cut,
         "read_requests": done.reads,
         "write_requests": done.writes,

@@ -1,51 +1,52 @@
-"""What the spreadsheet is to show, beside what it shows: which tabs have to change for that, and by which rows."""
+"""Compares what a spreadsheet has with what it should have: which tabs have to change, and by which rows."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from cdp_platform.referrals.layout import Shown, TabChange, area, tab_of
+from cdp_platform.referrals.tabs import Note, TabChange, area, tab_of
 from cdp_platform.referrals.worksheets import COLUMNS, RAW_DATA, SUMMARIES, Row, checksum, normal
 from cdp_platform.resources.sheets import SheetInfo
 
-# Rows of raw data by their positions.
-Read: TypeAlias = Callable[[range | Sequence[int]], Mapping[int, Row]]
+# Reads the rows of raw data by their positions.
+ReadRows: TypeAlias = Callable[[range | Sequence[int]], Mapping[int, Row]]
 
 _SAMPLE = 5
-# So many rows at the end of raw data are compared before anything is appended, and read back afterwards.
+# The number of rows at the end of raw data that are compared before anything is appended, and read back afterwards.
 _TAIL = 200
-# More rows that have to be written again than these, and their tab is written again as a whole: each is looked up
-# first, and the ranges of all together have to fit into one address.
+# With more rows to write again, the whole tab is written: each row is looked up first, and the ranges of all rows have
+# to fit into one URL.
 _MOST_PATCHES = 20
 _RAW_COLUMNS = len(COLUMNS[RAW_DATA])
-# Time, kind and link of an event: enough to find its row, and nothing of a person.
+# The first columns, time, kind and link of an event: they identify its row and are not personal data.
 _IDENTITY = 3
 
 
 @dataclass(frozen=True)
-class Live:
-    """What was read of the spreadsheet.
+class SpreadsheetContent:
+    """What was read from a spreadsheet.
 
     Attributes:
-        sheets: its tabs by their titles.
-        shown: what it says of each worksheet.
-        values: by range.
+        sheets: its tabs by title.
+        notes: its notes by worksheet.
+        values: its cells by range.
     """
 
     sheets: Mapping[str, SheetInfo]
-    shown: Mapping[str, Shown]
+    notes: Mapping[str, Note]
     values: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How a worksheet changes, in rows without headers; of raw data, those of all its tabs, and all that are rewritten.
+    """How a worksheet changes, in rows without headers. Raw data counts the rows of all its tabs.
 
     Attributes:
         before: rows that it has.
-        after: rows that it is to have.
-        sample: some rows of a summary as they are and as they are to be, None where there is none.
+        after: rows that it should have.
+        changed: rows with other values; for raw data, all rows that are written again.
+        sample: some rows of a summary, before and after; None where there is no such row.
     """
 
     before: int
@@ -57,14 +58,14 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Worksheet:
-    """One worksheet as it is to be.
+class WorksheetPlan:
+    """What one worksheet should have.
 
     Attributes:
-        changes: of its tabs; none if it is so already.
+        changes: of its tabs; empty if they are right.
         tab: the title of its last tab.
-        checksum: of its rows; of raw data, of the last rows of that tab.
-        read_back: ranges that can be read back, and the rows that are to be there.
+        checksum: of its rows; for raw data, of the last rows of that tab.
+        read_back: ranges that are read back afterwards, and the rows that they should have.
     """
 
     name: str
@@ -76,18 +77,18 @@ class Worksheet:
 
 
 def summary_ranges(sheets: Mapping[str, SheetInfo], names: Collection[str]) -> list[str]:
-    """What has to be read to compare summaries: all that is in their tabs."""
+    """The ranges that have to be read to compare summaries: everything in their tabs."""
     return [_everything(name) for name in SUMMARIES if name in names and name in sheets]
 
 
-def summary(live: Live, name: str, rows: Sequence[Row]) -> Worksheet:
-    """A summary that is to have these rows and nothing else."""
+def compare_summary(content: SpreadsheetContent, name: str, rows: Sequence[Row]) -> WorksheetPlan:
+    """The plan of a summary that should have these rows and nothing else."""
     header = COLUMNS[name]
     wanted = [header, *rows]
-    found = normal(live.values.get(_everything(name), ()), len(header))
+    found = normal(content.values.get(_everything(name), ()), len(header))
     proof = checksum(name, rows)
-    right = found == wanted and name in live.shown and live.shown[name].checksum == proof
-    return Worksheet(
+    right = found == wanted and name in content.notes and content.notes[name].checksum == proof
+    return WorksheetPlan(
         name=name,
         difference=_difference(found[1:], rows),
         changes=() if right else (TabChange(name, len(header), [(1, wanted)], whole=True),),
@@ -119,9 +120,9 @@ def _everything(title: str) -> str:
 
 @dataclass(frozen=True)
 class RawData:
-    """Where the rows of raw data are: event p of a spreadsheet has a row of its own in tab (p - 1) // rows_per_tab.
+    """The rows of raw data: the event at position p, counted from 1, has a row in tab (p - 1) // rows_per_tab.
 
-    A tab that is full is closed: what people do with it is theirs. Only rows of erased persons change there.
+    A full tab is closed: the platform does not look at it any more, and only changes rows of erased persons there.
 
     Attributes:
         last: the position of the last event that the spreadsheet has.
@@ -139,29 +140,29 @@ class RawData:
 
     @property
     def held(self) -> int:
-        """How many events that tab has."""
+        """The number of events in that tab."""
         return self.last % self.rows_per_tab
 
     @property
     def room(self) -> int:
-        """How many more it takes."""
+        """The number of further events that fit into it."""
         return self.rows_per_tab - self.held
 
     def ranges(self, sheets: Mapping[str, SheetInfo]) -> list[str]:
-        """What has to be read to find out whether everything is where it was."""
+        """The ranges that have to be read to find out whether everything is where an export left it."""
         found = [*self._tail_ranges(sheets)]
         for number, positions in self._stale_tabs(sheets).items():
             if self._can_be_patched(sheets[tab_of(number)], positions):
                 found += map(self._identity_range, positions)
         return found
 
-    def worksheet(self, live: Live, new: int, read: Read) -> Worksheet:
-        """Raw data with so many new events, which have the positions after the last.
+    def worksheet(self, content: SpreadsheetContent, new: int, read: ReadRows) -> WorksheetPlan:
+        """The plan of raw data with this number of new events, which have the positions after the last.
 
-        The tab that takes them is written anew, as a whole, if it is not as it was left.
+        If the tab that takes them was edited, it is written again as a whole.
         """
-        tail = self._tail(live)
-        rewritten, patches = self._stale_rows(live, read, tail_is_right=tail is not None)
+        tail = self._tail(content)
+        rewritten, patches = self._stale_rows(content, read, tail_is_right=tail is not None)
         closed = new == 0 and self.held == 0 and self.last > 0
         if tail is None and not closed:
             rewritten.add(self.tab_number)
@@ -177,9 +178,9 @@ class RawData:
         again = sum(len(rows) for change in changes for _, rows in change.pastes) - len(rewritten) - new
         difference = Difference(self.last, self.last + new, added=new, changed=again)
         if closed and self.tab_number not in rewritten:
-            before = live.shown.get(RAW_DATA)
+            before = content.notes.get(RAW_DATA)
             tab, proof = (before.tab, before.checksum) if before else (tab_of(self.tab_number - 1), "")
-            return Worksheet(RAW_DATA, difference, changes, tab, proof, {})
+            return WorksheetPlan(RAW_DATA, difference, changes, tab, proof, {})
         if self.tab_number in rewritten:
             (whole,) = [change for change in changes if change.title == tab_of(self.tab_number)]
             ((_, rows),) = whole.pastes
@@ -193,10 +194,10 @@ class RawData:
         read_back = {area(title, 1, 1, _RAW_COLUMNS): [COLUMNS[RAW_DATA]]}
         if end:
             read_back[area(title, last_row - len(end) + 1, last_row, _RAW_COLUMNS)] = end
-        return Worksheet(RAW_DATA, difference, changes, title, checksum(RAW_DATA, end), read_back)
+        return WorksheetPlan(RAW_DATA, difference, changes, title, checksum(RAW_DATA, end), read_back)
 
     def _tail_ranges(self, sheets: Mapping[str, SheetInfo]) -> tuple[str, str] | tuple[()]:
-        """The header, and the last rows with the one below them; nothing if the tab cannot have them."""
+        """The header, and the last rows with the row below them; empty if the tab is too small to have them."""
         title = tab_of(self.tab_number)
         sheet = sheets.get(title)
         if sheet is None or sheet.columns < _RAW_COLUMNS or sheet.rows < max(self.held + 1, 2):
@@ -207,33 +208,33 @@ class RawData:
             area(title, first, min(self.held + 2, sheet.rows), _RAW_COLUMNS),
         )
 
-    def _tail(self, live: Live) -> list[Row] | None:
-        """The last rows of the tab that takes the next event; None if it is not as it was left."""
-        shown, ranges = live.shown.get(RAW_DATA), self._tail_ranges(live.sheets)
-        if not ranges or shown is None or (shown.tab, shown.rows) != (tab_of(self.tab_number), self.last):
+    def _tail(self, content: SpreadsheetContent) -> list[Row] | None:
+        """The last rows of the tab that takes the next event; None if somebody edited the tab."""
+        note, ranges = content.notes.get(RAW_DATA), self._tail_ranges(content.sheets)
+        if not ranges or note is None or (note.tab, note.rows) != (tab_of(self.tab_number), self.last):
             return None
-        header, found = (normal(live.values[each], _RAW_COLUMNS) for each in ranges)
+        header, found = (normal(content.values[each], _RAW_COLUMNS) for each in ranges)
         count = min(self.held, _TAIL)
         blank: Row = [""] * _RAW_COLUMNS
         tail = [*found, *[blank] * (count - len(found))]
-        if header != [COLUMNS[RAW_DATA]] or len(tail) > count or checksum(RAW_DATA, tail) != shown.checksum:
+        if header != [COLUMNS[RAW_DATA]] or len(tail) > count or checksum(RAW_DATA, tail) != note.checksum:
             return None
         return tail
 
     def _stale_rows(
-        self, live: Live, read: Read, *, tail_is_right: bool
+        self, content: SpreadsheetContent, read: ReadRows, *, tail_is_right: bool
     ) -> tuple[set[int], dict[int, Mapping[int, Row]]]:
-        """Tabs that have to be written anew because of stale rows, and the rows that can be written in the others."""
+        """Tabs that stale rows require to be written again, and the rows that can be written in the other tabs."""
         rewritten: set[int] = set()
         patches: dict[int, Mapping[int, Row]] = {}
-        for number, positions in self._stale_tabs(live.sheets).items():
+        for number, positions in self._stale_tabs(content.sheets).items():
             if number == self.tab_number and not tail_is_right:
                 continue
-            if not self._can_be_patched(live.sheets[tab_of(number)], positions):
+            if not self._can_be_patched(content.sheets[tab_of(number)], positions):
                 rewritten.add(number)
                 continue
             rows = read(positions)
-            found = {at: normal(live.values[self._identity_range(at)], _IDENTITY) for at in positions}
+            found = {at: normal(content.values[self._identity_range(at)], _IDENTITY) for at in positions}
             if all(found[position] == [row[:_IDENTITY]] for position, row in rows.items()):
                 patches[number] = rows
             else:
@@ -241,7 +242,7 @@ class RawData:
         return rewritten, patches
 
     def _stale_tabs(self, sheets: Mapping[str, SheetInfo]) -> dict[int, list[int]]:
-        """Stale positions by the tab that they are in, as far as it is there."""
+        """Stale positions by the number of their tab, without tabs that somebody deleted."""
         tabs = {number: [*group] for number, group in groupby(self.stale, lambda at: (at - 1) // self.rows_per_tab)}
         return {number: positions for number, positions in tabs.items() if tab_of(number) in sheets}
 
@@ -252,7 +253,7 @@ class RawData:
             and sheet.rows >= max(map(self._row, positions))
         )
 
-    def _rewrite(self, number: int, new: int, read: Read) -> TabChange:
+    def _rewrite(self, number: int, new: int, read: ReadRows) -> TabChange:
         first = number * self.rows_per_tab + 1
         end = min(first + self.rows_per_tab, self.last + new + 1)
         rows = [COLUMNS[RAW_DATA], *read(range(first, end)).values()]

@@ -1,8 +1,9 @@
-"""How the worksheets lie in a spreadsheet: its tabs, what they say of themselves, and the requests that change them.
+"""The tabs of a spreadsheet: their titles, the platform's notes about them, and the requests that change them.
 
-The hidden tab ``_cdp_export`` has a row for each worksheet: which export it shows, of which moment, with how many rows
-and which checksum. It changes in the same request as the worksheets. In a tab that begins with ``_cdp_staging_`` an
-export lays out its rows before; its change of the spreadsheet deletes this tab, so it cannot be made twice.
+The hidden tab ``_cdp_export`` has one note per worksheet: the export that wrote it, the moment of its data, the number
+of its rows and their checksum. Notes change in the same request as the worksheets. Before that, an export writes its
+rows to a tab whose title begins with ``_cdp_staging_``. The request deletes this tab, so it cannot be carried out
+twice.
 """
 
 import secrets
@@ -14,21 +15,21 @@ from cdp_platform.errors import ConfigurationError
 from cdp_platform.referrals.worksheets import COLUMNS, RAW_DATA, Row
 from cdp_platform.resources.sheets import SheetInfo
 
-STATE = "_cdp_export"
+NOTES = "_cdp_export"
 STAGING = "_cdp_staging_"
 
-_STATE_COLUMNS = ["Worksheet", "ExportID", "SnapshotAt", "Rows", "Checksum", "Tab", "TenantID"]
-STATE_RANGE = f"'{STATE}'!A1:{chr(ord('A') + len(_STATE_COLUMNS) - 1)}{len(COLUMNS) + 1}"
+_NOTE_COLUMNS = ["Worksheet", "ExportID", "SnapshotAt", "Rows", "Checksum", "Tab", "TenantID"]
+NOTES_RANGE = f"'{NOTES}'!A1:{chr(ord('A') + len(_NOTE_COLUMNS) - 1)}{len(COLUMNS) + 1}"
 _LARGEST_SHEET_ID = 2**31
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the spreadsheet says that one worksheet shows.
+class Note:
+    """What the spreadsheet notes about one worksheet.
 
     Attributes:
-        rows: without headers; of raw data, those of all tabs.
-        checksum: of the worksheet; of raw data, of the last rows of its last tab.
+        rows: without headers; for raw data, those of all tabs.
+        checksum: of the worksheet; for raw data, of the last rows of its last tab.
         tab: the title of its last tab.
     """
 
@@ -42,17 +43,17 @@ class Shown:
 
     @property
     def row(self) -> Row:
-        """As it stands in the spreadsheet."""
+        """As it is written in the spreadsheet."""
         values = (self.worksheet, self.export_id, self.snapshot_at, self.rows, self.checksum, self.tab, self.tenant_id)
         return list(values)
 
 
 @dataclass(frozen=True)
 class TabChange:
-    """What is to change in one tab.
+    """The change of one tab.
 
     Attributes:
-        pastes: the first row, counted from 1, and the rows from there on.
+        pastes: the number of the first row, counted from 1, and the rows from there on.
         whole: nothing else stays in the tab; the pastes begin with its header.
     """
 
@@ -67,18 +68,18 @@ class TabChange:
         return max(first + len(rows) - 1 for first, rows in self.pastes)
 
     def grid(self, now: SheetInfo | None) -> tuple[int, int]:
-        """Rows and columns of the tab afterwards. Columns are never taken away: some may be frozen."""
+        """Rows and columns of the tab afterwards. Columns are never removed: some may be frozen."""
         rows, columns = (now.rows, now.columns) if now else (0, 0)
-        # Below a frozen header there has to be a row.
+        # Google requires a row below a frozen header.
         return max(self.last_row, 2 if self.whole else rows), max(self.columns, columns)
 
 
 @dataclass(frozen=True)
 class Staging:
-    """The tab where the rows of an export are laid out, all below each other.
+    """The hidden tab to which an export writes the rows of all changes, one below the other.
 
     Attributes:
-        changes: whose rows they are, in this order.
+        changes: in the order of their rows.
     """
 
     sheet_id: int
@@ -91,7 +92,7 @@ class Staging:
 
     @property
     def rows(self) -> list[Row]:
-        """All that is laid out."""
+        """The rows of all changes."""
         return [row for change in self.changes for _, rows in change.pastes for row in rows]
 
     @property
@@ -101,7 +102,7 @@ class Staging:
         return height, max(change.columns for change in self.changes)
 
     def request(self) -> dict[str, Any]:
-        """Makes the tab."""
+        """The request that makes the tab."""
         return _add(self.sheet_id, self.title, self.grid, hidden=True)
 
 
@@ -116,42 +117,42 @@ def area(title: str, first_row: int, last_row: int, columns: int) -> str:
 
 
 def new_sheet_id(sheets: Iterable[SheetInfo]) -> int:
-    """An id that no tab has."""
+    """An id that no tab has yet."""
     known = {sheet.sheet_id for sheet in sheets}
     while (found := 1 + secrets.randbelow(_LARGEST_SHEET_ID - 1)) in known:
         pass
     return found
 
 
-def readable_state(sheets: Mapping[str, SheetInfo]) -> str | None:
-    """``STATE_RANGE`` if the spreadsheet has it; None if it never had, or not any more."""
-    sheet = sheets.get(STATE)
-    large_enough = sheet and sheet.rows > len(COLUMNS) and sheet.columns >= len(_STATE_COLUMNS)
-    return STATE_RANGE if large_enough else None
+def readable_notes(sheets: Mapping[str, SheetInfo]) -> str | None:
+    """``NOTES_RANGE`` if the spreadsheet has the tab of notes in its full size, else None."""
+    sheet = sheets.get(NOTES)
+    large_enough = sheet and sheet.rows > len(COLUMNS) and sheet.columns >= len(_NOTE_COLUMNS)
+    return NOTES_RANGE if large_enough else None
 
 
-def read_state(rows: Sequence[Sequence[Any]], tenant_id: str) -> dict[str, Shown]:
-    """What the spreadsheet says of each worksheet, as far as it is readable.
+def read_notes(rows: Sequence[Sequence[Any]], tenant_id: str) -> dict[str, Note]:
+    """The notes by worksheet, without those that somebody made unreadable.
 
     Raises:
-        ConfigurationError: it belongs to another tenant.
+        ConfigurationError: the spreadsheet belongs to another tenant.
     """
     found = {}
     for worksheet, row in zip(COLUMNS, rows[1:], strict=False):
-        if len(row) != len(_STATE_COLUMNS) or row[0] != worksheet or not isinstance(row[3], int | float):
+        if len(row) != len(_NOTE_COLUMNS) or row[0] != worksheet or not isinstance(row[3], int | float):
             continue
-        shown = Shown(worksheet, str(row[1]), str(row[2]), int(row[3]), str(row[4]), str(row[5]), str(row[6]))
-        if shown.tenant_id != tenant_id:
+        note = Note(worksheet, str(row[1]), str(row[2]), int(row[3]), str(row[4]), str(row[5]), str(row[6]))
+        if note.tenant_id != tenant_id:
             raise ConfigurationError(
-                f"The spreadsheet has the worksheets of tenant {shown.tenant_id}; {tenant_id} would write the same. "
+                f"The spreadsheet has the worksheets of tenant {note.tenant_id}; {tenant_id} would write the same. "
                 "Give each tenant one of its own: `cdp tenant add ID --google-sheet-id SPREADSHEET`."
             )
-        found[worksheet] = shown
+        found[worksheet] = note
     return found
 
 
-def swap(sheets: Mapping[str, SheetInfo], staging: Staging, shown: Iterable[Shown]) -> list[dict[str, Any]]:
-    """The requests that show what is staged, to be sent as one change. Sent twice, the second is refused whole."""
+def take_over(sheets: Mapping[str, SheetInfo], staging: Staging, notes: Iterable[Note]) -> list[dict[str, Any]]:
+    """The requests of one change that copy the staged rows to their tabs. Sent twice, Google refuses the second."""
     requests: list[dict[str, Any]] = []
     source_row = 0
     for change in staging.changes:
@@ -174,19 +175,19 @@ def swap(sheets: Mapping[str, SheetInfo], staging: Staging, shown: Iterable[Show
                 }
             )
             source_row += len(rows)
-    return [*requests, *_show(sheets, shown), {"deleteSheet": {"sheetId": staging.sheet_id}}]
+    return [*requests, *_write_notes(sheets, notes), {"deleteSheet": {"sheetId": staging.sheet_id}}]
 
 
-def _show(sheets: Mapping[str, SheetInfo], shown: Iterable[Shown]) -> list[dict[str, Any]]:
-    """The requests that make the spreadsheet say what it shows."""
-    now, size = sheets.get(STATE), (len(COLUMNS) + 1, len(_STATE_COLUMNS))
+def _write_notes(sheets: Mapping[str, SheetInfo], notes: Iterable[Note]) -> list[dict[str, Any]]:
+    """The requests that write the header of the notes and these notes."""
+    now, size = sheets.get(NOTES), (len(COLUMNS) + 1, len(_NOTE_COLUMNS))
     sheet_id = now.sheet_id if now else new_sheet_id(sheets.values())
     if now is None:
-        requests = [_add(sheet_id, STATE, size, hidden=True)]
+        requests = [_add(sheet_id, NOTES, size, hidden=True)]
     else:
-        requests = [_resize(sheet_id, size)] if readable_state(sheets) is None else []
-    lines: dict[int, Row] = {0: [*_STATE_COLUMNS]}
-    lines |= {list(COLUMNS).index(each.worksheet) + 1: each.row for each in shown}
+        requests = [_resize(sheet_id, size)] if readable_notes(sheets) is None else []
+    lines: dict[int, Row] = {0: [*_NOTE_COLUMNS]}
+    lines |= {list(COLUMNS).index(each.worksheet) + 1: each.row for each in notes}
     return [
         *requests,
         *(
@@ -221,9 +222,9 @@ def _properties(sheet_id: int, grid: dict[str, int]) -> dict[str, Any]:
 
 
 def _emptied(sheet_id: int, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """A tab of this size without values, whose first row is a header."""
+    """The requests that leave a tab of this size without values, with its first row as header."""
     return [
-        # All at once: rows that somebody else has frozen may be among those that go.
+        # In one request: somebody may have frozen rows that are removed here.
         _properties(sheet_id, {"rowCount": size[0], "columnCount": size[1], "frozenRowCount": 1}),
         {"unmergeCells": {"range": {"sheetId": sheet_id}}},
         {"updateCells": {"range": {"sheetId": sheet_id}, "fields": "userEnteredValue"}},
