@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DAEMONS := cdp_platform_tests/processes
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test bench up down lock columns check reset
+.PHONY: help install demo test bench up down lock columns format check reset
 
 help: ## Show what there is to type
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ down: $(INSTALLED) ## Stop what `make up` and the sandbox run
 
 reset: $(INSTALLED) ## Stop the sandbox and delete all that it stored
 	@$(BIN)/cdp sandbox reset
+
+format: $(INSTALLED) ## Format all files, and mend what lint can mend
+	@$(BIN)/ruff check --quiet --fix --exit-zero .
+	@$(BIN)/ruff format .
 
 check: $(INSTALLED) ## Formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -47,4 +47,4 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         # A spawned step costs two seconds, and ours wait for databases.
         executor=dg.in_process_executor,
     )
-    return with_code_references(dg.Definitions.merge(shared, customers, catalog(), embeddings(), referrals()))
+    return with_code_references(dg.Definitions.merge(shared, customers(), catalog(), embeddings(), referrals()))

@@ -15,6 +15,7 @@ import pytest
 from cdp_platform.build import build_definitions
 from cdp_platform.cli import cdp
 from cdp_platform.warehouse.versions import PGVECTOR, POSTGRES
+from cdp_platform_tests.rooms import ROOMS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")]
@@ -138,7 +139,7 @@ def names() -> dict[str, set[str]]:
 
 @every_page
 def test_every_check_sensor_job_and_asset_exists(page: Path):
-    rooms = "customers|catalog|embeddings|referrals"
+    rooms = "|".join(ROOMS)
     found = re.findall(r"\b(check|sensor|job)s? `(\w+)`", prose(page))
     found += [("job, sensor or schedule", name) for name in re.findall(rf"`((?:{rooms})_\w+)`", prose(page))]
     found += [("asset", key) for key in re.findall(rf"`((?:{rooms}|arangodb)/\w+)`", prose(page))]

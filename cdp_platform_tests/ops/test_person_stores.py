@@ -7,21 +7,19 @@ by table, ``BEFORE`` with what these rows refer to, and ``IMPERSONAL`` with the 
 import json
 from collections.abc import Iterable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-import cdp_platform
 from cdp_platform.customers import persons
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.planted import tables
+from cdp_platform_tests.rooms import ROOMS
 from cdp_platform_tests.warehouse.test_isolation import any_row
 
-ROOMS = sorted(path.parent.name for path in Path(cdp_platform.__file__).parent.glob("*/defs"))
 KEPT = [import_module(f"cdp_platform_tests.{name}.persons") for name in ["ops", *ROOMS]]
 STORES: dict[str, list[dict[str, Any]]] = {
     store: rows for room in KEPT for store, rows in getattr(room, "STORES", {}).items()
