@@ -19,6 +19,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, LiteralString
@@ -31,7 +32,7 @@ from pydantic import SecretStr
 from benchmarks.database import BenchmarkDatabase, benchmark_database
 from benchmarks.reporting import Bar, arguments, finish, narrate
 from cdp_platform.ops import tenants
-from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.gate import Gate
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals import metrics
 from cdp_platform.referrals.export import export
@@ -121,7 +122,7 @@ def _google() -> Generator[GoogleSettings]:
 def _export(connection: psycopg.Connection, tenant: Tenant, google: GoogleSettings, name: str) -> dict[str, Any]:
     narrate(f"  {name}")
     began = time.perf_counter()
-    with open_spreadsheet(google, _SPREADSHEET, pace=Pacer(connection)) as spreadsheet:
+    with open_spreadsheet(google, _SPREADSHEET, gate=partial(Gate, connection)) as spreadsheet:
         done = export(connection, tenant, spreadsheet, list(COLUMNS))
         sent = spreadsheet.requests
     return {

@@ -5,7 +5,6 @@ prints it as it stands, and Dagster keeps it in its event log for ever.
 """
 
 import re
-from functools import partial
 from typing import Any
 
 # Where the first sentence of a message ends, and where in a single sentence the part begins that says what to do.
@@ -49,7 +48,12 @@ class ConfigurationError(PlatformError):
 
 
 class SourceError(PlatformError):
-    """An outside system could not be read. ``transient`` says whether trying again may help."""
+    """A system did not do what it was asked to. ``transient`` says whether trying again may help.
+
+    Its subclasses say what helps: waiting (`PacedError`), trying again later (`UnavailableError`), another request
+    (`RefusedError`), or asking what happened (`OutcomeUnknownError`). Where a person has to change a key, a right or a
+    setting, it is a `ConfigurationError`.
+    """
 
     def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
@@ -57,15 +61,55 @@ class SourceError(PlatformError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors of worker processes travel pickled."""
-        return partial(type(self), transient=self.transient), self.args
+        return _unpickled, (type(self), self.args, vars(self))
+
+
+def _unpickled(kind: type[SourceError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SourceError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
+
+
+class PacedError(SourceError):
+    """A system asks to wait. Nothing was done, and everybody who uses the same account waits.
+
+    Attributes:
+        retry_after_seconds: when to come back.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message, transient=True)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnavailableError(SourceError):
+    """A system could not be reached, or fails by itself. It may be back soon.
+
+    Attributes:
+        retry_after_seconds: when to come back, if that is known.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, transient=True)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RefusedError(SourceError):
+    """A system refused what this request asks for. Do not repeat it; another request may be taken."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=False)
+
+
+class OutcomeUnknownError(SourceError):
+    """A request was sent, and no answer says whether it was carried out. Ask the other side, or report it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=True)
 
 
 class MissingCollectionError(SourceError):
     """The database has no such collection."""
-
-
-class UnavailableError(PlatformError):
-    """The warehouse could not be reached. It may be back soon."""
 
 
 class NotMigratedError(PlatformError):

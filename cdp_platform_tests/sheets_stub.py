@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform.resources.sheets import Pace, Patience, Spreadsheet, open_spreadsheet
+from cdp_platform.resources.sheets import OpenGate, Patience, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
 from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
@@ -21,16 +21,39 @@ BRISK = Patience(connect=2, answer=20, attempts=4, pauses=2, backoff=0.01)
 
 @dataclass
 class Turns:
-    """A pace without waiting that remembers what it was asked for."""
+    """Gates without waiting that remember what they were asked for."""
 
-    taken: list[tuple[str, int]] = field(default_factory=list)
+    taken: list[tuple[str, Mapping[int, int]]] = field(default_factory=list)
     rests: list[tuple[str, float]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
-    def wait_for_turn(self, name: str, *, per_minute: int) -> None:
-        self.taken.append((name, per_minute))
+    def gate(self, name: str, limits: Mapping[int, int]) -> "OneGate":
+        return OneGate(self, name, limits)
 
-    def rest(self, name: str, seconds: float) -> None:
-        self.rests.append((name, seconds))
+
+@dataclass
+class OneGate:
+    """One gate of `Turns`."""
+
+    turns: Turns
+    name: str
+    limits: Mapping[int, int]
+
+    def take(self, turns: int = 1, *, wait_seconds: float) -> None:
+        assert turns == 1
+        assert wait_seconds > 0
+        self.turns.taken.append((self.name, self.limits))
+
+    def rest(self, seconds: float, reason: str = "") -> None:
+        assert reason
+        self.turns.rests.append((self.name, seconds))
+
+    def failed(self, reason: str) -> None:
+        assert reason
+        self.turns.failures.append(self.name)
+
+    def answered(self) -> None:
+        pass
 
 
 @dataclass
@@ -60,14 +83,14 @@ class SheetsStub:
         self,
         spreadsheet_id: str = "",
         *,
-        pace: Pace | None = None,
+        gate: OpenGate | None = None,
         patience: Patience = BRISK,
         settings: GoogleSettings | None = None,
     ) -> Generator[Spreadsheet]:
         with open_spreadsheet(
             settings or self.settings(),
             spreadsheet_id or self.spreadsheet_id,
-            pace=pace or self.turns,
+            gate=gate or self.turns.gate,
             patience=patience,
         ) as spreadsheet:
             yield spreadsheet

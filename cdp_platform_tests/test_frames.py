@@ -203,7 +203,7 @@ def test_a_statement_ends_as_people_end_it(end: str):
         ("INSERT INTO ops.tenant VALUES ('x')", "syntax error"),
         ("DELETE FROM customers.customer_metrics", "syntax error"),
         ("WITH gone AS (DELETE FROM customers.customer_metrics RETURNING 1) SELECT * FROM gone", "data-modifying"),
-        ("SELECT ops.take_turn('x', 1)", "cannot execute INSERT in a read-only transaction"),
+        ("SELECT ops.gate_rest('x', 1, '')", "cannot execute INSERT in a read-only transaction"),
         ("SELECT 1 FROM customers.customer_metrics FOR UPDATE", "cannot execute SELECT FOR UPDATE"),
         ("SELECT 1; DELETE FROM customers.customer_metrics", "multiple commands"),
         ("COMMIT", "syntax error"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from cdp_platform.cli.runs import dagster_instance, materialize, show_result
 from cdp_platform.cli.tenants import require_active
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import locks, tenants
-from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.gate import Gate
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
@@ -155,7 +156,7 @@ def _show_differences(what: str, wanted: Sequence[Tenant], registered: Sequence[
         spreadsheet_id = spreadsheet_of(tenant, registered, google.google_sheet_id) or ""
         with (
             connect(settings.postgres()) as connection,
-            open_spreadsheet(google, spreadsheet_id, pace=Pacer(connection)) as spreadsheet,
+            open_spreadsheet(google, spreadsheet_id, gate=partial(Gate, connection)) as spreadsheet,
         ):
             found[tenant.tenant_id] = export(connection, tenant, spreadsheet, _names(what), dry_run=True)
     if as_json:

@@ -4,9 +4,9 @@ A run waits and tries again, for it may have been started at night. A person wan
 `LOOK_SECONDS`, whatever hangs on the way (a name, a connection, TLS, an answer), and says what to do.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -18,8 +18,8 @@ from cdp_platform.catalog.changes import with_short_timeout
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.deadline import within
-from cdp_platform.errors import SourceError, UnavailableError
-from cdp_platform.ops.pacing import Pacer
+from cdp_platform.errors import PacedError, SourceError, UnavailableError
+from cdp_platform.ops.gate import Gate
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import spreadsheet_of
 from cdp_platform.referrals.tracker_database import VARIABLE, address, open_tracker
@@ -33,13 +33,7 @@ T = TypeVar("T")
 LOOK_SECONDS = 10.0
 # Of each step of a look.
 _STEP_SECONDS = 8.0
-_GOOGLE = Patience(answer=_STEP_SECONDS, attempts=1)
-# Turns are this far away only where others use Google's whole quota, which says that it is there.
-_TURN_SECONDS = 3.0
-
-
-class _TurnsTakenError(Exception):
-    """Others have all turns of the next seconds."""
+_GOOGLE = Patience(answer=_STEP_SECONDS, attempts=1, turn=3.0)
 
 
 def arango(database: str, ask: Callable[[ArangoDatabase], T]) -> T:
@@ -67,19 +61,17 @@ def google(tenant: Tenant, registered: Sequence[Tenant]) -> None:
     configured = settings.google()
     spreadsheet_id = spreadsheet_of(tenant, registered, configured.google_sheet_id) or ""
 
-    def wait(seconds: float) -> None:
-        if seconds > _TURN_SECONDS:
-            raise _TurnsTakenError
-        time.sleep(seconds)
-
     def look() -> None:
         with (
             connect(settings.postgres()) as connection,
-            open_spreadsheet(configured, spreadsheet_id, pace=Pacer(connection, wait), patience=_GOOGLE) as spreadsheet,
+            open_spreadsheet(
+                configured, spreadsheet_id, gate=partial(Gate, connection), patience=_GOOGLE
+            ) as spreadsheet,
         ):
             spreadsheet.sheets()
 
-    with suppress(_TurnsTakenError):
+    # Turns are that far away only where others use Google's whole quota, so it is there.
+    with suppress(PacedError):
         _answered(f"Google Sheets at {configured.google_sheets_url}", "GOOGLE_SHEETS_URL", look)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 
-from cdp_platform.errors import BusyError, PlatformError, SourceError, UnavailableError, WorkerLostError
+from cdp_platform.errors import BusyError, PlatformError, SourceError, WorkerLostError
 
 
 class _RetriesOfFailures(dg.RetryPolicy):
@@ -38,7 +38,7 @@ def is_transient(error: Exception) -> bool:
     """Whether the same work may succeed if it is tried again soon."""
     if isinstance(error, SourceError):
         return error.transient
-    return isinstance(error, BusyError | UnavailableError | WorkerLostError | psycopg.OperationalError)
+    return isinstance(error, BusyError | WorkerLostError | psycopg.OperationalError)
 
 
 def describe(error: Exception) -> str:

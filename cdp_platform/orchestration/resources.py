@@ -13,7 +13,7 @@ import psycopg
 
 from cdp_platform import settings
 from cdp_platform.ops import run_leases
-from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.gate import Gate
 from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database
 from cdp_platform.resources.sheets import Spreadsheet, open_spreadsheet
 from cdp_platform.warehouse.connection import UNNAMED, act_as, application, connect
@@ -65,4 +65,4 @@ class SpreadsheetResource(dg.ConfigurableResource):
 
     def open(self, spreadsheet_id: str, connection: psycopg.Connection) -> AbstractContextManager[Spreadsheet]:
         """A spreadsheet, with the account's turns kept in the warehouse; see `cdp_platform.resources.sheets`."""
-        return open_spreadsheet(settings.google(), spreadsheet_id, pace=Pacer(connection))
+        return open_spreadsheet(settings.google(), spreadsheet_id, gate=partial(Gate, connection))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, ca
 
 import orjson
 
-from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.errors import ConfigurationError, OutcomeUnknownError
 from cdp_platform.resources.google_account import service_account
 from cdp_platform.resources.google_errors import RefusedError, Target, UnusableAnswerError, explained
 from cdp_platform.settings import GoogleSettings
@@ -29,8 +29,8 @@ Cell: TypeAlias = str | int | float | bool | None
 Kind: TypeAlias = Literal["reads", "writes"]
 
 GOOGLE = "https://sheets.googleapis.com"
-# Google's limit for one user of one project; reads and writes are counted apart.
-PER_MINUTE = 60
+# Google's limit for one user of one project, by seconds; reads and writes are counted apart.
+LIMITS = {60: 60}
 
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets"
 _SPREADSHEET_ID = re.compile(r"[\w-]+", re.ASCII)
@@ -38,18 +38,24 @@ _SPREADSHEET_ID = re.compile(r"[\w-]+", re.ASCII)
 _SHORTEST_QUOTE = 3
 
 
-class OutcomeUnknownError(SourceError):
-    """A change of the spreadsheet was sent, and nobody said whether it was made. The spreadsheet itself can tell."""
+class Gate(Protocol):
+    """Keeps all processes together within the limits of an account; `cdp_platform.ops.gate.Gate`."""
+
+    def take(self, turns: int = 1, *, wait_seconds: float) -> None:
+        """Come back when the next call may be made. Raises PacedError or UnavailableError if that is too far away."""
+
+    def rest(self, seconds: float, reason: str = "") -> None:
+        """Let no process make its next call sooner than in so many seconds."""
+
+    def failed(self, reason: str) -> None:
+        """The account's server failed by itself."""
+
+    def answered(self) -> None:
+        """The account's server answered."""
 
 
-class Pace(Protocol):
-    """Whoever keeps all processes within a limit."""
-
-    def wait_for_turn(self, name: str, *, per_minute: int) -> None:
-        """Come back when the next call of this name may be made."""
-
-    def rest(self, name: str, seconds: float) -> None:
-        """Let nobody's next call of this name be sooner than so many seconds from now."""
+OpenGate: TypeAlias = Callable[[str, Mapping[int, int]], Gate]
+"""The gate of a name, with turns by length of the window in seconds."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Patience:
         answer: For the next bytes of an answer. Google gives up after three minutes itself.
         attempts: Including the first. With the default pauses they outlast a minute, after which a limit is fresh.
         pauses: All that it waits between attempts. Turns that others have first are not counted.
+        turn: For a turn at the account's gate.
         backoff: The first pause is between this and twice as much, and each further one about twice as long.
     """
 
@@ -69,6 +76,7 @@ class Patience:
     attempts: int = 7
     pauses: float = 120.0
     backoff: float = 1.0
+    turn: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Spreadsheet:
         *,
         url: str,
         account: str,
-        pace: Pace,
+        gate: OpenGate,
         patience: Patience,
     ) -> None:
         self.spreadsheet_id = spreadsheet_id
@@ -118,7 +126,7 @@ class Spreadsheet:
         self.account = account
         self.requests = Requests()
         self._client = client
-        self._pace = pace
+        self._gates = {kind: gate(f"google-sheets {account} {kind}", LIMITS) for kind in ("reads", "writes")}
         self._patience = patience
         self._target = Target(spreadsheet_id, url, account)
 
@@ -179,27 +187,32 @@ class Spreadsheet:
         repeatable: bool = True,
         cells: Callable[[], Iterable[str]] = tuple,
     ) -> T:
-        turns, patience, paused = f"google-sheets {self.account} {kind}", self._patience, 0.0
+        gate, patience, paused = self._gates[kind], self._patience, 0.0
         for number in range(patience.attempts):
-            self._pace.wait_for_turn(turns, per_minute=PER_MINUTE)
+            gate.take(wait_seconds=patience.turn)
             setattr(self.requests, kind, getattr(self.requests, kind) + 1)
             try:
-                return send()
+                answer = send()
             except Exception as error:
                 trouble = explained(error, self._target, cells)
                 if trouble is None:
                     raise
+            else:
+                gate.answered()
+                return answer
             # No error keeps the client's as its cause: that has the request, and with it the cells.
             if trouble.perhaps_done and not repeatable:
+                gate.failed(str(trouble.error))
                 raise OutcomeUnknownError(
-                    f"{trouble.error} Whether the spreadsheet was changed is not known; it has to be asked.",
-                    transient=True,
+                    f"{trouble.error} Whether the spreadsheet was changed is not known; it has to be asked."
                 )
             pause = max(trouble.pause, patience.backoff * (2**number + random.random()))  # noqa: S311
             if trouble.for_all:
                 # No longer than this caller would wait itself: later ones are told anew.
-                self._pace.rest(turns, min(pause, patience.pauses))
+                gate.rest(min(pause, patience.pauses), str(trouble.error))
             if not trouble.passing or number + 1 == patience.attempts or paused + pause > patience.pauses:
+                if trouble.passing and not trouble.for_all:
+                    gate.failed(str(trouble.error))
                 raise trouble.error
             paused += pause
             if not trouble.for_all:
@@ -209,7 +222,7 @@ class Spreadsheet:
 
 @contextmanager
 def open_spreadsheet(
-    settings: GoogleSettings, spreadsheet_id: str, *, pace: Pace, patience: Patience | None = None
+    settings: GoogleSettings, spreadsheet_id: str, *, gate: OpenGate, patience: Patience | None = None
 ) -> Generator[Spreadsheet]:
     """A spreadsheet, ready to be read and written. Nothing is sent before the first call.
 
@@ -231,7 +244,7 @@ def open_spreadsheet(
             spreadsheet_id,
             url=f"{people}/d/{spreadsheet_id}/edit",
             account=key["client_email"],
-            pace=pace,
+            gate=gate,
             patience=patience,
         )
 

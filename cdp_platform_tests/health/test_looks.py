@@ -17,6 +17,7 @@ from cdp_platform.folder import SHIPPED
 from cdp_platform.health import looks
 from cdp_platform.health.findings import Finding, examine
 from cdp_platform.ops import tenants
+from cdp_platform.ops.gate import Gate
 from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform_tests import silence
@@ -89,7 +90,7 @@ def test_a_spreadsheet_whose_quota_others_use_up_is_taken_for_there(
     monkeypatch.setenv("GOOGLE_SHEETS_URL", sheets_stub.base)
     settings.forget()
     registered = acme(app, sheets_stub.spreadsheet_id)
-    app.execute("SELECT ops.rest(%s, 60)", [f"google-sheets {sheets_stub.account} reads"])
+    Gate(app, f"google-sheets {sheets_stub.account} reads").rest(60)
     began = time.monotonic()
     looks.google(registered[0], registered)
     assert time.monotonic() - began < BOUND_SECONDS

@@ -6,8 +6,10 @@ IMPERSONAL = {
     "ops.erased_document",
     "ops.person_store",
     "ops.reconciliation",
+    "ops.effect_move",
+    "ops.gate",
+    "ops.gate_window",
     "ops.run_lease",
     "ops.sync_watermark",
     "ops.tenant",
-    "ops.turn",
 }

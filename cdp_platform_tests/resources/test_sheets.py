@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 
 from cdp_platform.errors import ConfigurationError, SourceError
-from cdp_platform.ops.pacing import Pacer
+from cdp_platform.ops.gate import Gate
 from cdp_platform.resources.sheets import OutcomeUnknownError, Patience, SheetInfo, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
 from cdp_platform_tests.resources.test_google_account import a_key
@@ -66,7 +67,7 @@ def test_a_spreadsheet_is_changed_written_and_read_with_one_request_each(sheets_
     assert sheets_stub.arrived() == ["POST :batchUpdate", "POST /values:batchUpdate", "GET /values:batchGet", "GET "]
     assert (spreadsheet.requests.reads, spreadsheet.requests.writes) == (2, 2)
     names = [f"google-sheets {sheets_stub.account} {kind}" for kind in ("writes", "writes", "reads", "reads")]
-    assert sheets_stub.turns.taken == [(name, 60) for name in names]
+    assert sheets_stub.turns.taken == [(name, {60: 60}) for name in names]
 
 
 def test_what_is_written_is_read_as_it_was(sheets_stub: SheetsStub) -> None:
@@ -223,7 +224,7 @@ def test_all_who_share_the_account_rest_when_one_was_told_to(sheets_stub: Sheets
         slept.append(seconds)
         time.sleep(seconds)
 
-    with sheets_stub.open(pace=Pacer(app, sleep)) as spreadsheet:
+    with sheets_stub.open(gate=partial(Gate, app, sleep=sleep)) as spreadsheet:
         title = first_title(spreadsheet)
         assert slept == []
         sheets_stub.spoil("values:batchUpdate", "status", status=429, retry_after=0.5)
@@ -236,11 +237,11 @@ def test_all_who_share_the_account_rest_when_one_was_told_to(sheets_stub: Sheets
         assert len(slept) == 1
     sheets_stub.sandbox.clear()
     sheets_stub.spoil("values:batchUpdate", "status", status=429, retry_after=3600)
-    patient = sheets_stub.open(pace=Pacer(app, sleep), patience=replace(BRISK, pauses=90))
+    patient = sheets_stub.open(gate=partial(Gate, app, sleep=sleep), patience=replace(BRISK, pauses=90))
     with patient as spreadsheet, pytest.raises(SourceError, match="3600"):
         spreadsheet.write([(f"{title}!A1", ROWS)])
     stranger: list[float] = []
-    Pacer(app, stranger.append).wait_for_turn(f"google-sheets {sheets_stub.account} writes", per_minute=60)
+    Gate(app, f"google-sheets {sheets_stub.account} writes", {60: 60}, sleep=stranger.append).take()
     assert 60 < stranger[0] <= 90
 
 
@@ -336,7 +337,7 @@ def test_a_tab_that_is_not_there_is_told_in_googles_words(sheets_stub: SheetsStu
 
 @pytest.mark.parametrize("spreadsheet_id", ["", "a/b", "https://docs.google.com/spreadsheets/d/1aB-c_D/edit#gid=0"])
 def test_an_id_that_is_none_is_told_before_anything_is_sent(sheets_stub: SheetsStub, spreadsheet_id: str) -> None:
-    opening = open_spreadsheet(sheets_stub.settings(), spreadsheet_id, pace=sheets_stub.turns)
+    opening = open_spreadsheet(sheets_stub.settings(), spreadsheet_id, gate=sheets_stub.turns.gate)
     with pytest.raises(ConfigurationError, match="between /d/ and /edit"), opening:
         pass
 
@@ -404,7 +405,7 @@ def test_an_address_that_gives_no_tokens_is_told(sheets_stub: SheetsStub, answer
 
 def test_the_address_for_people_is_googles_or_that_of_the_stand_in(sheets_stub: SheetsStub) -> None:
     at_google = GoogleSettings(google_service_account_json=json.dumps(a_key()))
-    with open_spreadsheet(at_google, "1aB-c_D", pace=sheets_stub.turns) as spreadsheet:
+    with open_spreadsheet(at_google, "1aB-c_D", gate=sheets_stub.turns.gate) as spreadsheet:
         assert spreadsheet.url == "https://docs.google.com/spreadsheets/d/1aB-c_D/edit"
         assert spreadsheet.account == a_key()["client_email"]
     with sheets_stub.open(settings=sheets_stub.settings(url=f"{sheets_stub.base}/")) as spreadsheet:

@@ -20,7 +20,8 @@ def tenant_tables(warehouse: Warehouse) -> list[tuple[str, bool, bool]]:
             FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
             WHERE relkind = 'r' AND nspname !~ '^(pg_|information_schema)'
               -- These belong to the platform and say nothing of any tenant.
-              AND relname NOT IN ('alembic_version', 'embedding_model', 'person_store', 'run_lease', 'turn')
+              AND relname NOT IN ('alembic_version', 'embedding_model', 'person_store', 'run_lease', 'gate',
+                                  'gate_window', 'effect_move')
             """
         ).fetchall()
 

@@ -118,7 +118,7 @@ def test_roles_of_monitoring_are_let_in(warehouse: Warehouse, role):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("ALTER TABLE ops.turn OWNER TO {}", "it owns table ops.turn"),
+        ("ALTER TABLE ops.gate OWNER TO {}", "it owns table ops.gate"),
         ("ALTER VIEW customers.orders OWNER TO {}", "it owns view customers.orders"),
         ("ALTER SEQUENCE embeddings.arrival OWNER TO {}", "it owns sequence embeddings.arrival"),
         ("ALTER FUNCTION ops.current_tenant OWNER TO {}", "it owns function ops.current_tenant"),
