@@ -35,14 +35,17 @@ COUNTED = {"clicks": "clicks", "signups": "signups", "rate %": "click_to_signup_
 @click.option("--tenant", "tenant_id", metavar="ID", help="Tenant; all that have a spreadsheet if not given.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option(
-    "--sync", is_flag=True, expose_value=False, help="Taken for older scripts: it always runs in this process."
+    "--sync",
+    is_flag=True,
+    expose_value=False,
+    help="For older scripts; exports always run in this process.",
 )
 @json_option
 def export_data(what: str, *, tenant_id: str | None, dry_run: bool, as_json: bool) -> None:
     """Bring a tenant's Google Sheets worksheets up to date.
 
-    The worksheets of a tenant come from one snapshot of the database and change in one request. What the spreadsheet
-    has already is not written again. Runs in this process; exit code 1 if anything failed.
+    The worksheets of a tenant come from one snapshot of the database and change in one request. Rows that the
+    spreadsheet already has are not written again. Runs in this process; exit code 1 if anything failed.
     """
     with connect(settings.postgres()) as connection:
         registered = tenants.registered(connection)
@@ -81,7 +84,7 @@ def _usable(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, named: bo
 
 
 def _look_first(wanted: Sequence[Tenant], registered: Sequence[Tenant], *, to_sheets: bool) -> None:
-    """Whether the outside systems of an export are there; of the spreadsheets one tells for all."""
+    """Check that the outside systems of an export can be reached; one spreadsheet is checked for all."""
     from cdp_platform.health import looks
 
     looks.tracker()
@@ -96,13 +99,13 @@ def count_and_export(wanted: list[Tenant]) -> Any:
 
 
 def show_exports(outcome: Any) -> None:
-    """The table at the end of an export, and where to look."""
+    """Print the table at the end of an export, and the addresses of the worksheets."""
     show_result(outcome, EXPORTED)
     show_links(outcome)
 
 
 def show_links(outcome: Any) -> None:
-    """Where the worksheets of an export are."""
+    """Print the addresses of the worksheets of an export."""
     links = {made.metadata.get("spreadsheet"): made.partition for made in outcome.outcomes}
     for link, tenant_id in links.items():
         if link:
@@ -117,7 +120,7 @@ def _export(what: str, wanted: list[Tenant]) -> Any:
 
 
 def _count_days(wanted: Sequence[Tenant]) -> Any:
-    """Count, for each tenant, the months that events touched since they were counted, and the present one."""
+    """Count, for each tenant, the present month and the months that events touched since they were counted."""
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration import partitions
     from cdp_platform.orchestration.in_process import run_job, together
@@ -142,7 +145,7 @@ def _count_days(wanted: Sequence[Tenant]) -> Any:
 
 
 def _show_differences(what: str, wanted: Sequence[Tenant], registered: Sequence[Tenant], *, as_json: bool) -> None:
-    """What an export would write, or counting would change, now."""
+    """Print what an export would write now, or what counting would change."""
     if what == "metrics":
         _show_days(wanted, as_json=as_json)
         return
@@ -179,7 +182,7 @@ def _show_differences(what: str, wanted: Sequence[Tenant], registered: Sequence[
                 _say_row(f"{tenant_id} {name}", "red", "-", before)
                 _say_row(f"{tenant_id} {name}", "green", "+", after)
         if all(worksheet.unchanged for worksheet in result.worksheets.values()):
-            say(f"{tenant_id}: the spreadsheet has all of it. {result.link}")
+            say(f"{tenant_id}: the spreadsheet is up to date. {result.link}")
 
 
 def _say_row(where: str, color: str, sign: str, row: Sequence[Any] | None) -> None:
@@ -203,7 +206,7 @@ def _show_days(wanted: Sequence[Tenant], *, as_json: bool) -> None:
         "Days whose figures would change",
         ["tenant", "days", "first", "last"],
         [(tenant_id, len(days), f"{days[0]}", f"{days[-1]}") for tenant_id, days in found.items() if days],
-        empty="The figures of all days are right.",
+        empty="The figures of all days are up to date.",
     )
 
 

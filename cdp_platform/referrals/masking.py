@@ -31,11 +31,11 @@ class Mask:
 
 
 def mask(connection: psycopg.Connection, tenant_id: str, *, whole_ip: bool) -> Mask:
-    """The tenant's mask, inside its transaction."""
+    """The tenant's mask; inside a transaction of the tenant."""
     return Mask(addresses.salt_of(connection, tenant_id), whole_ip)
 
 
-# Many events come from few addresses.
+# Cached, since many events come from few addresses.
 @lru_cache(maxsize=10_000)
 def _ip(address: str, *, whole: bool) -> str:
     """``203.0.x.x`` of 203.0.113.7, the first two octets; ``2001:db8:x`` of 2001:db8::1, the first 32 bits."""

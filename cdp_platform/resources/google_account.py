@@ -1,7 +1,7 @@
-"""The key of a Google service account, however GOOGLE_SERVICE_ACCOUNT_JSON came through shells and compose files.
+"""Reads the key of a Google service account from GOOGLE_SERVICE_ACCOUNT_JSON.
 
-It may be JSON, JSON whose quotes or newlines were escaped once more, base64 of either, or the path of a file with it.
-No error quotes the value, nor anything that it decodes to.
+The value may be JSON, JSON whose quotes or newlines a shell or compose file escaped once more, base64 of either, or the
+path of a file with it. No error quotes the value or anything that it decodes to.
 """
 
 import base64
@@ -26,18 +26,18 @@ _OTHER_KINDS = {
 }
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-# How base64 begins of a text that begins with a brace, or with a quote and a brace.
+# The first characters of base64 if the text begins with a brace, or with a quote and a brace.
 _BASE64_OF_JSON = ("ey", "ew", "Ins", "J3s")
-# What is quoted in an error has to look like a path and like nothing that could be a secret.
+# Errors quote only values that look like a path and cannot be a secret.
 _PATH = re.compile(r"(~?/|\.{1,2}/)[\w./ @+-]{1,250}|[\w. @+-]{1,100}(/[\w. @+-]{1,100}){0,9}\.json")
 _LONGEST_NAME = 255
 
 
 def service_account(value: str) -> dict[str, Any]:
-    """The service account's key as Google's JSON has it, with `client_email`, `private_key`, `token_uri` usable.
+    """The service account's key, as in Google's JSON, with a usable `client_email`, `private_key` and `token_uri`.
 
     Raises:
-        ConfigurationError: it is none; says what the value seems to be, what is wrong with it and what to do.
+        ConfigurationError: the value is not a key. The message says what it seems to be, what is wrong and what to do.
     """
     text = value.strip().lstrip("\ufeff")
     if not text:
@@ -68,7 +68,7 @@ def _file(text: str) -> Path | None:
         return path if path.exists() else None
     except PermissionError:
         raise _unreadable(text, "a folder above it is not open to this user") from None
-    # A name that no file system takes, or the home of somebody who is not there.
+    # A name that no file system accepts, or the home of an unknown user.
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -111,9 +111,9 @@ def _parsed(text: str, form: str) -> Any:
         return _loaded(_unescaped(text))
     except json.JSONDecodeError:
         pass
-    # The parser's own words may quote a character; the place is enough.
+    # The parser's message may quote a character of the key, so only the position is shown.
     cut = error.pos >= len(error.doc) - 1 or error.msg.startswith("Unterminated")
-    what = "ends too early (was only a part of it taken over?)" if cut else "is not JSON"
+    what = "ends too early (was only a part of it copied?)" if cut else "is not JSON"
     raise ConfigurationError(
         f"{_VARIABLE} seems to be {form}, and the key {what}: line {error.lineno}, column {error.colno}. Set the "
         "variable to the path of the key file, or to its base64 (`base64 -w0 key.json`), which nothing can mangle."
@@ -122,9 +122,9 @@ def _parsed(text: str, form: str) -> Any:
 
 def _loaded(text: str) -> Any:
     found: Any = text.strip()
-    # A JSON text may have been made a JSON string, and that once more.
+    # The JSON may be inside a JSON string, and that inside another one.
     while isinstance(found, str):
-        # Not strict: in a string there may be newlines as they are.
+        # Not strict: a string may contain unescaped newlines.
         found = json.loads(found, strict=False)
     return found
 
@@ -132,7 +132,7 @@ def _loaded(text: str) -> Any:
 def _unescaped(text: str) -> str:
     """The JSON without the quotes around it and the backslashes that a shell or compose file left in it.
 
-    No value of a key has a backslash, a quote or a newline of its own, but for the newlines of the private key.
+    The values of a key contain no backslash or quote, and no newline except those of the private key.
     """
     text = text.strip()
     if text[:1] in {'"', "'"} and text[-1] == text[0]:
@@ -159,7 +159,7 @@ def _checked(key: Any, form: str) -> dict[str, Any]:
             f"{_VARIABLE} seems to be {form}, and the key lacks {', '.join(missing)}. Take the file as Google made it. "
             f"{_NEW_KEY}"
         )
-    # Newlines that were escaped twice, as the JSON of a JSON string has them.
+    # Newlines may be escaped twice.
     key = key | {"private_key": re.sub(r"\\+r?\\*n", "\n", key["private_key"])}
     _require_usable(key, form)
     return key
@@ -170,7 +170,7 @@ def _require_usable(key: dict[str, Any], form: str) -> None:
 
     try:
         Credentials.from_service_account_info(key)
-    # Whatever the parsers of keys make of it: their words may quote the key.
+    # Any error of the key parsers, without their message: it may quote the key.
     except Exception:
         raise ConfigurationError(
             f"{_VARIABLE} seems to be {form}, and its private_key cannot be read: it was cut or its newlines were "

@@ -1,5 +1,5 @@
--- One row per campaign, those without events too. Its days so far: the local days from its start to its end or today,
--- both counted, and one at least.
+-- One row per campaign, also without events. The days of the campaign so far are the local days from its start to its end or
+-- today, whichever is earlier, both counted; at least one.
 SELECT c.campaign_id, c.name, d.starts_on::text, coalesce(nullif(d.ends_on, 'infinity')::text, ''),
        coalesce(f.clicks, 0), coalesce(f.signups, 0),
        referrals.click_to_signup_rate(coalesce(f.signups, 0), coalesce(f.clicks, 0)),

@@ -1,4 +1,4 @@
--- One row per officer, those without events too.
+-- One row per officer, also without events.
 SELECT o.officer_id, o.full_name, coalesce(f.clicks, 0), coalesce(f.signups, 0),
        referrals.click_to_signup_rate(coalesce(f.signups, 0), coalesce(f.clicks, 0))
 FROM referrals.officer AS o

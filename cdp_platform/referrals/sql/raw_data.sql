@@ -1,5 +1,5 @@
--- Events by their positions. Address and browser of a signup are those of its click. An event that is gone is NULLs.
--- OFFSET 0 keeps it to a look-up in an index for each event, however much the planner knows of the tables.
+-- Events by their positions. A signup has the IP address and browser of its click. A deleted event has NULLs.
+-- OFFSET 0 makes the planner look up each event in an index, also when its statistics are out of date.
 SELECT x.position, x.event_type, coalesce(c.occurred_at, s.occurred_at), l.referral_link_id, l.officer_id,
        l.campaign_id, g.name, s.email, coalesce(c.ip, o.ip), coalesce(c.user_agent, o.user_agent)
 FROM referrals.exported_event AS x

@@ -1,5 +1,5 @@
--- Give every event that the spreadsheet does not have its position, after the last, in order of time. The events are found
--- by EXCEPT, which looks at each once, however much the planner knows of tables that have just been filled.
+-- Give events that the spreadsheet does not have the positions after the last, in order of time. EXCEPT reads each event once,
+-- also when the planner's statistics are out of date.
 WITH waiting AS MATERIALIZED (
     (SELECT 'click' AS event_type, click_event_id AS event_id
      FROM referrals.click_event WHERE tenant_id = %(tenant)s

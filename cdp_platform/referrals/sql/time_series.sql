@@ -1,4 +1,4 @@
--- One row per day from 90 days ago to today, those without events too.
+-- One row per day from 90 days ago to today, also without events.
 WITH day AS MATERIALIZED (
     SELECT (%(moment)s AT TIME ZONE %(zone)s)::date + days AS date FROM generate_series(-90, 0) AS ago (days)
 )

@@ -1,4 +1,4 @@
--- The greatest stamp of each relation that is not in the future, per tenant. Of the events that is one step in an index.
+-- The greatest stamp of each relation that is not in the future, per tenant. For events, PostgreSQL reads one entry of an index.
 SELECT t.tenant_id, jsonb_build_array(o.at, c.at, l.at, k.at, s.at)::text
 FROM (
         SELECT tenant_id FROM referrals.officer UNION SELECT tenant_id FROM referrals.campaign

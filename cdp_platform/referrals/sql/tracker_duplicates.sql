@@ -1,4 +1,4 @@
--- The first of several rows that share what must be unique among them is taken, the others are not.
+-- Of rows with the same value in a unique column, the first is accepted and the others are rejected.
 UPDATE {stage} AS s SET code = %(code)s, message = %(message)s, path = %(path)s
 FROM (
     SELECT ctid, row_number() OVER (PARTITION BY {column} ORDER BY {first}) AS place

@@ -1,4 +1,4 @@
--- Rows that are new or differ are written, no other is touched; how many of both there were.
+-- Write rows that are new or differ, and leave the others untouched; returns the number of new and of differing rows.
 WITH differing AS MATERIALIZED (
     SELECT {staged}, t.{key} IS NULL AS is_new
     FROM {stage} AS s LEFT JOIN {target} AS t ON t.tenant_id = %(tenant)s AND t.{key} = s.{key}

@@ -1,2 +1,2 @@
--- code, path and message say why a row is not taken.
+-- code, path and message say why a row is rejected.
 CREATE TEMPORARY TABLE {stage} ({columns}, erased_at timestamptz, code text, path text, message text) ON COMMIT DROP
