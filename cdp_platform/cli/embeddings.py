@@ -1,7 +1,7 @@
 """Commands on vectors of texts: `embeddings`, `search`."""
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -98,11 +98,10 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
     with connect(settings.postgres()) as connection:
         asked = [tenants.get(connection, tenant_id).tenant_id] if tenant_id else _active_tenants(connection)
         _ensure_model(connection)
-        live = models.live(connection)
         active = models.active(connection)
         found = status.of_texts(connection, asked, active)
-        spent = status.spent_today(connection, asked)
-    paused = [model for model in live if model.pause_seconds > 0]
+        sent = status.sent_today(connection, asked, models.known(connection))
+        paused = status.pauses(connection, models.live(connection))
     budget = configured.embed_daily_budget
     if as_json:
         show_json(
@@ -110,7 +109,7 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
                 "model": active,
                 "texts": [{**dataclasses.asdict(each), "share": round(each.share, 4)} for each in found],
                 "paused": paused,
-                "today": spent,
+                "today": sent,
                 "daily_budget": budget,
             }
         )
@@ -128,16 +127,17 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
         ],
         empty="No texts yet: they come with the rows of `cdp sync`.",
     )
-    for model in paused:
+    for each in paused:
+        until = datetime.now(UTC) + timedelta(seconds=each.seconds)
         say(
-            f"{model.label} until {model.paused_until:%H:%M:%S} UTC: {model.pause_reason or 'no reason given'}",
+            f"{each.model.label} until {until:%H:%M:%S} UTC: {each.reason or 'no reason given'}",
             label="paused:",
             style="yellow",
         )
     for each in found:
         for reason, count in each.refusals.items():
             say(f"{count:,} of {each.tenant_id}, {each.kind}: {reason}", label="refused:", style="red")
-    if spent:
+    if sent:
         show(
             "Sent today (UTC)",
             ["tenant", "model", "requests", "texts", "tokens", "US dollars", "of budget"],
@@ -146,7 +146,7 @@ def embeddings_status(*, tenant_id: str | None, as_json: bool) -> None:
                     *(each.tenant_id, each.model_id, each.calls, each.texts, each.tokens, f"{each.cost:.4f}"),
                     f"{budget:.2f}" if budget is not None else "no limit",
                 )
-                for each in spent
+                for each in sent
             ],
             empty="",
         )

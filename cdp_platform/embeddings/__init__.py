@@ -1,1 +1,1 @@
-"""The room of embeddings: vectors of texts, who makes them, and what they are good for."""
+"""The room of embeddings: texts and their vectors, the providers of vectors, search, clusters and audiences."""

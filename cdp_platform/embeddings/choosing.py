@@ -69,7 +69,7 @@ def choose(
         choice = replace(choice, dimensions=dimensions)
     if price is not None:
         if not price.is_finite() or price < 0:
-            raise ConfigurationError(f"A price of {price} US dollars is none: give a number of 0 or more.")
+            raise ConfigurationError(f"A price of {price} US dollars is not possible: give 0 or more.")
         choice = replace(choice, price_per_million_tokens=price)
     elif settings.embed_daily_budget is not None and not choice.has_known_price:
         raise ConfigurationError(

@@ -221,7 +221,7 @@ def _note(profiles: int, fitted: Centroids, *, waiting: bool) -> str:
     if not profiles:
         return "No clusters: the profiles say nothing that could be embedded, so they never get vectors."
     if profiles < 2 * FEWEST_MEMBERS:
-        return f"One cluster: {profiles} profiles are too few to divide, which takes {2 * FEWEST_MEMBERS}."
+        return f"One cluster: {profiles} profiles are too few to divide: {2 * FEWEST_MEMBERS} are needed."
     best = max(fitted.silhouettes.values(), default=None)
     if best is None:
         return "One cluster: the profiles are all alike, apart from a few."

@@ -37,7 +37,7 @@ from cdp_platform.warehouse.statements import statement
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
-"""A text that failed this many times is dead: nobody tries it until it changes or a person retries it."""
+"""A text that failed this many times is dead: it is not sent again until it changes or a person retries it."""
 
 _WAIT_AFTER_REFUSAL = timedelta(minutes=1)
 
@@ -86,7 +86,7 @@ class Claim:
         _execute(connection, "extend_claim", self.tenant_id, self.kind, ids=list(locked), lease=LEASE)
 
     def put_back(self, connection: psycopg.Connection) -> None:
-        """Put back what the claim still has, apart from jobs that somebody else has locked: their leases end."""
+        """Put back what the claim still has, except jobs that another transaction has locked: their leases end."""
         locked = self._lock(connection)
         put_back(connection, self, locked - reopen(connection, self.tenant_id, self.kind, locked))
 
@@ -149,7 +149,7 @@ def lock(
         connection: in a transaction that has locked no other job.
         claim: that the jobs should have.
         entity_ids: of the jobs.
-        wait_for: the one entity whose job is waited for. Other jobs that somebody else has locked are left out.
+        wait_for: the one entity whose job is waited for. Other jobs that are locked are left out.
     """
     names = {"tenant_id": claim.tenant_id, "kind": claim.kind, "claim": claim.claim_id}
     query = statement("embeddings", "lock_claimed_jobs")
@@ -160,7 +160,7 @@ def lock(
 
 
 def still_claimed(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str]) -> set[str]:
-    """Entities whose jobs the claim still has, whoever has them locked."""
+    """Entities whose jobs the claim still has, whether they are locked or not."""
     rows = _execute(connection, "claimed_jobs", claim.tenant_id, claim.kind, ids=entity_ids, claim=claim.claim_id)
     return {entity_id for (entity_id,) in rows}
 
@@ -179,7 +179,9 @@ def complete(connection: psycopg.Connection, claim: Claim, entity_ids: Collectio
     _execute(connection, "complete_jobs", claim.tenant_id, claim.kind, ids=list(entity_ids))
 
 
-def refuse(connection: psycopg.Connection, claim: Claim, entity_id: str, reason: str) -> str | None:
+def refuse(
+    connection: psycopg.Connection, claim: Claim, entity_id: str, reason: str, content_hash: bytes
+) -> str | None:
     """Fail the locked job of a text that a provider refused.
 
     The next attempt is due after one minute, and after twice as long each further time.
@@ -189,11 +191,21 @@ def refuse(connection: psycopg.Connection, claim: Claim, entity_id: str, reason:
         claim: that has the job.
         entity_id: of the job.
         reason: the provider's words, without the text.
+        content_hash: of the text as its model gets it. While it stays the same, a dead job is not enqueued by
+            reconciliation.
 
     Returns:
         The new status, failed or dead; None if the job was reopened.
     """
-    row = _fail(connection, claim.tenant_id, claim.kind, [entity_id], reason, wait=_WAIT_AFTER_REFUSAL)
+    row = _fail(
+        connection,
+        claim.tenant_id,
+        claim.kind,
+        [entity_id],
+        error=reason,
+        wait=_WAIT_AFTER_REFUSAL,
+        content_hash=content_hash,
+    )
     return row[0] if row else None
 
 
@@ -250,7 +262,7 @@ def _end_expired(connection: psycopg.Connection, tenant_id: str, kind: Kind) -> 
     if not expired:
         return 0
     failed = expired - reopen(connection, tenant_id, kind, expired)
-    return _fail(connection, tenant_id, kind, failed, "its worker vanished", wait=timedelta()).count("dead")
+    return _fail(connection, tenant_id, kind, failed, error="its worker vanished").count("dead")
 
 
 def _fail(
@@ -258,22 +270,14 @@ def _fail(
     tenant_id: str,
     kind: Kind,
     entity_ids: Collection[str],
-    reason: str,
     *,
-    wait: timedelta,
+    error: str,
+    wait: timedelta = timedelta(),
+    content_hash: bytes | None = None,
 ) -> list[str]:
     """Count a failed attempt of locked jobs; returns their new status. ``wait`` doubles with each attempt."""
-    rows = _execute(
-        connection,
-        "fail_jobs",
-        tenant_id,
-        kind,
-        ids=list(entity_ids),
-        error=reason,
-        wait=wait,
-        most=MAX_ATTEMPTS,
-    )
-    return [status for (status,) in rows]
+    reasons = {"error": error, "wait": wait, "content_hash": content_hash, "most": MAX_ATTEMPTS}
+    return [status for (status,) in _execute(connection, "fail_jobs", tenant_id, kind, ids=list(entity_ids), **reasons)]
 
 
 def _execute(

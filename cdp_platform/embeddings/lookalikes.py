@@ -127,7 +127,7 @@ def find_lookalikes(
     with tenant_transaction(connection, tenant_id):
         written = _write(connection, tenant_id, model, segment_id, found)
     if len(found) < size:
-        note = f"{len(found)} of {size}: nobody else has a similarity of {floor:.2f} or more."
+        note = f"{len(found)} of {size}: no other profile has a similarity of {floor:.2f} or more."
     return Lookalikes(segment_id, len(embedded), len(centroids), floor, len(found), written, note)
 
 
@@ -145,7 +145,7 @@ def _unfit(segment_id: str, members: int, with_vector: int) -> str | None:
         return f"None of the {members} profiles in the segment has a vector of the active model yet."
     if with_vector < FEWEST_MEMBERS:
         return (
-            f"{with_vector} profiles with a vector are too few to say whom to look for, which takes {FEWEST_MEMBERS}."
+            f"{with_vector} profiles with a vector are too few to find others like them: {FEWEST_MEMBERS} are needed."
         )
     return None
 

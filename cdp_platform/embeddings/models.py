@@ -7,7 +7,6 @@ moment of a change: add a model, wait until it has all vectors, activate it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import psycopg
@@ -35,9 +34,6 @@ class Model:
         max_characters: a longer text is cut to this before it is hashed and sent.
         price_per_million_tokens: US dollars; 0 for a model that runs on this machine.
         state: building, active or retired.
-        paused_until: nothing is sent before; None or past if nothing is the matter.
-        pauses: how often in a row the provider was away or asked for patience.
-        pause_reason: its words, of the last pause.
     """
 
     model_id: int
@@ -47,19 +43,11 @@ class Model:
     max_characters: int
     price_per_million_tokens: Decimal
     state: str
-    paused_until: datetime | None
-    pauses: int
-    pause_reason: str | None
 
     @property
     def label(self) -> str:
         """Provider, name and dimensions, for people."""
         return f"{self.provider}:{self.name} ({self.dimensions})"
-
-    @property
-    def pause_seconds(self) -> float:
-        """How long its provider is not to be called yet; 0 or less if it may be."""
-        return (self.paused_until - datetime.now(UTC)).total_seconds() if self.paused_until else 0.0
 
 
 def known(connection: psycopg.Connection) -> list[Model]:
@@ -108,49 +96,6 @@ def ensure_default(connection: psycopg.Connection, settings: EmbeddingSettings, 
     choice = with_dimensions(default_model(settings), open_provider)
     # Of several processes that do this at once, one registers it.
     connection.execute(statement("embeddings", "register_model"), vars(choice))
-
-
-def pause(connection: psycopg.Connection, model_id: int, seconds: float | None, reason: str) -> None:
-    """Send nothing to this model's provider for a while.
-
-    Args:
-        connection: of the platform's role.
-        model_id: which model.
-        seconds: what the provider asked for. None if it said nothing: 5 seconds, and with each pause in a row twice as
-            long, up to 5 minutes; those who find the same outage at the same time make one pause.
-        reason: the provider's words, without a text in them.
-    """
-    if seconds is None:
-        connection.execute(
-            """
-            UPDATE embeddings.embedding_model
-            SET paused_until = now() + least(5 * 2 ^ least(pauses, 10), 300) * interval '1 second',
-                pauses = pauses + 1, pause_reason = %s
-            WHERE model_id = %s AND (paused_until IS NULL OR paused_until <= now())
-            """,
-            [reason, model_id],
-        )
-    else:
-        connection.execute(
-            """
-            UPDATE embeddings.embedding_model
-            SET paused_until = greatest(paused_until, now() + %s * interval '1 second'),
-                pauses = pauses + 1, pause_reason = %s
-            WHERE model_id = %s
-            """,
-            [seconds, reason, model_id],
-        )
-
-
-def resume(connection: psycopg.Connection, model_id: int) -> None:
-    """The provider answered: forget its pauses. Writes nothing where there is nothing to forget."""
-    connection.execute(
-        """
-        UPDATE embeddings.embedding_model SET paused_until = NULL, pauses = 0, pause_reason = NULL
-        WHERE model_id = %s AND (pauses > 0 OR paused_until IS NOT NULL)
-        """,
-        [model_id],
-    )
 
 
 def add(connection: psycopg.Connection, choice: ModelChoice) -> Model:

@@ -14,9 +14,11 @@ import orjson
 import psycopg
 
 from cdp_platform.embeddings import models, usage
+from cdp_platform.embeddings.calls import turn
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Opener
+from cdp_platform.embeddings.usage import Sent
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
@@ -29,6 +31,8 @@ _RRF_K = 60
 # Each ranking is read to at least this rank: an entity that is far down in both can be high in their sum.
 _DEPTH = 50
 _SNIPPET_CHARACTERS = 160
+# A person waits no longer than this for a provider that asked for a rest.
+_GATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,19 @@ def find(
 
     Raises:
         ConfigurationError: the query is empty, or no model is active.
-        PlatformError: the provider of the active model does not embed the query (see `providers`).
+        PlatformError: the provider of the active model does not embed the query (see `providers`), or is not to be
+            called now.
     """
     if not query.strip():
         raise ConfigurationError("A search needs words to look for.")
     model = models.active(connection)
     query = query[: model.max_characters]
-    embedded = open_provider(model).embed([query], purpose="query")
+    provider = open_provider(model)
+    with turn(connection, model, wait_seconds=_GATE_SECONDS):
+        embedded = provider.embed([query], purpose="query")
     with tenant_transaction(connection, tenant_id):
-        usage.note(connection, tenant_id, model, datetime.now(UTC).date(), calls=1, texts=1, tokens=embedded.tokens)
+        sent = Sent(calls=1, texts=1, tokens=embedded.tokens)
+        usage.note(connection, tenant_id, model, datetime.now(UTC).date(), sent)
     (vector,) = embedded.vectors
     return hybrid(connection, tenant_id, kind, model, query, vector=vector, k=k)
 

@@ -27,11 +27,17 @@ class Answer:
     Attributes:
         vectors: by model.
         refusal: the provider's words, without the text; None if no provider refused it.
+        refused_by: the model whose provider refused it.
     """
 
     text: Text
     vectors: "dict[int, np.ndarray]" = field(default_factory=dict)
     refusal: str | None = None
+    refused_by: Model | None = None
+
+    def hash(self, model: Model) -> bytes:
+        """The hash of the text as this model gets it; `embeddings.text_hash` in SQL."""
+        return hashlib.sha256(self.text.content[: model.max_characters].encode()).digest()
 
 
 @dataclass
@@ -70,7 +76,7 @@ def settle(
         answers: no text twice.
         models: those that there are vectors of.
         put_off_until: when texts that are to be sent again may be claimed; None for at once.
-        wait_for: an entity whose lock is waited for. Others are left out if somebody else has locked their jobs.
+        wait_for: the one entity whose job is waited for. Others are left out if their jobs are locked.
 
     Returns:
         What became of them, and the answers that were left out.
@@ -88,8 +94,9 @@ def settle(
     complete, put_back = [], []
     for answer in ours:
         entity_id = answer.text.entity_id
-        if answer.refusal is not None:
-            status = jobs.refuse(connection, claim, entity_id, answer.refusal)
+        if answer.refusal is not None and answer.refused_by is not None:
+            content_hash = answer.hash(answer.refused_by)
+            status = jobs.refuse(connection, claim, entity_id, answer.refusal, content_hash)
             result.failed += status == "failed"
             result.dead += status == "dead"
         elif len(answer.vectors) == len(answer.text.stale):
@@ -122,10 +129,7 @@ def _write_vectors(
             embedded = [answer for answer in answers if model_id in answer.vectors]
             vectors = _binary([answer.vectors[model_id] for answer in embedded])
             for answer, vector in zip(embedded, vectors, strict=True):
-                content = answer.text.content[: models[model_id].max_characters]
-                # As `embeddings.text_hash` in SQL.
-                digest = hashlib.sha256(content.encode()).digest()
-                writer.write_row((answer.text.entity_id, model_id, vector, digest))
+                writer.write_row((answer.text.entity_id, model_id, vector, answer.hash(models[model_id])))
     connection.execute(statement("embeddings", "merge_vectors"), {"tenant_id": claim.tenant_id, "kind": claim.kind})
     passages = {answer.text.entity_id: answer.text.content for answer in answers}
     write_passages(connection, claim.tenant_id, claim.kind, passages)

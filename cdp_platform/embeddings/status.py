@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import psycopg
 
-from cdp_platform.embeddings import jobs
+from cdp_platform.embeddings import calls, jobs, usage
 from cdp_platform.embeddings.coverage import coverage
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
@@ -48,13 +48,13 @@ class KindStatus:
 
 
 @dataclass(frozen=True)
-class Spending:
+class SentToday:
     """What one tenant sent to one model today (UTC).
 
     Attributes:
         calls: number of requests.
         tokens: as the provider counts them.
-        cost: US dollars.
+        cost: US dollars, at the model's price of now.
     """
 
     tenant_id: str
@@ -90,20 +90,39 @@ def of_texts(connection: psycopg.Connection, tenant_ids: Iterable[str], active: 
     return found
 
 
-def spent_today(connection: psycopg.Connection, tenant_ids: Iterable[str]) -> list[Spending]:
+@dataclass(frozen=True)
+class Pause:
+    """A model whose provider is not called for now.
+
+    Attributes:
+        seconds: until it may be called again.
+        reason: the provider's words, or why it failed.
+    """
+
+    model: Model
+    seconds: float
+    reason: str
+
+
+def pauses(connection: psycopg.Connection, models: Iterable[Model]) -> list[Pause]:
+    """Those of the models that are paused; outside any transaction."""
+    found = ((model, calls.closed(connection, model)) for model in models)
+    return [Pause(model, closed.seconds, closed.reason) for model, closed in found if closed is not None]
+
+
+def sent_today(connection: psycopg.Connection, tenant_ids: Iterable[str], models: Iterable[Model]) -> list[SentToday]:
     """What was sent today, per tenant and model that anything was sent to."""
+    by_id = {model.model_id: model for model in models}
     today = datetime.now(UTC).date()
     found = []
     for tenant_id in tenant_ids:
         with tenant_transaction(connection, tenant_id):
-            found += [
-                Spending(tenant_id, *row)
-                for row in connection.execute(
-                    "SELECT model_id, calls, texts, tokens, cost FROM embeddings.usage"
-                    " WHERE tenant_id = %s AND day = %s AND calls > 0 ORDER BY model_id",
-                    [tenant_id, today],
-                )
-            ]
+            rows = connection.execute(
+                "SELECT model_id, calls, texts, tokens FROM embeddings.usage"
+                " WHERE tenant_id = %s AND day = %s AND calls > 0 ORDER BY model_id",
+                [tenant_id, today],
+            ).fetchall()
+        found += [SentToday(tenant_id, *row, cost=usage.cost(by_id[row[0]], row[3])) for row in rows]
     return found
 
 

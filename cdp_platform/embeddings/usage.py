@@ -1,7 +1,7 @@
-"""What embedding costs, per tenant, model and day (UTC), and the tenant's budget for a day.
+"""What embedding costs: tokens per tenant, model and day (UTC), and the tenant's budget in US dollars.
 
-Of a model with a price, the tokens of a request are estimated and noted before it is sent, and corrected when its
-answer is stored. A worker that dies in between leaves the estimate: a cost is counted too often rather than never.
+``embeddings.usage`` has what providers counted. Money is in ``embeddings.spend`` (`cdp_platform.ops.spend`): for a
+model with a price, it is reserved by an estimate before a request and corrected when the answer is stored.
 """
 
 from collections.abc import Iterable
@@ -12,33 +12,34 @@ from decimal import Decimal
 import psycopg
 
 from cdp_platform.embeddings.models import Model
+from cdp_platform.ops.spend import Spend
 from cdp_platform.warehouse.statements import statement
 
-# A token is four bytes of English, and hardly more than two of Vietnamese.
+# A token is four bytes of English, and hardly more than two bytes of Vietnamese.
 _BYTES_PER_TOKEN = 3
 _MILLION = 1_000_000
 
 
 @dataclass
-class Spent:
+class Sent:
     """What was sent to one model.
 
     Attributes:
-        calls: requests.
-        texts: those that were answered.
+        calls: number of requests.
+        texts: number of texts that were answered.
         tokens: as counted in answers; an estimate where an answer was lost.
-        noted: tokens that were noted ahead of the requests.
+        reserved: tokens whose cost was reserved for these requests.
     """
 
     calls: int = 0
     texts: int = 0
     tokens: int = 0
-    noted: int = 0
+    reserved: int = 0
 
 
-def estimate(content: str) -> int:
-    """Tokens that a text is likely to have."""
-    return -(-len(content.encode()) // _BYTES_PER_TOKEN)
+def estimate(contents: Iterable[str]) -> int:
+    """Number of tokens that these texts are likely to have."""
+    return sum(-(-len(content.encode()) // _BYTES_PER_TOKEN) for content in contents)
 
 
 def cost(model: Model, tokens: int) -> Decimal:
@@ -46,40 +47,14 @@ def cost(model: Model, tokens: int) -> Decimal:
     return model.price_per_million_tokens * tokens / _MILLION
 
 
-def note(
-    connection: psycopg.Connection,
-    tenant_id: str,
-    model: Model,
-    day: date,
-    *,
-    calls: int = 0,
-    texts: int = 0,
-    tokens: int = 0,
-) -> None:
-    """Add to a day's figures, inside the tenant's transaction; a correction may be negative."""
-    connection.execute(
-        statement("embeddings", "note_usage"),
-        {
-            "tenant_id": tenant_id,
-            "model_id": model.model_id,
-            "day": day,
-            "calls": calls,
-            "texts": texts,
-            "tokens": tokens,
-            "cost": cost(model, tokens),
-        },
-    )
+def spend(tenant_id: str, day: date) -> Spend:
+    """The money of a tenant and day, for all models together, since they share the budget."""
+    return Spend("embeddings", tenant_id, account="all models", unit="USD", day=day)
 
 
-def spent_on(connection: psycopg.Connection, tenant_id: str, models: Iterable[Model], day: date) -> Decimal:
-    """US dollars that the tenant spent on a day, over all models.
-
-    The figures of these models stay as they are until the caller's transaction ends, so that two workers do not spend
-    the same rest of a budget.
-    """
-    for model in models:
-        note(connection, tenant_id, model, day)
-    row = connection.execute(
-        "SELECT coalesce(sum(cost), 0) FROM embeddings.usage WHERE tenant_id = %s AND day = %s", [tenant_id, day]
-    ).fetchone()
-    return row[0] if row else Decimal(0)
+def note(connection: psycopg.Connection, tenant_id: str, model: Model, day: date, sent: Sent) -> None:
+    """Add what was sent to the figures of a day, and correct the money, inside the tenant's transaction."""
+    names = {"tenant_id": tenant_id, "model_id": model.model_id, "day": day}
+    connection.execute(statement("embeddings", "note_usage"), {**names, **vars(sent)})
+    if model.price_per_million_tokens:
+        spend(tenant_id, day).correct(connection, cost(model, sent.tokens - sent.reserved))

@@ -1,8 +1,8 @@
-"""A worker that gives every waiting text of some tenants its vector.
+"""The worker that embeds the waiting texts of some tenants.
 
-Tenants take turns, so that a large backlog of one delays no other. While the provider works on a batch, one thread
-writes the batches before it and another claims the next turn, each on a connection of its own; the provider is called
-outside any transaction.
+It goes round the tenants and claims some jobs of each, so that a large backlog of one tenant delays no other. While the
+provider works on a batch, one thread writes the batches before it and another one claims the next jobs, each on a
+connection of its own. The provider is called outside any transaction.
 """
 
 import time
@@ -19,21 +19,21 @@ from cdp_platform.embeddings import jobs, models, usage
 from cdp_platform.embeddings.calls import Calls
 from cdp_platform.embeddings.jobs import Claim, Text
 from cdp_platform.embeddings.kinds import Kind
-from cdp_platform.embeddings.leases import Connect, Leases
 from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import Provider, ProviderUnavailableError
+from cdp_platform.embeddings.providers import Provider
 from cdp_platform.embeddings.settlement import Answer, settle
-from cdp_platform.embeddings.usage import Spent
-from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.embeddings.usage import Sent
+from cdp_platform.errors import ConfigurationError, UnavailableError
 from cdp_platform.ops import erasure
+from cdp_platform.ops.leases import Connect, Leases
 from cdp_platform.warehouse.connection import tenant_transaction
 
-# Most jobs of one turn. A slow provider gets about a second's worth, so that no tenant waits long for its turn.
-_TURN = 2_000
-# Answers are written together, but none waits much longer than this for others.
+# Most jobs of one claim. With a slow provider a claim has about a second's work, so that no tenant waits long.
+_MOST_CLAIMED = 2_000
+# Answers are written together: this number of texts, or those of this time.
 _WRITE_TEXTS = 500
 _WRITE_SECONDS = 1.0
-# How long a text of which one model is away leaves the queue to texts that another one can embed.
+# A text that waits for a model whose provider is away is put off by this, so that others are claimed before it.
 _PUT_OFF = timedelta(minutes=1)
 
 
@@ -47,12 +47,12 @@ class DrainResult:
         emptied: entities without a text, which are forgotten.
         failed: texts that were refused and will be tried again.
         dead: texts that have failed too often.
-        waiting: jobs in the queue as the run ended, failed ones that will be tried again among them.
-        calls: requests to providers, also those that failed.
+        waiting: jobs in the queue at the end of the run, among them failed ones.
+        calls: number of requests to providers, among them failed ones.
         tokens: as the providers counted them; an estimate for requests whose answer was lost.
         cost: US dollars.
-        note: why texts wait, if nobody has to do anything: a budget is used up, a provider paused, the time over.
-        error: why texts wait, if it is a fault. What is counted here was done all the same.
+        note: why texts wait, if no person has to act: a budget is used up, a provider is paused, the time is over.
+        error: why texts wait, if it is a fault. The figures here are right all the same.
     """
 
     embedded: int = 0
@@ -79,158 +79,167 @@ def drain(
     seconds: float = float("inf"),
     progress: Callable[[str, int], object] = lambda _tenant_id, _texts: None,
 ) -> dict[str, DrainResult]:
-    """Embed what waits, until nothing does that can be embedded now.
+    """Embed texts until none waits that can be embedded now.
 
     Args:
-        connect: opens a connection as the platform's role; up to three are open at a time.
+        connect: opens a connection as the platform's role; up to four are open at a time.
         tenant_ids: whose texts.
         kind: of the texts.
         open_provider: called at most once for each live model.
         batch_size: texts per request.
         budget: US dollars per tenant and day (UTC), for models with a price.
         seconds: no request begins later than this.
-        progress: called from any thread with a tenant and how many more of its texts are done with.
+        progress: called from any thread with a tenant and the number of its texts that were finished since.
 
     Returns:
-        What was done, by tenant. Where texts wait because a provider is away (SourceError, transient) or a person is
-        needed (ConfigurationError), that is the tenant's `error`; so is a fault of the tenant's own.
+        What was done, by tenant. If texts wait because a provider is away (UnavailableError) or a person must act
+        (ConfigurationError), this is the tenant's `error`; so is a fault of the tenant's own.
 
     Raises:
         ConfigurationError: no model is live.
-        psycopg.OperationalError: the warehouse was lost. What was committed stays, and what was claimed goes back into
-            the queue, at the latest when its lease ends.
+        psycopg.OperationalError: the warehouse was lost. Commits stay, and claimed jobs go back into the queue, at the
+            latest when their leases end.
     """
-    run = _Run(
-        connect,
-        kind,
-        open_provider=open_provider,
-        batch_size=batch_size,
-        budget=budget,
-        seconds=seconds,
-        progress=progress,
-    )
-    return run.drain(tenant_ids)
+    tenant_ids = list(tenant_ids)
+    with (
+        connect() as claiming,
+        connect() as writing,
+        connect() as gates,
+        Leases(connect) as leases,
+        ThreadPoolExecutor(1, "claim") as claimer,
+        ThreadPoolExecutor(1, "write") as writer,
+    ):
+        run = _Run(
+            kind=kind,
+            batch_size=batch_size,
+            budget=budget,
+            progress=progress,
+            results={tenant_id: DrainResult() for tenant_id in tenant_ids},
+            waiting=deque(tenant_ids),
+            claiming=claiming,
+            writing=writing,
+            calls=Calls(gates, open_provider, seconds=seconds),
+            leases=leases,
+            claimer=claimer,
+            writer=writer,
+            claim_size=4 * batch_size,
+        )
+        run.drain()
+    return run.results
 
 
 @dataclass
-class _Turn:
+class _Claimed:
     """What was claimed for one tenant.
 
     Attributes:
         models: the live ones, the active one first.
-        noted: those for which the tokens of the claim were estimated and noted.
-        is_last: whether it took all that can be claimed.
+        reserved: ids of the models for which the cost of the claim was estimated and reserved.
+        is_last: whether the tenant has no more jobs that can be claimed.
     """
 
     claim: Claim
     models: dict[int, Model]
-    noted: set[int]
+    reserved: set[int]
     is_last: bool
 
 
 @dataclass
-class _Answers:
-    """Answers that go into one transaction, with what was spent on them by model."""
+class _Answered:
+    """Answers that are written in one transaction, and what was sent for them by model."""
 
     answers: list[Answer] = field(default_factory=list)
-    spent: dict[int, Spent] = field(default_factory=dict)
+    sent: dict[int, Sent] = field(default_factory=dict)
 
 
+@dataclass
 class _Run:
-    """One run. The main thread calls providers, a second one claims, a third one writes."""
+    """One run. The main thread calls providers, a second one claims, a third one writes.
 
-    def __init__(
-        self,
-        connect: Connect,
-        kind: Kind,
-        *,
-        open_provider: Callable[[Model], Provider],
-        batch_size: int,
-        budget: Decimal | None,
-        seconds: float,
-        progress: Callable[[str, int], object],
-    ) -> None:
-        self.connect = connect
-        self.kind: Kind = kind
-        self.batch_size = batch_size
-        self.budget = budget
-        self.progress = progress
-        self.outcomes: dict[str, DrainResult] = {}
-        self.turns: deque[str] = deque()
-        self.turn_size = 4 * batch_size
-        self.calls = Calls(connect, open_provider, seconds=seconds)
-        self.leases = Leases(connect)
-        self.unwritten = _Answers()
-        self.written_at = time.monotonic()
-        self.writes: deque[Future[None]] = deque()
+    Attributes:
+        waiting: tenants that may have jobs to claim, in the order in which they are claimed.
+        claim_size: number of jobs of the next claim.
+        live: the live models, the active one first.
+        unwritten: answers that no thread writes yet.
+        written_at: when answers were last handed over to the thread that writes.
+        writes: those that are not known to have ended.
+    """
 
-    def drain(self, tenant_ids: Iterable[str]) -> dict[str, DrainResult]:
-        self.outcomes = {tenant_id: DrainResult() for tenant_id in tenant_ids}
-        self.turns.extend(self.outcomes)
-        with (
-            self.connect() as self.claiming,
-            self.connect() as self.writing,
-            self.leases,
-            ThreadPoolExecutor(1, "claim") as self.claimer,
-            ThreadPoolExecutor(1, "write") as self.writer,
-        ):
-            for connection in (self.claiming, self.writing):
-                # Statements of index lookups, which cost nothing; by the planner's estimate they are worth compiling.
-                connection.execute("SET jit = off")
-            # Says what to do if there is none.
-            models.active(self.claiming)
-            self.live = models.live(self.claiming)
-            for model in self.live:
-                self.calls.begin(model)
-            ahead = self._next_turn()
-            while ahead is not None:
-                turn = ahead.result()
-                if turn is not None and not turn.is_last and self.outcomes[turn.claim.tenant_id].error is None:
-                    self.turns.append(turn.claim.tenant_id)
-                ahead = self._next_turn()
-                if turn is not None and turn.claim.texts:
-                    self._embed(turn)
-                else:
-                    # Nothing to send: the turn took no time to speak of.
-                    self.turn_size = min(_TURN, 2 * self.turn_size)
-                if ahead is None:
-                    # What changed while it was processed is in the queue again.
-                    self._wait_for_writes(but=0)
-                    ahead = self._next_turn()
-            for tenant_id, outcome in self.outcomes.items():
-                self._conclude(tenant_id, outcome)
-        return self.outcomes
+    kind: Kind
+    batch_size: int
+    budget: Decimal | None
+    progress: Callable[[str, int], object]
+    results: dict[str, DrainResult]
+    waiting: deque[str]
+    claiming: psycopg.Connection
+    writing: psycopg.Connection
+    calls: Calls
+    leases: Leases
+    claimer: ThreadPoolExecutor
+    writer: ThreadPoolExecutor
+    claim_size: int
+    live: list[Model] = field(default_factory=list)
+    unwritten: _Answered = field(default_factory=_Answered)
+    written_at: float = field(default_factory=time.monotonic)
+    writes: deque[Future[None]] = field(default_factory=deque)
+
+    def drain(self) -> None:
+        for connection in (self.claiming, self.writing):
+            # The statements are fast index lookups, but the planner's estimate makes PostgreSQL compile them.
+            connection.execute("SET jit = off")
+        # Raises if there is none.
+        models.active(self.claiming)
+        self.live = models.live(self.claiming)
+        for model in self.live:
+            self.calls.begin(model)
+        ahead = self._claim_ahead()
+        while ahead is not None:
+            claimed = ahead.result()
+            if claimed is not None and not claimed.is_last and self.results[claimed.claim.tenant_id].error is None:
+                self.waiting.append(claimed.claim.tenant_id)
+            ahead = self._claim_ahead()
+            if claimed is not None and claimed.claim.texts:
+                self._embed(claimed)
+            else:
+                # Nothing to send, so the claim took little time.
+                self.claim_size = min(_MOST_CLAIMED, 2 * self.claim_size)
+            if ahead is None:
+                # Texts that changed while they were processed are in the queue again.
+                self._wait_for_writes(but=0)
+                ahead = self._claim_ahead()
+        for tenant_id, result in self.results.items():
+            self._conclude(tenant_id, result)
 
     # The main thread.
 
     def _can_go_on(self) -> bool:
         return not self.calls.are_over() and any(map(self.calls.may_go_to, self.live))
 
-    def _next_turn(self) -> Future[_Turn | None] | None:
-        """Begin to claim for the tenant whose turn it is, if there is one, and anybody to call."""
-        if not self.turns or not self._can_go_on():
+    def _claim_ahead(self) -> Future[_Claimed | None] | None:
+        """Begin to claim for the next tenant; None if no tenant or no provider is left."""
+        if not self.waiting or not self._can_go_on():
             return None
-        return self.claimer.submit(self._claim, self.turns.popleft(), self.turn_size)
+        return self.claimer.submit(self._claim, self.waiting.popleft(), self.claim_size)
 
-    def _embed(self, turn: _Turn) -> None:
+    def _embed(self, claimed: _Claimed) -> None:
         began = time.monotonic()
-        self.live = list(turn.models.values())
-        texts = turn.claim.texts
+        self.live = list(claimed.models.values())
+        texts = claimed.claim.texts
         for start in range(0, len(texts), self.batch_size):
             answers = [Answer(text) for text in texts[start : start + self.batch_size]]
             for model in self.live:
                 wanted = [answer for answer in answers if model.model_id in answer.text.stale]
                 if wanted:
-                    spent = self.unwritten.spent.setdefault(model.model_id, Spent())
-                    self.calls.embed(model, wanted, spent)
-                    if model.model_id in turn.noted:
-                        spent.noted += sum(_estimate(answer.text, model) for answer in wanted)
+                    sent = self.unwritten.sent.setdefault(model.model_id, Sent())
+                    self.calls.embed(model, wanted, sent)
+                    if model.model_id in claimed.reserved:
+                        sent.reserved += sum(_estimate(answer.text, model) for answer in wanted)
             self.unwritten.answers += answers
-            self._write(turn, is_last=start + self.batch_size >= len(texts))
-        self.turn_size = max(self.batch_size, min(_TURN, int(len(texts) / (time.monotonic() - began))))
+            self._write(claimed, is_last=start + self.batch_size >= len(texts))
+        self.claim_size = max(self.batch_size, min(_MOST_CLAIMED, int(len(texts) / (time.monotonic() - began))))
 
-    def _write(self, turn: _Turn, *, is_last: bool) -> None:
-        """Hand over to the thread that writes, if it is idle and there is enough, or at the end of a turn."""
+    def _write(self, claimed: _Claimed, *, is_last: bool) -> None:
+        """Hand over to the thread that writes, if it is idle and there is enough, or at the end of a claim."""
         enough = (
             len(self.unwritten.answers) >= _WRITE_TEXTS or time.monotonic() - self.written_at >= _WRITE_SECONDS
         ) and all(write.done() for write in self.writes)
@@ -238,34 +247,34 @@ class _Run:
             return
         self._wait_for_writes(but=1)
         put_off_until = datetime.now(UTC) + _PUT_OFF if self._can_go_on() else None
-        self.writes.append(self.writer.submit(self._settle, turn, self.unwritten, put_off_until, is_last=is_last))
-        self.unwritten, self.written_at = _Answers(), time.monotonic()
+        self.writes.append(self.writer.submit(self._settle, claimed, self.unwritten, put_off_until, is_last=is_last))
+        self.unwritten, self.written_at = _Answered(), time.monotonic()
 
     def _wait_for_writes(self, *, but: int) -> None:
         while len(self.writes) > but:
             self.writes.popleft().result()
 
-    def _conclude(self, tenant_id: str, outcome: DrainResult) -> None:
+    def _conclude(self, tenant_id: str, result: DrainResult) -> None:
         with tenant_transaction(self.claiming, tenant_id):
-            outcome.waiting = jobs.waiting(self.claiming, tenant_id, self.kind)
-        if not outcome.waiting or outcome.error is not None:
+            result.waiting = jobs.waiting(self.claiming, tenant_id, self.kind)
+        if not result.waiting or result.error is not None:
             return
-        waiting = f"{outcome.waiting:,} texts wait"
+        waiting = f"{result.waiting:,} texts wait"
         for error in self.calls.away.values():
-            if isinstance(error, ProviderUnavailableError):
-                outcome.error = SourceError(f"{error}; {waiting}.", transient=True)
+            if isinstance(error, UnavailableError):
+                result.error = UnavailableError(f"{error}; {waiting}.")
             else:
-                outcome.error = ConfigurationError(f"{error} {waiting}.")
+                result.error = ConfigurationError(f"{error} {waiting}.")
             return
-        if outcome.note is None and not self._can_go_on():
-            outcome.note = "; ".join(self.calls.paused.values()) or "the time of this run is over"
-        if outcome.note is not None:
-            outcome.note += f"; {waiting}"
+        if result.note is None and not self._can_go_on():
+            result.note = "; ".join(self.calls.paused.values()) or "the time of this run is over"
+        if result.note is not None:
+            result.note += f"; {waiting}"
 
     # The thread that claims.
 
-    def _claim(self, tenant_id: str, at_most: int) -> _Turn | None:
-        outcome = self.outcomes[tenant_id]
+    def _claim(self, tenant_id: str, at_most: int) -> _Claimed | None:
+        result = self.results[tenant_id]
         try:
             with tenant_transaction(self.claiming, tenant_id):
                 erasure.while_nobody_is_erased(self.claiming, tenant_id)
@@ -276,88 +285,81 @@ class _Run:
         except psycopg.Error as error:
             if self.claiming.closed:
                 raise
-            outcome.error = error
+            result.error = error
             return None
         if claim.texts:
             self.leases.hold(claim)
         if not within_budget:
-            outcome.note = f"the budget of ${self.budget} for today (UTC) is used up"
-        outcome.unchanged += claim.unchanged
-        outcome.emptied += claim.emptied
-        outcome.dead += claim.dead
+            result.note = f"the budget of ${self.budget} for today (UTC) is used up"
+        result.unchanged += claim.unchanged
+        result.emptied += claim.emptied
+        result.dead += claim.dead
         if claim.unchanged or claim.emptied:
             self.progress(tenant_id, claim.unchanged + claim.emptied)
-        noted = {model.model_id for model in priced}
-        is_last = claim.jobs < at_most or not within_budget
-        return _Turn(claim, {model.model_id: model for model in live}, noted, is_last)
+        return _Claimed(
+            claim,
+            models={model.model_id: model for model in live},
+            reserved={model.model_id for model in priced},
+            is_last=claim.jobs < at_most or not within_budget,
+        )
 
     def _reserve(self, claim: Claim, priced: Sequence[Model]) -> bool:
-        """Note estimates for as many texts as the budget covers, and put back the others; returns if it covers all."""
-        estimates = [[_estimate(text, model) for model in priced] for text in claim.texts]
-        affordable = len(claim.texts)
-        if self.budget is not None:
-            left = self.budget - usage.spent_on(self.claiming, claim.tenant_id, priced, claim.day)
-            for place, tokens in enumerate(estimates):
-                left -= sum(map(usage.cost, priced, tokens))
-                if left < 0:
-                    affordable = place
-                    break
-        for model, tokens in zip(priced, zip(*estimates[:affordable], strict=True), strict=False):
-            usage.note(self.claiming, claim.tenant_id, model, claim.day, tokens=sum(tokens))
+        """Reserve the estimated cost of the texts within the budget, and put back the others; whether all are."""
+        costs = [
+            sum((usage.cost(model, _estimate(text, model)) for model in priced), Decimal(0)) for text in claim.texts
+        ]
+        spend = usage.spend(claim.tenant_id, claim.day)
+        affordable = spend.reserve(self.claiming, costs, limit=self.budget)
         jobs.put_back(self.claiming, claim, [text.entity_id for text in claim.texts[affordable:]])
-        within_budget = affordable == len(claim.texts)
-        if not within_budget:
-            # Otherwise the queue would call for a run that has nothing to spend, again and again.
-            jobs.put_off(self.claiming, claim.tenant_id, claim.kind, _midnight_after(claim.day))
         del claim.texts[affordable:]
-        return within_budget
+        if affordable < len(costs):
+            # Due jobs would make the sensor ask for run after run, which have nothing to spend.
+            jobs.put_off(self.claiming, claim.tenant_id, claim.kind, _midnight_after(claim.day))
+        return affordable == len(costs)
 
     # The thread that writes.
 
-    def _settle(self, turn: _Turn, done: _Answers, put_off_until: datetime | None, *, is_last: bool) -> None:
-        tenant_id = turn.claim.tenant_id
-        outcome = self.outcomes[tenant_id]
+    def _settle(self, claimed: _Claimed, done: _Answered, put_off_until: datetime | None, *, is_last: bool) -> None:
+        tenant_id = claimed.claim.tenant_id
+        result = self.results[tenant_id]
         left_out, wait_for = done.answers, None
         try:
             while left_out:
                 with tenant_transaction(self.writing, tenant_id):
                     erasure.while_nobody_is_erased(self.writing, tenant_id)
                     settled, left_out = settle(
-                        self.writing, turn.claim, left_out, turn.models, put_off_until=put_off_until, wait_for=wait_for
+                        self.writing,
+                        claimed.claim,
+                        left_out,
+                        claimed.models,
+                        put_off_until=put_off_until,
+                        wait_for=wait_for,
                     )
                     if wait_for is None:
-                        self._note_usage(turn, done, outcome)
-                outcome.embedded += settled.embedded
-                outcome.failed += settled.failed
-                outcome.dead += settled.dead
+                        self._note(claimed, done, result)
+                result.embedded += settled.embedded
+                result.failed += settled.failed
+                result.dead += settled.dead
                 if settled.reopened or settled.lost:
-                    self.turns.append(tenant_id)
+                    self.waiting.append(tenant_id)
                 self.progress(tenant_id, settled.embedded + settled.failed + settled.dead)
                 wait_for = left_out[0].text.entity_id if left_out else None
         except psycopg.Error as error:
             if self.writing.closed:
                 raise
-            outcome.error = error
-            # The lease ends it, and counts it as a failed attempt: what cannot be stored is not paid for without end.
-            self.leases.let_go(turn.claim)
+            result.error = error
+            # The end of its lease counts as a failed attempt, so texts that cannot be stored are not sent for ever.
+            self.leases.let_go(claimed.claim)
         if is_last:
-            self.leases.let_go(turn.claim)
+            self.leases.let_go(claimed.claim)
 
-    def _note_usage(self, turn: _Turn, done: _Answers, outcome: DrainResult) -> None:
-        for model_id, spent in done.spent.items():
-            model = turn.models[model_id]
-            usage.note(
-                self.writing,
-                turn.claim.tenant_id,
-                model,
-                turn.claim.day,
-                calls=spent.calls,
-                texts=spent.texts,
-                tokens=spent.tokens - spent.noted,
-            )
-            outcome.calls += spent.calls
-            outcome.tokens += spent.tokens
-            outcome.cost += usage.cost(model, spent.tokens)
+    def _note(self, claimed: _Claimed, done: _Answered, result: DrainResult) -> None:
+        for model_id, sent in done.sent.items():
+            model = claimed.models[model_id]
+            usage.note(self.writing, claimed.claim.tenant_id, model, claimed.claim.day, sent)
+            result.calls += sent.calls
+            result.tokens += sent.tokens
+            result.cost += usage.cost(model, sent.tokens)
 
 
 def _midnight_after(day: date) -> datetime:
@@ -365,5 +367,5 @@ def _midnight_after(day: date) -> datetime:
 
 
 def _estimate(text: Text, model: Model) -> int:
-    """Tokens that the model is likely to count, if it has to make a vector at all."""
-    return usage.estimate(text.content[: model.max_characters]) if model.model_id in text.stale else 0
+    """Number of tokens that the model is likely to count; 0 if it has a vector of the text."""
+    return usage.estimate([text.content[: model.max_characters]]) if model.model_id in text.stale else 0

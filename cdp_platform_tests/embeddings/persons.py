@@ -10,4 +10,4 @@ STORES = {
     "embeddings.lookalike_audience": [{"profile_id": "{p}"}],
     "embeddings.profile_cluster": [{"profile_id": "{p}"}],
 }
-IMPERSONAL = {"embeddings.embedding_model", "embeddings.usage"}
+IMPERSONAL = {"embeddings.embedding_model", "embeddings.spend", "embeddings.usage"}

@@ -81,7 +81,7 @@ def test_a_provider_that_is_away_fails_the_run_and_costs_nothing(new_tenant, run
     assert "1 texts wait" in outcome.errors[0]
     assert (one.jobs(), one.attempts()) == ({"a": "pending"}, {"a": 0})
     openai.clear()
-    one.connection.execute("UPDATE embeddings.embedding_model SET paused_until = NULL")
+    one.connection.execute("UPDATE ops.gate SET open_until = now()")
     assert run("one").success
     assert one.jobs() == {"a": "completed"}
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from cdp_platform.embeddings import models
+from cdp_platform.embeddings.calls import gate_of
 from cdp_platform.embeddings.providers import open_provider, opener
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
@@ -99,16 +100,20 @@ def test_status_says_what_has_vectors_and_what_waits(office: Desk, embed: Callab
 
 
 def test_status_says_which_model_is_paused_and_why_and_what_was_refused(office: Desk):
-    models.pause(office.app, office.model.model_id, 600, "quota [of the day]")
+    gate = gate_of(office.app, office.add_model("text-embedding-3-small", "building"))
+    assert gate is not None
+    gate.rest(600, "quota [of the day]")
     office.tenant("acme").change(
         "UPDATE embeddings.embedding_job SET status = 'dead', last_error = 'too odd' WHERE entity_id <> 'nurse'"
     )
     said = says("embeddings", "status")
-    assert "paused: local:wordllama-l2-supercat-256 (256) until" in said
+    assert "paused: openai:text-embedding-3-small (16) until" in said
     assert "quota [of the day]" in said
     assert "refused: 2 of acme, profile: too odd" in said
     status = answers("embeddings", "status")
-    assert status["paused"][0]["pause_reason"] == "quota [of the day]"
+    (pause,) = status["paused"]
+    assert (pause["model"]["name"], pause["reason"]) == ("text-embedding-3-small", "quota [of the day]")
+    assert 590 < pause["seconds"] <= 600
     assert status["texts"][0]["refusals"] == {"too odd": 2}
     assert says("embeddings", "retry", "--tenant", "acme") == "2 texts of acme are in the queue again."
     assert says("embeddings", "retry", "--tenant", "acme", "--kind", "profile") == "No text failed."

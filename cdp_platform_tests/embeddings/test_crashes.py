@@ -6,6 +6,7 @@ import signal
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pytest
 
@@ -17,6 +18,7 @@ from cdp_platform_tests.openai_stub import OpenAIStub
 from cdp_sandbox.openai.vectors import count_tokens
 
 _Pair = tuple[Tenant, Tenant]
+_TOKEN_DOLLARS = Decimal("0.02")
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,7 @@ def _small_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fresh(desk: Desk, openai_stub: OpenAIStub) -> Callable[[], _Pair]:
     """Two tenants with texts that are new, changed, unchanged, and gone."""
-    desk.price("20000")
+    desk.price(str(_TOKEN_DOLLARS * 1_000_000))
     numbers = itertools.count(1)
 
     def make() -> _Pair:
@@ -40,7 +42,7 @@ def fresh(desk: Desk, openai_stub: OpenAIStub) -> Callable[[], _Pair]:
             tenant.write({"p1": "", "p2": "moved", **{f"q{each:02}": f"new town {each}" for each in range(7)}})
             tenant.enqueue("p3")
             # The embedding of these is not what is counted here.
-            tenant.change("DELETE FROM embeddings.usage")
+            tenant.change("DELETE FROM embeddings.spend")
         openai_stub.clear()
         return pair
 
@@ -62,7 +64,13 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next_and_pays_for_no_
     for point, pair in crashes.after_every_write(work, fresh):
         _require_completed(desk, openai_stub, pair, work, point)
         killed_after.add(point.exchange)
-    written = ("copy_end", "INSERT INTO embeddings.embedding", "INSERT INTO embeddings.usage", "WITH text AS")
+    written = (
+        "copy_end",
+        "INSERT INTO embeddings.embedding",
+        "INSERT INTO embeddings.usage",
+        "UPDATE embeddings.embedding_job",
+        "WITH text AS",
+    )
     assert all(any(exchange.startswith(each) for exchange in killed_after) for each in written)
 
 
@@ -96,7 +104,7 @@ def _require_completed(
         tenant.require_right(desk.model)
         assert max(tenant.attempts().values()) <= 1, where
     sent = sum(count_tokens(text) for batch in openai_stub.requests() for text in batch)
-    assert sum(tenant.usage()[2] for tenant in pair) >= sent, where
+    assert sum(tenant.usage()[3] for tenant in pair) >= sent * _TOKEN_DOLLARS, where
 
 
 @dataclass

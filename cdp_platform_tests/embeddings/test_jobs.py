@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdp_platform.embeddings import jobs
-from cdp_platform.embeddings.providers import ProviderUnavailableError
+from cdp_platform.errors import UnavailableError
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
 
@@ -197,11 +197,11 @@ def test_whatever_happens_in_whichever_order_vectors_are_those_of_the_texts_in_t
             while meanwhile:
                 change(*meanwhile.pop())
             if not left[0]:
-                raise ProviderUnavailableError("cut short")
+                raise UnavailableError("cut short")
             left[0] -= 1
 
         desk.drain(Recorder(disturb), tenant, batch_size=2)
-        desk.app.execute("UPDATE embeddings.embedding_model SET paused_until = NULL, pauses = 0")
+        desk.wait()
 
     def vanish(at_most: int) -> None:
         with tenant_transaction(desk.app, tenant.tenant_id):

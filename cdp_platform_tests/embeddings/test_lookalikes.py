@@ -62,7 +62,7 @@ def test_nobody_below_the_floor_is_taken_and_the_floor_is_said(people: People):
     assert 0.85 < found.floor < 1
     assert set(audience(people)) == set(near)
     assert found.note is not None
-    assert f"5 of 100: nobody else has a similarity of {found.floor:.2f}" in found.note
+    assert f"5 of 100: no other profile has a similarity of {found.floor:.2f}" in found.note
 
     lower = find_lookalikes(people.connection, "acme", people.model, "s", size=100, floor=0.6)
     assert (lower.floor, lower.size, lower.written) == (0.6, 15, 10)

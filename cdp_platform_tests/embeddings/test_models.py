@@ -1,8 +1,7 @@
-"""The life of a model: registered, paused, building, active, retired."""
+"""The life of a model: registered, building, active, retired."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import psycopg
@@ -10,8 +9,7 @@ import pytest
 
 from cdp_platform.embeddings import choosing, indexes, models
 from cdp_platform.embeddings.coverage import coverage
-from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import ModelChoice, ProviderUnusableError, RefusedTextError, opener
+from cdp_platform.embeddings.providers import ModelChoice, RefusedTextError, opener
 from cdp_platform.embeddings.reconcile import enqueue_missing
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.settings import EmbeddingSettings
@@ -21,19 +19,6 @@ from cdp_platform_tests.embeddings.texts import DIMENSIONS, Desk, Recorder, Tena
 from cdp_platform_tests.openai_stub import OpenAIStub
 
 OTHER = ModelChoice("openai", "another", DIMENSIONS, 1_000)
-
-
-def again(connection: psycopg.Connection, model: Model) -> Model:
-    return models.get(connection, model.model_id)
-
-
-def seconds_left(model: Model) -> float:
-    assert model.paused_until is not None
-    return (model.paused_until - datetime.now(UTC)).total_seconds()
-
-
-def let_the_pause_end(connection: psycopg.Connection) -> None:
-    connection.execute("UPDATE embeddings.embedding_model SET paused_until = now() - interval '1 second'")
 
 
 @pytest.fixture
@@ -75,42 +60,6 @@ def test_a_model_of_unknown_dimensions_is_asked_for_them(app: psycopg.Connection
     models.ensure_default(app, settings, opener(settings))
     assert models.active(app).dimensions == 1536
     assert openai_stub.requests() == [["probe"]]
-
-
-def test_a_pause_doubles_with_each_in_a_row_up_to_five_minutes(desk: Desk):
-    lengths = []
-    for _ in range(8):
-        models.pause(desk.app, desk.model.model_id, None, "away")
-        lengths.append(seconds_left(again(desk.app, desk.model)))
-        let_the_pause_end(desk.app)
-    assert lengths == pytest.approx([5, 10, 20, 40, 80, 160, 300, 300], abs=2)
-
-
-def test_many_who_find_the_same_outage_make_one_pause(desk: Desk):
-    for _ in range(4):
-        models.pause(desk.app, desk.model.model_id, None, "away")
-    model = again(desk.app, desk.model)
-    assert (model.pauses, model.pause_reason) == (1, "away")
-    assert seconds_left(model) == pytest.approx(5, abs=2)
-
-
-def test_a_provider_that_says_how_long_is_left_alone_for_so_long(desk: Desk):
-    models.pause(desk.app, desk.model.model_id, None, "away")
-    models.pause(desk.app, desk.model.model_id, 1234.5, "slow down")
-    model = again(desk.app, desk.model)
-    assert seconds_left(model) == pytest.approx(1234.5, abs=2)
-    assert model.pause_reason == "slow down"
-
-
-def test_an_answer_ends_all_pauses_and_writes_nothing_when_there_were_none(desk: Desk):
-    models.pause(desk.app, desk.model.model_id, None, "away")
-    models.resume(desk.app, desk.model.model_id)
-    model = again(desk.app, desk.model)
-    assert (model.paused_until, model.pauses, model.pause_reason) == (None, 0, None)
-    version = "SELECT xmin, ctid FROM embeddings.embedding_model"
-    before = desk.app.execute(version).fetchall()
-    models.resume(desk.app, desk.model.model_id)
-    assert desk.app.execute(version).fetchall() == before
 
 
 def test_one_more_model_can_be_building_and_no_second_one(desk: Desk):
@@ -234,7 +183,7 @@ def test_a_retired_model_that_comes_back_uses_the_vectors_that_it_still_has(desk
         ("openai", "text-embedding-3-small", {"dimensions": 3000}, "1536 dimensions, and cannot be asked for 3000"),
         ("local", "wordllama-l2-supercat-256", {"dimensions": 64}, "cannot be asked for 64"),
         ("openai", "text-embedding-ada-002", {"dimensions": 1536}, "say it with --price"),
-        ("openai", "text-embedding-3-small", {"price": Decimal(-1)}, "is none"),
+        ("openai", "text-embedding-3-small", {"price": Decimal(-1)}, "is not possible"),
     ],
 )
 def test_a_model_that_cannot_be_is_refused_with_the_reason(provider: str, name: str, options: dict, says: str):
@@ -263,5 +212,5 @@ def test_a_model_that_its_provider_does_not_embed_with_is_refused(openai_stub: O
         (openai_stub.settings(openai_api_key="wrong"), "text-embedding-3-small"),
         (openai_stub.settings(), "no-such-model"),
     ):
-        with pytest.raises(ProviderUnusableError):
+        with pytest.raises(ConfigurationError):
             choosing.choose(settings, "openai", name, dimensions=None, price=None, open_provider=opener(settings))

@@ -22,14 +22,11 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.embeddings import choosing, providers
 from cdp_platform.embeddings.providers import (
-    PacedError,
     Provider,
-    ProviderUnavailableError,
-    ProviderUnusableError,
     RefusedTextError,
 )
 from cdp_platform.embeddings.providers.transformers import load_transformer
-from cdp_platform.errors import ConfigurationError
+from cdp_platform.errors import ConfigurationError, PacedError, UnavailableError
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform_tests.openai_stub import OpenAIStub
 
@@ -212,7 +209,7 @@ def test_a_vector_that_is_none_is_refused_and_its_text_named(
 
 def test_vectors_of_other_dimensions_need_a_person(remote: Provider, openai_stub: OpenAIStub) -> None:
     openai_stub.spoil("distort", how="wrong_dimensions")
-    with pytest.raises(ProviderUnusableError, match=r"1535 dimensions where 1536.*EMBED_MODEL_ID"):
+    with pytest.raises(ConfigurationError, match=r"1535 dimensions where 1536.*EMBED_MODEL_ID"):
         remote.embed(TEXTS, purpose="document")
     assert openai_stub.fired() == [1]
 
@@ -315,7 +312,7 @@ def test_a_quota_that_is_used_up_needs_a_person_and_no_patience(
 ) -> None:
     error = {"message": "You exceeded your current quota.", field: "insufficient_quota"}
     openai_stub.spoil("status", status=429, retry_after=1, body={"error": error})
-    with pytest.raises(ProviderUnusableError, match="Add credit"):
+    with pytest.raises(ConfigurationError, match="Add credit"):
         remote.embed(TEXTS, purpose="document")
     assert openai_stub.fired() == [1]
 
@@ -323,7 +320,7 @@ def test_a_quota_that_is_used_up_needs_a_person_and_no_patience(
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 409, 425])
 def test_a_service_that_fails_is_no_texts_fault(remote: Provider, openai_stub: OpenAIStub, status: int) -> None:
     openai_stub.spoil("status", status=status, times=2)
-    with pytest.raises(ProviderUnavailableError, match=f"HTTP {status}") as unavailable:
+    with pytest.raises(UnavailableError, match=f"HTTP {status}") as unavailable:
         remote.embed(TEXTS, purpose="document")
     assert unavailable.value.retry_after_seconds is None
     assert openai_stub.fired() == [1]
@@ -332,7 +329,7 @@ def test_a_service_that_fails_is_no_texts_fault(remote: Provider, openai_stub: O
 
 def test_a_service_that_fails_may_say_until_when(remote: Provider, openai_stub: OpenAIStub) -> None:
     openai_stub.spoil("status", status=503, retry_after=30)
-    with pytest.raises(ProviderUnavailableError) as unavailable:
+    with pytest.raises(UnavailableError) as unavailable:
         remote.embed(TEXTS, purpose="document")
     assert unavailable.value.retry_after_seconds == 30
     assert openai_stub.fired() == [1]
@@ -341,7 +338,7 @@ def test_a_service_that_fails_may_say_until_when(remote: Provider, openai_stub: 
 @pytest.mark.parametrize("action", ["drop_before", "drop_after", "truncate"])
 def test_a_connection_that_breaks_is_no_texts_fault(remote: Provider, openai_stub: OpenAIStub, action: str) -> None:
     openai_stub.spoil(action, times=2)
-    with pytest.raises(ProviderUnavailableError, match="no answer"):
+    with pytest.raises(UnavailableError, match="no answer"):
         remote.embed(TEXTS, purpose="document")
     # The second is still to come: the client itself did not try again.
     assert openai_stub.fired() == [1]
@@ -352,7 +349,7 @@ def test_a_service_that_hangs_is_left_after_the_timeout(openai_stub: OpenAIStub)
     provider = providers.open_provider("openai", SMALL, openai_stub.settings(), timeout_seconds=0.3)
     openai_stub.spoil("delay", seconds=5)
     began = time.monotonic()
-    with pytest.raises(ProviderUnavailableError, match="no answer comes in time"):
+    with pytest.raises(UnavailableError, match="no answer comes in time"):
         provider.embed(TEXTS, purpose="document")
     assert 0.3 <= time.monotonic() - began < 4
     assert openai_stub.fired() == [1]
@@ -363,13 +360,13 @@ def test_a_port_where_nobody_listens_is_unavailable() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     provider = providers.open_provider("openai", SMALL, at(f"http://127.0.0.1:{port}/v1"))
-    with pytest.raises(ProviderUnavailableError, match=f"127.0.0.1:{port}.*OPENAI_BASE_URL"):
+    with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}.*OPENAI_BASE_URL"):
         provider.embed(TEXTS, purpose="document")
 
 
 def test_a_wrong_key_needs_a_person_and_is_not_shown(openai_stub: OpenAIStub) -> None:
     provider = providers.open_provider("openai", SMALL, openai_stub.settings(openai_api_key="sk-wrong-and-secret"))
-    with pytest.raises(ProviderUnusableError, match="OPENAI_API_KEY") as unusable:
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY") as unusable:
         provider.embed(TEXTS, purpose="document")
     assert "sk-w" not in str(unusable.value)
     assert "HTTP 401" in str(unusable.value)
@@ -388,17 +385,17 @@ def test_what_only_a_person_can_mend_says_so(
     remote: Provider, openai_stub: OpenAIStub, status: int, body: Any, says: str
 ) -> None:
     openai_stub.spoil("status", status=status, body=body)
-    with pytest.raises(ProviderUnusableError, match=says):
+    with pytest.raises(ConfigurationError, match=says):
         remote.embed(TEXTS, purpose="document")
     assert openai_stub.fired() == [1]
 
 
 def test_a_model_or_path_that_the_service_has_not_needs_a_person(openai_stub: OpenAIStub) -> None:
     unknown = providers.open_provider("openai", "text-embedding-9", openai_stub.settings())
-    with pytest.raises(ProviderUnusableError, match=r"text-embedding-9.*does not exist.*EMBED_MODEL_ID"):
+    with pytest.raises(ConfigurationError, match=r"text-embedding-9.*does not exist.*EMBED_MODEL_ID"):
         unknown.embed(TEXTS, purpose="document")
     elsewhere = openai_stub.settings(openai_base_url=openai_stub.base_url.removesuffix("/v1"))
-    with pytest.raises(ProviderUnusableError, match="OPENAI_BASE_URL"):
+    with pytest.raises(ConfigurationError, match="OPENAI_BASE_URL"):
         providers.open_provider("openai", SMALL, elsewhere).embed(TEXTS, purpose="document")
 
 
@@ -406,7 +403,7 @@ def test_a_model_or_path_that_the_service_has_not_needs_a_person(openai_stub: Op
 def test_an_answer_of_something_else_is_no_texts_fault(body: Any) -> None:
     with server(lambda _: (200, body)) as (url, requests):
         provider = providers.open_provider("openai", SMALL, at(url))
-        with pytest.raises(ProviderUnavailableError, match="OPENAI_BASE_URL"):
+        with pytest.raises(UnavailableError, match="OPENAI_BASE_URL"):
             provider.embed(TEXTS, purpose="document")
         assert len(requests) == 1
 
@@ -449,13 +446,13 @@ def test_fewer_dimensions_are_asked_for_only_where_the_model_has_them(openai_stu
     embed(providers.open_provider("openai", SMALL, openai_stub.settings(), dimensions=1536), TEXTS)
     ada = providers.open_provider("openai", "text-embedding-ada-002", openai_stub.settings(), dimensions=256)
     # The service refuses the parameter itself for this model; its answer of 1536 shows that it was not sent.
-    with pytest.raises(ProviderUnusableError, match="1536 dimensions where 256"):
+    with pytest.raises(ConfigurationError, match="1536 dimensions where 256"):
         ada.embed(TEXTS, purpose="document")
 
 
 @pytest.mark.parametrize("key", ["", "clé", "two\nlines"])
 def test_a_key_that_can_be_none_is_refused_before_anything_is_sent(key: str) -> None:
-    with pytest.raises(ProviderUnusableError, match="OPENAI_API_KEY"):
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
         providers.open_provider("openai", SMALL, EmbeddingSettings(embedding_provider="openai", openai_api_key=key))
 
 
@@ -463,7 +460,7 @@ def test_a_key_that_can_be_none_is_refused_before_anything_is_sent(key: str) -> 
 
 
 def test_without_the_extra_its_name_is_said() -> None:
-    with pytest.raises(ProviderUnusableError, match=r"pip install 'cdp-platform\[sentence-transformers\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'cdp-platform\[sentence-transformers\]'"):
         providers.open_provider("sentence-transformers", "intfloat/multilingual-e5-base", EmbeddingSettings())
 
 
@@ -516,14 +513,14 @@ def test_queries_and_documents_are_told_apart_as_the_model_learnt_it(
 @pytest.mark.usefixtures("transformers")
 def test_a_model_that_is_not_on_this_machine_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", "/models")
-    with pytest.raises(ProviderUnusableError, match=r"not/here is not in /models.*EMBED_MODEL_ID"):
+    with pytest.raises(ConfigurationError, match=r"not/here is not in /models.*EMBED_MODEL_ID"):
         providers.open_provider("sentence-transformers", "not/here", EmbeddingSettings())
 
 
 @pytest.mark.usefixtures("transformers")
 def test_a_model_of_other_dimensions_than_expected_needs_a_person() -> None:
     provider = providers.open_provider("sentence-transformers", "intfloat/multilingual-e5-base", EmbeddingSettings())
-    with pytest.raises(ProviderUnusableError, match="2 dimensions where 768"):
+    with pytest.raises(ConfigurationError, match="2 dimensions where 768"):
         provider.embed(["coffee"], purpose="query")
 
 
@@ -552,7 +549,7 @@ def test_the_environment_chooses_the_model(
 
 
 def test_a_budget_for_a_model_without_a_known_price_is_refused() -> None:
-    with pytest.raises(ProviderUnusableError, match="EMBED_DAILY_BUDGET"):
+    with pytest.raises(ConfigurationError, match="EMBED_DAILY_BUDGET"):
         choosing.default_model(at("http://127.0.0.1:9/v1", embed_model_id="bge-m3", embed_daily_budget="1"))
 
 
@@ -560,12 +557,12 @@ def test_a_budget_for_a_model_without_a_known_price_is_refused() -> None:
     ("provider", "model", "says"), [("local", "gpt", "EMBED_MODEL_ID"), ("cohere", "x", "EMBEDDING_PROVIDER")]
 )
 def test_a_provider_or_local_model_that_there_is_not_is_said(provider: str, model: str, says: str) -> None:
-    with pytest.raises(ProviderUnusableError, match=says):
+    with pytest.raises(ConfigurationError, match=says):
         providers.open_provider(provider, model, EmbeddingSettings())
 
 
 def test_the_local_model_in_other_dimensions_is_refused() -> None:
-    with pytest.raises(ProviderUnusableError, match="256 dimensions where 1536"):
+    with pytest.raises(ConfigurationError, match="256 dimensions where 1536"):
         providers.open_provider("local", LOCAL, EmbeddingSettings(), dimensions=1536)
 
 
@@ -593,9 +590,9 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: st
     [
         RefusedTextError("no", indexes=(1, 2)),
         PacedError("later", retry_after_seconds=3),
-        ProviderUnavailableError("away", retry_after_seconds=None),
-        ProviderUnavailableError("away", retry_after_seconds=9.5),
-        ProviderUnusableError("key"),
+        UnavailableError("away", retry_after_seconds=None),
+        UnavailableError("away", retry_after_seconds=9.5),
+        ConfigurationError("key"),
     ],
 )
 def test_errors_travel_between_processes_whole(error: Exception) -> None:

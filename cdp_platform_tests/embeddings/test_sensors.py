@@ -12,6 +12,7 @@ import pytest
 
 from cdp_platform.build import build_definitions
 from cdp_platform.embeddings import models
+from cdp_platform.embeddings.calls import gate_of
 from cdp_platform.embeddings.defs import sensors
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
@@ -180,11 +181,13 @@ def test_after_a_failed_run_it_rests_for_a_minute(desk: Desk, look: Look, instan
 def test_nothing_is_asked_for_while_the_provider_wants_patience(desk: Desk, look: Look):
     acme = desk.tenant("acme")
     acme.write({"p": "shoes"})
-    models.pause(desk.app, desk.model.model_id, 3_600, "too many requests")
+    gate = gate_of(desk.app, desk.model)
+    assert gate is not None
+    gate.rest(3_600, "too many requests")
     answer = look()
     assert isinstance(answer, dg.SkipReason)
     assert "too many requests" in (answer.skip_message or "")
-    models.resume(desk.app, desk.model.model_id)
+    desk.wait()
     assert asked(look())
 
 

@@ -3,18 +3,16 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 
 import psycopg
 import pytest
 
-from cdp_platform.embeddings import leases, models
+from cdp_platform.embeddings import worker
 from cdp_platform.embeddings.models import Model
-from cdp_platform.embeddings.providers import (
-    Provider,
-    ProviderUnusableError,
-    open_provider,
-)
+from cdp_platform.embeddings.providers import Provider, open_provider
 from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.ops.leases import Leases
 from cdp_platform.orchestration.failures import is_transient
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
@@ -53,8 +51,8 @@ def test_a_provider_that_asks_for_patience_gets_it_and_no_attempt_is_counted(
     assert (outcome.embedded, outcome.failed, outcome.note, outcome.error) == (100, 0, None, None)
     assert set(acme.attempts().values()) == {0}
     acme.require_right(desk.model)
-    (model,) = models.live(desk.app)
-    assert (model.pauses, model.paused_until) == (0, None)
+    ((seconds, openings),) = desk.rests()
+    assert (seconds <= 0, openings) == (True, 0)
 
 
 def test_a_long_pause_ends_the_run_and_is_no_fault_and_nobody_is_called_before(
@@ -73,7 +71,7 @@ def test_a_long_pause_ends_the_run_and_is_no_fault_and_nobody_is_called_before(
     outcome = desk.drain(provider, acme)
     assert (outcome.calls, len(openai_stub.requests())) == (0, 1)
     assert "is paused until" in (outcome.note or "")
-    _pass(desk, timedelta(minutes=10))
+    desk.wait(timedelta(minutes=10))
     assert desk.drain(provider, acme).embedded == 100
     acme.require_right(desk.model)
 
@@ -93,12 +91,12 @@ def test_an_outage_of_an_hour_counts_no_attempt_and_the_backlog_drains_in_order(
         assert is_transient(outcome.error)
         assert "300 texts wait" in str(outcome.error)
         assert desk.counts(acme) == {"pending": 300}
-        (model,) = models.live(desk.app)
-        (pause,) = desk.app.execute("SELECT paused_until - now() FROM embeddings.embedding_model").fetchall()[0]
-        assert "503" in (model.pause_reason or "")
-        pauses.append(round(pause.total_seconds()))
-        _pass(desk, pause)
-        passed += pause
+        ((seconds, openings),) = desk.rests()
+        assert openings == len(pauses) + 1
+        assert "503" in _reason(desk)
+        pauses.append(round(seconds))
+        desk.wait(timedelta(seconds=seconds))
+        passed += timedelta(seconds=seconds)
     assert set(acme.attempts().values()) == {0}
     assert pauses[:7] == [5, 10, 20, 40, 80, 160, 300]
     assert max(pauses) == 300
@@ -108,7 +106,38 @@ def test_an_outage_of_an_hour_counts_no_attempt_and_the_backlog_drains_in_order(
     assert (outcome.embedded, outcome.error) == (300, None)
     assert [text for batch in openai_stub.requests() for text in batch] == list(texts.values())
     acme.require_right(desk.model)
-    assert models.live(desk.app)[0].pauses == 0
+    assert desk.rests()[0][1] == 0
+
+
+def test_an_outage_with_a_time_to_come_back_at_lasts_until_then(desk: Desk, acme: Tenant, openai_stub: OpenAIStub):
+    acme.write(_many(10))
+    openai_stub.spoil("status", status=503, retry_after=600)
+    outcome = desk.drain(_remote(openai_stub, desk.model), acme)
+    assert openai_stub.fired() == [1]
+    assert isinstance(outcome.error, SourceError)
+    ((seconds, _),) = desk.rests()
+    assert 590 < seconds <= 600
+
+
+def test_after_an_outage_one_worker_asks_and_the_others_burn_no_attempt(
+    desk: Desk, acme: Tenant, openai_stub: OpenAIStub
+):
+    other = desk.tenant("other")
+    acme.write(_many(10))
+    other.write(_many(10, "q"))
+    openai_stub.spoil("status", status=503)
+    desk.drain(_remote(openai_stub, desk.model), acme)
+    desk.wait(timedelta(seconds=6))
+
+    def meanwhile() -> None:
+        second = Recorder()
+        outcome = desk.drain(second, other)
+        assert (second.batches, outcome.calls, outcome.error) == ([], 0, None)
+        assert "is paused until" in (outcome.note or "")
+
+    assert desk.drain(Recorder(once(meanwhile)), acme).embedded == 10
+    assert desk.drain(Recorder(), other).embedded == 10
+    assert set(other.attempts().values()) == {0}
 
 
 def test_a_provider_that_fails_in_the_middle_keeps_what_it_answered(desk: Desk, acme: Tenant, openai_stub: OpenAIStub):
@@ -119,7 +148,7 @@ def test_a_provider_that_fails_in_the_middle_keeps_what_it_answered(desk: Desk, 
     assert openai_stub.fired() == [1]
     assert (outcome.embedded, outcome.waiting) == (128, 72)
     assert isinstance(outcome.error, SourceError)
-    _pass(desk, timedelta(minutes=5))
+    desk.wait(timedelta(minutes=5))
     assert desk.drain(provider, acme).embedded == 72
     acme.require_right(desk.model)
 
@@ -144,7 +173,7 @@ def test_a_provider_that_cannot_be_opened_is_told_for_each_tenant_with_texts(des
     idle = desk.tenant("idle")
 
     def unusable(_model: Model) -> Provider:
-        raise ProviderUnusableError("It is not installed.")
+        raise ConfigurationError("It is not installed.")
 
     outcome = desk.drain(Recorder(), acme, idle, open_provider=unusable)
     assert str(outcome.error) == "It is not installed. 10 texts wait."
@@ -203,7 +232,7 @@ def test_a_worker_that_vanished_is_a_failed_attempt_and_five_are_enough(desk: De
 
 
 def test_a_lease_is_extended_while_the_provider_works(desk: Desk, acme: Tenant, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(leases, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "Leases", partial(Leases, every_seconds=0.05))
     acme.write({"p1": "hanoi"})
 
     def slow() -> None:
@@ -316,6 +345,6 @@ def _cut_connections(desk: Desk) -> None:
         )
 
 
-def _pass(desk: Desk, time: timedelta) -> None:
-    """As if so much time had passed since the provider was paused."""
-    desk.app.execute("UPDATE embeddings.embedding_model SET paused_until = paused_until - %s", [time])
+def _reason(desk: Desk) -> str:
+    row = desk.app.execute("SELECT reason FROM ops.gate").fetchone()
+    return row[0] if row else ""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,7 @@ from cdp_sandbox.openai.vectors import count_tokens, embed
 
 DIMENSIONS = 16
 
-_INSERT = """
+INSERT = """
 INSERT INTO customers.cdp_profiles
 SELECT r.* FROM unnest(%s::text[], %s::text[]) AS t (id, content)
 CROSS JOIN LATERAL jsonb_populate_record(NULL::customers.cdp_profiles,
@@ -85,7 +86,7 @@ class Tenant:
     def write(self, texts: Mapping[str, str]) -> None:
         """Profiles with these texts, in this order; those that were there get the new ones."""
         with tenant_transaction(self.connection, self.tenant_id):
-            self.connection.execute(_INSERT, [list(texts), list(texts.values()), self.tenant_id])
+            self.connection.execute(INSERT, [list(texts), list(texts.values()), self.tenant_id])
 
     def change(self, statement: str, *arguments: Any) -> int:
         with tenant_transaction(self.connection, self.tenant_id):
@@ -156,10 +157,10 @@ class Tenant:
         assert set(self.jobs().values()) <= {"completed"}
 
     def usage(self) -> tuple[int, int, int, Decimal]:
-        """Calls, texts, tokens and US dollars of all models and days."""
+        """Calls, texts and tokens of all models and days, and the US dollars that are spent or reserved."""
         (row,) = self.rows(
             "SELECT coalesce(sum(calls), 0)::int, coalesce(sum(texts), 0)::int, coalesce(sum(tokens), 0)::int,"
-            " coalesce(sum(cost), 0) FROM embeddings.usage"
+            " (SELECT coalesce(sum(amount), 0) FROM embeddings.spend) FROM embeddings.usage"
         )
         return row
 
@@ -200,6 +201,20 @@ class Desk:
         given: dict[str, Any] = {"open_provider": lambda _model: provider, "batch_size": batch_size}
         names = [tenant.tenant_id for tenant in tenants]
         return worker.drain(self.connect, names, "profile", **given | options)[names[0]]
+
+    def rests(self) -> list[tuple[float, int]]:
+        """Seconds until each model may be called again, and how often in a row its gate opened."""
+        return self.app.execute(
+            "SELECT extract(epoch FROM greatest(rests_until, open_until) - now())::float8, openings FROM ops.gate"
+        ).fetchall()
+
+    def wait(self, time: timedelta = timedelta(hours=1)) -> None:
+        """As if this time had passed for the gates of models."""
+        self.app.execute(
+            "UPDATE ops.gate SET rests_until = rests_until - %(time)s, open_until = open_until - %(time)s,"
+            " probe_until = probe_until - %(time)s",
+            {"time": time},
+        )
 
     def counts(self, tenant: Tenant) -> dict[str, int]:
         with tenant_transaction(self.app, tenant.tenant_id):

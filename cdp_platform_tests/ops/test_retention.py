@@ -42,6 +42,7 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "dead": {"status": "dead", "finished_at": OLD},
     },
     ("embeddings.usage", "model_id"): {"1": {"day": OLD}, "2": {"day": FRESH}},
+    ("embeddings.spend", "account"): {"old": {"day": OLD}, "fresh": {"day": FRESH}},
     ("referrals.sheet_export", "export_id"): {
         EXPORTS[0]: {"outcome": "confirmed"},
         EXPORTS[1]: {"outcome": "unchanged"},
@@ -55,6 +56,7 @@ GOES = {
     "ops.reconciliation": {"goes"},
     "embeddings.embedding_job": {"goes"},
     "embeddings.usage": {"1"},
+    "embeddings.spend": {"old"},
     # An event of the first is in a spreadsheet; nobody knows of the third; the fourth is the last with raw data.
     "referrals.sheet_export": {EXPORTS[1]},
 }

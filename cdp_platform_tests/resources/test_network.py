@@ -9,8 +9,8 @@ import httpx
 import pytest
 import requests
 
-from cdp_platform.embeddings.providers import ProviderUnavailableError, open_provider
-from cdp_platform.errors import SourceError
+from cdp_platform.embeddings.providers import open_provider
+from cdp_platform.errors import SourceError, UnavailableError
 from cdp_platform.resources.arango import open_database
 from cdp_platform.resources.network import reason
 from cdp_platform.settings import ArangoSettings, EmbeddingSettings
@@ -31,7 +31,7 @@ def by_arango(address: str) -> str:
 def by_embeddings(address: str) -> str:
     settings = EmbeddingSettings(openai_base_url=f"{address}/v1")
     provider = open_provider("openai", "text-embedding-3-small", settings, timeout_seconds=PATIENCE)
-    with pytest.raises(ProviderUnavailableError) as caught:
+    with pytest.raises(UnavailableError) as caught:
         provider.embed(["word"], purpose="query")
     return str(caught.value)
 

@@ -157,8 +157,8 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
         "product",
         # Its partitions are ingestors, of which a tenant can have several.
         dg.AssetDep(dg.AssetKey(["catalog", "product_feed"]), partition_mapping=dg.AllPartitionMapping()),
-        "One vector per product in the catalogue and live model, of its name, description, brand, categories and "
-        "availability. Follows every change of the text by the queue.",
+        "One vector per product in the catalogue and live model, of its name, description, brand, categories, "
+        "attributes and stock. Follows every change of the text by the queue.",
     ),
 }
 

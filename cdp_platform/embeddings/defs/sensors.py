@@ -8,7 +8,7 @@ import dagster as dg
 import psycopg
 
 from cdp_platform.customers import jobs
-from cdp_platform.embeddings import models
+from cdp_platform.embeddings import models, status
 from cdp_platform.embeddings.defs import assets
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
@@ -70,9 +70,9 @@ def embedding_queue(
 
 
 def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -> dg.SensorResult | dg.SkipReason:
-    paused = [model for model in models.live(connection) if model.pause_seconds > 0]
-    if any(model.state == "active" for model in paused):
-        return dg.SkipReason(f"{paused[0].label} is paused until {paused[0].paused_until}: {paused[0].pause_reason}")
+    for paused in status.pauses(connection, models.live(connection)):
+        if paused.model.state == "active":
+            return dg.SkipReason(f"{paused.model.label} is paused for {paused.seconds:.0f} s: {paused.reason}")
     waiting = connection.execute("SELECT tenant_id, kind FROM embeddings.waiting()").fetchall()
     known = partitions.known(context.instance)
     busy = partitions.busy(context.instance, {embeddings_job.name, reconcile_job.name})

@@ -1,8 +1,8 @@
 """Providers make vectors of texts: a small model of this installation, OpenAI's protocol, or sentence-transformers.
 
 All return the same (`Embedded`), and raise the same four errors: `RefusedTextError` (send another batch), `PacedError`
-(wait as long as it says), `ProviderUnavailableError` (try again later) and `ProviderUnusableError` (a person must
-change something). None tries again by itself.
+(wait as long as it says), `UnavailableError` (try again later) and `ConfigurationError` (a person must change
+something). None tries again by itself.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,7 @@ from typing import Protocol
 
 from cdp_platform.embeddings.providers.contract import (
     Embedded,
-    PacedError,
     Provider,
-    ProviderUnavailableError,
-    ProviderUnusableError,
     Purpose,
     RefusedTextError,
 )
@@ -25,10 +22,7 @@ __all__ = [
     "ModelChoice",
     "NamedModel",
     "Opener",
-    "PacedError",
     "Provider",
-    "ProviderUnavailableError",
-    "ProviderUnusableError",
     "Purpose",
     "RefusedTextError",
     "known_model",
@@ -86,7 +80,7 @@ def open_provider(
         timeout_seconds: longest silence of a service.
 
     Raises:
-        ProviderUnusableError: there is no such provider or model here, its package is not installed, or the key is
+        ConfigurationError: there is no such provider or model here, its package is not installed, or the key is
             missing.
     """
     choice = known_model(provider, model)

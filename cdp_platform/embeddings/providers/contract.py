@@ -1,13 +1,12 @@
-"""What every provider gives, how it fails, and the rule for vectors that are fit to be stored."""
+"""What every provider returns and raises, and which vectors may be stored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
+from cdp_platform.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +20,7 @@ class Embedded:
 
     Attributes:
         vectors: float32, one row per text in the order of the texts, each of length 1.
-        tokens: as the provider counted them; 0 where it does not, and charges nothing.
+        tokens: as the provider counted them; 0 if it does not count and charges nothing.
     """
 
     vectors: np.ndarray
@@ -32,8 +31,8 @@ class Provider(Protocol):
     """Makes vectors of texts.
 
     Attributes:
-        dimensions: Numbers per vector; 0 as long as nobody said, before the first answer.
-        max_characters: Texts are cut to this before they come here.
+        dimensions: numbers per vector; 0 before the first answer if no number was asked for.
+        max_characters: texts are cut to this before they come here.
     """
 
     dimensions: int
@@ -43,71 +42,31 @@ class Provider(Protocol):
         """Embed all texts in one request.
 
         Raises:
-            RefusedTextError: Another batch may work.
-            PacedError: The same batch works later; the provider says when.
-            ProviderUnavailableError: The same batch may work later.
-            ProviderUnusableError: A person has to act first.
+            RefusedTextError: another batch may work.
+            PacedError: the same batch works later; the provider says when.
+            UnavailableError: the same batch may work later.
+            ConfigurationError: a person must change something first.
         """
         ...
 
 
-class RefusedTextError(PlatformError):
-    """The request was refused, or its answer cannot be used: one of its texts may be why.
+class RefusedTextError(RefusedError):
+    """The provider refused the request, or its answer cannot be used: one of the texts may be why.
 
     Attributes:
-        indexes: Positions in the batch of the texts that are at fault, where that is known; the other texts are fine.
-            Empty where it is not known: splitting the batch tells.
+        indexes: positions in the batch of the texts at fault, where they are known; the other texts are fine. If empty,
+            split the batch to find them.
     """
 
     def __init__(self, message: str, *, indexes: tuple[int, ...] = ()) -> None:
         super().__init__(message)
         self.indexes = indexes
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Errors of worker processes travel pickled."""
-        return partial(type(self), indexes=self.indexes), self.args
-
-
-class ProviderUnavailableError(SourceError):
-    """The provider did not answer, or failed by itself. No text is at fault.
-
-    Attributes:
-        retry_after_seconds: If the provider said when to come back; at most an hour.
-    """
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message, transient=True)
-        self.retry_after_seconds = retry_after_seconds
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Errors of worker processes travel pickled."""
-        return partial(type(self), retry_after_seconds=self.retry_after_seconds), self.args
-
-
-class PacedError(SourceError):
-    """The provider takes no more for now.
-
-    Attributes:
-        retry_after_seconds: When to come back: 0 to 3600.
-    """
-
-    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
-        super().__init__(message, transient=True)
-        self.retry_after_seconds = retry_after_seconds
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Errors of worker processes travel pickled."""
-        return partial(type(self), retry_after_seconds=self.retry_after_seconds), self.args
-
-
-class ProviderUnusableError(ConfigurationError):
-    """Key, model, quota or installation is not right. A person has to act, and the message says how."""
-
 
 def require_dimensions(got: int, expected: int, model: str) -> None:
-    """Raise ProviderUnusableError unless vectors are as long as the table that is to take them expects."""
+    """Raise ConfigurationError unless vectors have the expected length; 0 expects none."""
     if expected and got != expected:
-        raise ProviderUnusableError(
+        raise ConfigurationError(
             f"The model {model} gives vectors of {got} dimensions where {expected} are expected. "
             "Are EMBEDDING_PROVIDER and EMBED_MODEL_ID those that the stored vectors were made with?"
         )
@@ -117,11 +76,11 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
     """Vectors as float32 of length 1.
 
     Raises:
-        RefusedTextError: Some are NaN, infinite or zero; it says which.
+        RefusedTextError: some are NaN, infinite or zero; it says which.
     """
     import numpy as np  # noqa: PLC0415
 
-    # In float32, the squares of large numbers overflow.
+    # The squares of large numbers overflow in float32.
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     unusable = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if unusable.size:
@@ -133,7 +92,7 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
 
 
 def require_encodable(texts: Sequence[str]) -> None:
-    """Raise RefusedTextError that says which texts cannot be sent, for half a surrogate pair in them."""
+    """Raise RefusedTextError for texts that cannot be sent, since they have half a surrogate pair; it says which."""
     if indexes := tuple(index for index, text in enumerate(texts) if not _is_encodable(text)):
         raise RefusedTextError(f"{len(indexes)} of {len(texts)} texts are not valid Unicode", indexes=indexes)
 

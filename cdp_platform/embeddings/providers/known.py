@@ -6,7 +6,7 @@ Prices are US dollars per million tokens, from OpenAI's price list (https://plat
 from dataclasses import dataclass
 from decimal import Decimal
 
-from cdp_platform.embeddings.providers.contract import ProviderUnusableError
+from cdp_platform.errors import ConfigurationError
 
 # OpenAI's models read 8192 tokens. A token is four characters of English, and two or three of Vietnamese. The service
 # refuses a text that is still too long, and then only that text fails.
@@ -54,7 +54,7 @@ def known_model(provider: str, name: str) -> ModelChoice:
     """What is known of a model; for an unknown one, what is true of all models of its provider.
 
     Raises:
-        ProviderUnusableError: there is no such provider, or it cannot have this model.
+        ConfigurationError: there is no such provider, or it cannot have this model.
     """
     if choice := next((one for one in _KNOWN if (one.provider, one.name) == (provider, name)), None):
         return choice
@@ -64,12 +64,12 @@ def known_model(provider: str, name: str) -> ModelChoice:
         case "sentence-transformers":
             return ModelChoice(provider, name, None, _TRANSFORMER_CHARACTERS)
         case "local":
-            raise ProviderUnusableError(
+            raise ConfigurationError(
                 f"The local provider has the model {_KNOWN[0].name} and no other: leave EMBED_MODEL_ID empty, "
                 "or set EMBEDDING_PROVIDER to the one that has it."
             )
         case _:
-            raise ProviderUnusableError(
+            raise ConfigurationError(
                 f"There is no provider {provider}: EMBEDDING_PROVIDER is local, openai or sentence-transformers."
             )
 

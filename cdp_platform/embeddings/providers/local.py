@@ -1,8 +1,8 @@
-"""The model that comes with the installation: wordllama, 256 dimensions, neither a service nor a download.
+"""The model that is part of the installation: wordllama, 256 dimensions, without a service and without a download.
 
-A vector is the mean of its tokens' vectors. wordllama's own `embed` pads every text to the longest of its batch; adding
-up only the tokens that are there gives the same vectors in less than half the time, and one long text costs its batch
-nothing.
+A vector is the mean of the vectors of its tokens. wordllama's own `embed` pads every text to the longest of its batch.
+Adding up only the tokens of each text gives the same vectors in less than half the time, and a long text does not slow
+down the others of its batch.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 
 from cdp_platform.embeddings.providers.contract import (
     Embedded,
-    ProviderUnusableError,
     Purpose,
     normalised,
     require_dimensions,
     require_encodable,
 )
 from cdp_platform.embeddings.providers.known import ModelChoice
+from cdp_platform.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wordllama.inference import WordLlamaInference
 
 
 class LocalProvider:
-    """Embeds in this process. Documents and queries are the same to it."""
+    """Embeds in this process, documents and queries in the same way."""
 
     def __init__(self, choice: ModelChoice, *, dimensions: int | None) -> None:
         self._model = _model()
@@ -37,7 +37,7 @@ class LocalProvider:
         require_dimensions(self.dimensions, dimensions or 0, choice.name)
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose) -> Embedded:
-        """Embed all texts. Only the text itself can be at fault: RefusedTextError, with its position."""
+        """Embed all texts. Raises RefusedTextError with the positions of texts that have no vector."""
         import numpy as np  # noqa: PLC0415
 
         require_encodable(texts)
@@ -55,7 +55,7 @@ class LocalProvider:
 @cache
 def _model() -> WordLlamaInference:
     root = logging.getLogger()
-    # wordllama sets up the logging of the whole program when it is imported, unless somebody has done so before.
+    # wordllama sets up the logging of the whole program when it is imported, unless there is a handler already.
     already_set_up = logging.NullHandler()
     root.addHandler(already_set_up)
     try:
@@ -63,7 +63,7 @@ def _model() -> WordLlamaInference:
 
         model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
     except (ImportError, FileNotFoundError) as error:
-        raise ProviderUnusableError(
+        raise ConfigurationError(
             "The local model is not complete in this installation: run `pip install --force-reinstall wordllama`, "
             "or set EMBEDDING_PROVIDER."
         ) from error

@@ -1,8 +1,7 @@
 """OpenAI's `/v1/embeddings`, at OpenAI or at any server that speaks its protocol.
 
-What the official client does not do by itself and this module makes sure of: answers are put in the order of the texts,
-each is checked before anybody stores it, and an error says which of the four kinds it is. Its own retries are off: they
-would wait and try where nobody sees it.
+This module adds to the official client: it puts answers in the order of the texts, checks each answer, and maps each
+error to one of the four that providers raise. The client's own retries are off, since they would bypass the gate.
 """
 
 from __future__ import annotations
@@ -18,9 +17,6 @@ import orjson
 
 from cdp_platform.embeddings.providers.contract import (
     Embedded,
-    PacedError,
-    ProviderUnavailableError,
-    ProviderUnusableError,
     Purpose,
     RefusedTextError,
     normalised,
@@ -28,7 +24,7 @@ from cdp_platform.embeddings.providers.contract import (
     require_encodable,
 )
 from cdp_platform.embeddings.providers.known import ModelChoice
-from cdp_platform.errors import shown_address
+from cdp_platform.errors import ConfigurationError, PacedError, UnavailableError, shown_address
 from cdp_platform.resources import network, outside
 from cdp_platform.resources.outside import Verdict
 from cdp_platform.settings import EmbeddingSettings
@@ -37,12 +33,12 @@ if TYPE_CHECKING:
     import numpy as np
     import openai
 
-# A server that is there takes a connection at once.
+# A running server accepts a connection at once.
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _DEFAULT_PACE_SECONDS = 5.0
 _LONGEST_PACE_SECONDS = 3600.0
 _WORDS_CHARACTERS = 500
-# Taking out shorter texts would take the provider's own words apart.
+# Shorter texts are not taken out of messages: they could be part of the provider's own words.
 _SHORTEST_QUOTE = 3
 
 _UNAUTHORIZED = 401
@@ -50,7 +46,7 @@ _PAYMENT_REQUIRED = 402
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 
-# Codes and types of OpenAI's error object. They go before the status: servers differ in that.
+# Codes and types of OpenAI's error object. They are checked before the status, in which servers differ.
 _KEY_CODES = {"invalid_api_key"}
 _MODEL_CODES = {"model_not_found"}
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit_balance_exhausted"}
@@ -61,7 +57,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 
 
 class OpenAIProvider:
-    """Embeds by requests to a service. Documents and queries are the same to it."""
+    """Embeds by requests to a service, documents and queries in the same way."""
 
     def __init__(
         self, choice: ModelChoice, settings: EmbeddingSettings, *, dimensions: int | None, timeout_seconds: float
@@ -89,27 +85,24 @@ class OpenAIProvider:
         if not texts:
             return Embedded(np.zeros((0, self.dimensions), np.float32), 0)
         require_encodable(texts)
-        # No error keeps the client's as its cause: that has the request, and with it the texts.
+        # No error has the client's error as its cause, which holds the request and so the texts.
         try:
             answer = self._client.embeddings.with_raw_response.create(
                 model=self._model,
                 input=list(texts),
                 dimensions=self._asked_dimensions,
-                # A quarter of the size, and what the client itself asks for, so every server has met it. Those that
-                # do not know it answer with numbers.
+                # A quarter of the size. The client asks for this by default, so servers know it or answer with numbers.
                 encoding_format="base64",
             )
         except openai.APIStatusError as error:
             self._explain(error, texts)
         except openai.APIConnectionError as error:
-            raise ProviderUnavailableError(
+            raise UnavailableError(
                 f"{self._where}: no answer: {network.reason(error)}. Is it running, and is OPENAI_BASE_URL right?"
             ) from None
         document = _parsed(answer.content)
         if not isinstance(document, dict) or not isinstance(document.get("data"), list):
-            raise ProviderUnavailableError(
-                f"{self._where}: the answer is not one of /v1/embeddings. Is OPENAI_BASE_URL right?"
-            )
+            raise UnavailableError(f"{self._where}: the answer is not one of /v1/embeddings. Is OPENAI_BASE_URL right?")
         vectors = normalised(self._matrix(_ordered(document["data"], len(texts))))
         self.dimensions = vectors.shape[1]
         return Embedded(vectors, _tokens(document))
@@ -117,13 +110,13 @@ class OpenAIProvider:
     def _key(self, settings: EmbeddingSettings) -> str:
         key = settings.openai_api_key.get_secret_value().strip()
         if not (key.isascii() and key.isprintable()):
-            raise ProviderUnusableError("OPENAI_API_KEY has characters that no key has: set it to the key alone.")
+            raise ConfigurationError("OPENAI_API_KEY has characters that no key has: set it to the key alone.")
         if not key and urlsplit(settings.openai_base_url).hostname == "api.openai.com":
-            raise ProviderUnusableError(
+            raise ConfigurationError(
                 "EMBEDDING_PROVIDER is openai and OPENAI_API_KEY is empty: set it, or OPENAI_BASE_URL to a server "
                 "that needs none."
             )
-        # The client does without a key only if it is never to send one.
+        # The client refuses an empty key.
         return key or "none"
 
     def _matrix(self, rows: list[np.ndarray]) -> np.ndarray:
@@ -145,21 +138,21 @@ class OpenAIProvider:
         words = _words(error.body, texts)
         said = f"HTTP {status}" + (f": {words}" if words else "")
         if status in {_UNAUTHORIZED, _FORBIDDEN} or names & _KEY_CODES:
-            # Words about a wrong key quote parts of it.
+            # Messages about a wrong key quote parts of it.
             reason = said if status == _FORBIDDEN else f"HTTP {status}"
-            raise ProviderUnusableError(
+            raise ConfigurationError(
                 f"{self._where}: not let in ({reason}). Check OPENAI_API_KEY, and that it may use {self._model}."
             ) from None
         if status == _PAYMENT_REQUIRED or names & _QUOTA_CODES:
-            raise ProviderUnusableError(
+            raise ConfigurationError(
                 f"{self._where}: the account's quota is used up ({said}). Add credit or raise its limit there."
             ) from None
         if status == _NOT_FOUND or names & _MODEL_CODES:
-            raise ProviderUnusableError(
+            raise ConfigurationError(
                 f"{self._where}: no model {self._model} ({said}). Check EMBED_MODEL_ID and OPENAI_BASE_URL."
             ) from None
         verdict = outside.verdict(status)
-        # A batch that is larger than the limit per minute never gets through by waiting.
+        # Waiting does not help a batch that is larger than the limit per minute.
         if verdict is Verdict.REFUSED or (verdict is Verdict.WAIT and words.startswith("Request too large")):
             raise RefusedTextError(f"{self._where}: refused ({said})") from None
         pause = _pause_seconds(error.response.headers)
@@ -169,8 +162,8 @@ class OpenAIProvider:
                 retry_after_seconds=_DEFAULT_PACE_SECONDS if pause is None else pause,
             ) from None
         if verdict.passes:
-            raise ProviderUnavailableError(f"{self._where}: failed ({said})", retry_after_seconds=pause) from None
-        raise ProviderUnusableError(f"{self._where}: {said}. Is OPENAI_BASE_URL right?") from None
+            raise UnavailableError(f"{self._where}: failed ({said})", retry_after_seconds=pause) from None
+        raise ConfigurationError(f"{self._where}: {said}. Is OPENAI_BASE_URL right?") from None
 
 
 def _parsed(content: bytes) -> Any:
@@ -179,14 +172,14 @@ def _parsed(content: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        # Reads NaN too, which then is one vector's fault.
+        # Accepts NaN, which then only makes one text fail.
         return json.loads(content)
     except ValueError:
         return None
 
 
 def _ordered(data: list[Any], count: int) -> list[np.ndarray]:
-    """The vectors in the order of the texts. Position says nothing: only `index` does."""
+    """The vectors in the order of the texts. Only `index` says which text a vector is of."""
     if len(data) != count:
         raise RefusedTextError(f"{len(data)} vectors came back for {count} texts")
     rows: dict[int, np.ndarray] = {}
@@ -216,10 +209,10 @@ def _tokens(document: dict[str, Any]) -> int:
 
 
 def _words(body: Any, texts: Sequence[str]) -> str:
-    """What the provider says of an error, without the texts that it may quote.
+    """The provider's message, without the texts that it may quote.
 
-    OpenAI's error object has a message, FastAPI's a detail: a text, or a list of objects that each have a message and
-    the input beside it.
+    OpenAI's error object has a message. FastAPI's has a detail: a text, or a list of objects that each have a message
+    and the input.
     """
     if isinstance(body, dict):
         said = body.get("message") or body.get("detail") or ""
@@ -236,10 +229,10 @@ def _words(body: Any, texts: Sequence[str]) -> str:
 
 
 def _pause_seconds(headers: Mapping[str, str]) -> float | None:
-    """How long the provider asks to wait, at most an hour; None if it does not say.
+    """Seconds that the provider asks to wait, at most an hour; None if it does not say.
 
-    `retry-after-ms` and `Retry-After` are meant for this. `x-ratelimit-reset-*` say when the limits are whole again,
-    which is enough for the largest request.
+    `retry-after-ms` and `Retry-After` are meant for this. `x-ratelimit-reset-*` say when the full limits are available
+    again.
     """
     pause = None
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:

@@ -1,4 +1,4 @@
-"""Models of sentence-transformers, on this machine. The package is an extra: it brings PyTorch."""
+"""Models of sentence-transformers, on this machine. The package is an extra, since it installs PyTorch."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any
 
 from cdp_platform.embeddings.providers.contract import (
     Embedded,
-    ProviderUnusableError,
     Purpose,
     normalised,
     require_dimensions,
     require_encodable,
 )
 from cdp_platform.embeddings.providers.known import ModelChoice
+from cdp_platform.errors import ConfigurationError
 
-# The E5 family was trained with these in front of every text (https://arxiv.org/abs/2402.05672), and its models do not
-# carry them as prompts of their own.
+# The E5 family was trained with these in front of every text (https://arxiv.org/abs/2402.05672). Its models do not
+# define them as prompts of their own.
 _E5_PREFIXES: dict[Purpose, str] = {"query": "query: ", "document": "passage: "}
 
 
 class TransformerProvider:
-    """Embeds in this process. Tokens are not counted: nothing is charged for them."""
+    """Embeds in this process. It counts no tokens, since it charges nothing."""
 
     def __init__(self, choice: ModelChoice, *, dimensions: int | None) -> None:
         self._model = load_transformer(choice.name)
         self._name = choice.name
         name = Path(choice.name).name.lower()
-        # Those of the family that follow instructions carry their prompts.
+        # Models of the family that follow instructions define their prompts.
         self._is_e5 = "e5-" in name and "instruct" not in name
         self.dimensions = dimensions or choice.dimensions or 0
         self.max_characters = choice.max_characters
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose) -> Embedded:
-        """Embed all texts. Raises ProviderUnusableError if the vectors are not as long as expected."""
+        """Embed all texts. Raises ConfigurationError if the vectors are not as long as expected."""
         import numpy as np  # noqa: PLC0415
 
         if not texts:
@@ -55,15 +55,15 @@ class TransformerProvider:
 
 @lru_cache(maxsize=1)
 def load_transformer(name: str) -> Any:
-    """The model, fetched if it is not on this machine yet; the one that was loaded last is kept.
+    """The model, downloaded if it is not on this machine yet. The last loaded model stays in memory.
 
     Raises:
-        ProviderUnusableError: The package is not installed, or the model is neither here nor to be had.
+        ConfigurationError: the package is not installed, or the model can be neither found nor downloaded.
     """
     try:
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # ty: ignore[import-not-found]
     except ImportError as error:
-        raise ProviderUnusableError(
+        raise ConfigurationError(
             "EMBEDDING_PROVIDER is sentence-transformers, and that is not installed: "
             "run `pip install 'cdp-platform[sentence-transformers]'`."
         ) from error
@@ -71,7 +71,7 @@ def load_transformer(name: str) -> Any:
         return SentenceTransformer(name)
     except (OSError, ValueError) as error:
         cache = os.environ.get("HF_HOME") or "~/.cache/huggingface"
-        raise ProviderUnusableError(
+        raise ConfigurationError(
             f"The model {name} is not in {cache} and could not be fetched ({type(error).__name__}). Connect this "
             "machine once, copy the model there, or set EMBED_MODEL_ID to a folder that holds it."
         ) from error

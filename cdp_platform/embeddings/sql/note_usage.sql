@@ -1,5 +1,4 @@
-INSERT INTO embeddings.usage AS u (tenant_id, model_id, day, calls, texts, tokens, cost)
-VALUES (%(tenant_id)s, %(model_id)s, %(day)s, %(calls)s, %(texts)s, %(tokens)s, %(cost)s)
+INSERT INTO embeddings.usage AS u (tenant_id, model_id, day, calls, texts, tokens)
+VALUES (%(tenant_id)s, %(model_id)s, %(day)s, %(calls)s, %(texts)s, %(tokens)s)
 ON CONFLICT (tenant_id, model_id, day) DO UPDATE SET
-    calls = u.calls + excluded.calls, texts = u.texts + excluded.texts,
-    tokens = u.tokens + excluded.tokens, cost = u.cost + excluded.cost
+    calls = u.calls + excluded.calls, texts = u.texts + excluded.texts, tokens = u.tokens + excluded.tokens
