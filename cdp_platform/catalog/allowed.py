@@ -1,6 +1,6 @@
-"""Which addresses feeds may be read from: the public internet, and the hosts and networks that an ingestor names.
+"""The addresses that feeds may be read from: the public internet, and hosts and networks that an ingestor names.
 
-Addresses by which a machine reaches its own link, or its cloud's service of credentials, are never among them.
+Link-local addresses and the addresses of a cloud's credential service are never allowed.
 """
 
 import re
@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# `ipaddress` calls these networks global. They are addresses of protocols, of which Python 3.11 knows only a few, and
-# addresses that hold an IPv4 address. A router decides where they lead, which may be this network.
+# `ipaddress` counts these networks as global. They are reserved for protocols, only some of which Python 3.11 knows, or
+# contain an IPv4 address. A router decides where they lead, which may be this network.
 _NOT_PUBLIC = [
     ip_network(network)
     for network in (
@@ -31,16 +31,16 @@ _NOT_PUBLIC = [
 _NEVER = [
     ip_network(network)
     for network in (
-        # Links, where most clouds have their service of credentials, and "this" machine.
+        # Link-local, where most clouds have their credential service, and "this" machine.
         "169.254.0.0/16",
         "fe80::/10",
         "0.0.0.0/8",
         "::/128",
-        # Groups and everybody.
+        # Multicast, reserved and broadcast.
         "224.0.0.0/4",
         "240.0.0.0/4",
         "ff00::/8",
-        # The same services elsewhere: Alibaba, Oracle, Azure, and over IPv6 AWS, Google, Oracle, Scaleway.
+        # Credential services at other addresses: Alibaba, Oracle, Azure, and over IPv6 AWS, Google, Oracle, Scaleway.
         "100.100.100.200/32",
         "192.0.0.192/32",
         "168.63.129.16/32",
@@ -50,7 +50,7 @@ _NEVER = [
         "fd00:42::/32",
     )
 ]
-# The last 32 bits of these are an IPv4 address: mapped, translated, compatible, and NAT64.
+# The last 32 bits of these addresses are an IPv4 address: mapped, translated, compatible, and NAT64.
 _ENDS_IN_IPV4 = [ip_network(network) for network in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
 _LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -69,7 +69,7 @@ class Allowed:
     networks: tuple[Network, ...] = ()
 
     def __call__(self, host: str, address: str) -> bool:
-        """Tell whether a host may be connected to at an address that its name stands for."""
+        """Whether a host may be connected to at one of its addresses."""
         ip = _parsed(address)
         if is_never(address):
             return False
@@ -88,8 +88,8 @@ def allowed(entries: Iterable[str]) -> Allowed:
     """Read a list of hosts and networks.
 
     Raises:
-        ValueError: one of them is neither, or is never connected to; says which by its number, and what to write.
-            Never repeats it: it may have come from the environment.
+        ValueError: an entry is neither, or is never allowed; names the entry by its number, and says what to write.
+            Does not repeat the entry, which may be from the environment.
     """
     hosts, networks = set(), []
     for number, entry in enumerate(entries, 1):
@@ -111,13 +111,13 @@ def allowed(entries: Iterable[str]) -> Allowed:
 
 
 def is_never(address: str) -> bool:
-    """Tell whether an address, or the IPv4 address that it holds, is one that nothing may be read from."""
+    """Whether an address, or an IPv4 address within it, may never be connected to."""
     ip = _parsed(address)
     return any(one in network for one in (ip, *_held(ip)) for network in _NEVER)
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an address is one of the public internet, and says so itself."""
+    """Whether an address is clearly of the public internet."""
     ip = _parsed(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -129,7 +129,7 @@ def _is_within(network: Network, other: Network) -> bool:
 
 
 def _name(host: str) -> str:
-    """A host as it is compared: lower case, and in ASCII as it is asked for."""
+    """A host for comparison: in lower case, and in ASCII as DNS has it."""
     name = host.strip().rstrip(".").lower()
     try:
         return name if name.isascii() else name.encode("idna").decode()
@@ -142,13 +142,13 @@ def _parsed(address: str) -> Address:
 
 
 def _held(ip: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to."""
+    """The IPv4 addresses that are part of an IPv6 address."""
     if isinstance(ip, IPv4Address) or int(ip) < 2:
         return []
     if any(ip in network for network in _ENDS_IN_IPV4):
         return [IPv4Address(int(ip) & 0xFFFFFFFF)]
     if ip in _LOCAL_NAT64:
-        # RFC 6052, prefix of 48 bits: 16 bits, 8 of zero, 16 more; and of 96 bits, at the end.
+        # RFC 6052: after a prefix of 48 bits the address is 16 bits, 8 zero bits, and 16 bits; after 96 bits, the end.
         bits = int(ip)
         either = ((bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF, bits & 0xFFFFFFFF)
         return [IPv4Address(one) for one in either if one]

@@ -1,4 +1,4 @@
-"""Whose brand an item is: a feed may write into the brands that the registry gives its organization, and no others."""
+"""The brand of an item. A feed may only have items of the brands that the registry gives its organization."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -10,34 +10,34 @@ from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.jsonld import Document, label, many
 from cdp_platform.ops.rejected import RejectedDocumentError
 
-# Raised whenever the same item becomes another row; the next round then takes every item again.
+# Increase it when the same item is to become another row; the next round then reads every item again.
 VERSION = 2
 
 _MOST_REMEMBERED = 10_000
 
 
 class Brands:
-    """The brands that a feed may write into: those that the registry gives its organization.
+    """The brands that the registry gives the organization of a feed.
 
     Attributes:
-        rules: what makes one item another row: these brands, and how items are understood.
+        rules: hash of these brands and of the version of the mapping; with other rules, items become other rows.
     """
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        """Of names by URN."""
+        """From names by URN."""
         self._names = dict(names)
         self._urns = {_folded(name): urn for urn, name in sorted(names.items(), reverse=True)}
-        # A feed writes the same few brands again and again.
+        # A feed repeats the same few brands.
         self._found: dict[str, str] = {}
         self.rules = blake2b(orjson.dumps([VERSION, sorted(self._names.items())])).digest()
 
     def of(self, item: Document, path: str) -> tuple[str, str] | None:
-        """URN and name of an item's brand: the one it names by URN, or else by the name in the registry.
+        """URN and name of an item's brand, which the item gives by URN or by the name in the registry.
 
-        None where it names no brand, so that it may have its group's.
+        None if it names no brand; it may then have its group's.
 
         Raises:
-            RejectedDocumentError: it names several, or one that is not the organization's.
+            RejectedDocumentError: it names several brands, or one that is not the organization's.
         """
         where = f"{path}.brand"
         named = [each for each in many(item.get("brand")) if each]
@@ -75,7 +75,7 @@ class Brands:
 
 
 def missing(path: str) -> RejectedDocumentError:
-    """Make the error for an item that names no brand and has no group to inherit one from."""
+    """The error for an item that names no brand and has no group to inherit one from."""
     return RejectedDocumentError("brand_missing", f"{path}.brand", "it has no brand")
 
 

@@ -1,9 +1,9 @@
-"""ingestion.yaml: whose registries and feeds are taken from where, and when.
+"""ingestion.yaml: the ingestors, with their registries, feeds, schedules and limits.
 
-The file keeps the shape of the one that it takes over (`older_form`), ``ingestion`` being a list. A value may refer to
-a variable of the environment or of ``.env`` as ``${NAME}``; ``$${`` stands for ``${`` itself. This is done in values
-that were parsed already and only once, so that no value can become another key, item or reference. Passwords do not
-belong here: the file names the variable that holds one.
+The file has the list ``ingestion``, as the file of the Commerce Mesh discovery node does (`discovery_node_form`). A
+value may refer to a variable of the environment or of ``.env`` as ``${NAME}``; ``$${`` stands for ``${``. References
+are replaced once, after the file was parsed, so that no value can become another key, item or reference. The file names
+the variable that holds a password, not the password.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from cdp_platform.catalog.discovery_node_form import completed
 from cdp_platform.errors import ConfigurationError, shown_address
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-# As `ops.tenant` takes it.
+# The same pattern as in `ops.tenant`.
 _TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
@@ -34,12 +34,12 @@ _CRON_FIELDS = 5
 _SCHEMES = {"http": {"http", "https"}, "cmp": {"http", "https"}, "ftp": {"ftp", "ftps"}}
 _PLAIN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-# Where a value stands in the file: keys and positions from the top.
+# The place of a value in the file: keys and positions from the top.
 _Place = tuple[str | int, ...]
 
 
 def _cron(schedule: str) -> str:
-    """Five fields or a preset, as Dagster takes them, and a moment at which it is due."""
+    """Check that it is five fields or a preset, as Dagster accepts them, and is due at some time."""
     fits = schedule in _PRESETS or len(schedule.split()) == _CRON_FIELDS
     try:
         if fits:
@@ -47,7 +47,7 @@ def _cron(schedule: str) -> str:
     except (CroniterError, ValueError):
         fits = False
     if not fits:
-        # Without the schedule itself, which may have come from the environment.
+        # The message does not repeat the schedule, which may be from the environment.
         raise PydanticCustomError("cron", "is no cron schedule. Give five fields, such as '0 */4 * * *'")
     return schedule
 
@@ -61,14 +61,14 @@ def _allowed(entries: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class FeedLimits(BaseModel):
-    """What one round may take.
+    """Limits of one round.
 
     Attributes:
-        max_shard_bytes: Of each document, decoded; ``5 MB`` is understood as well as ``5242880``.
-        max_shards: Of one feed.
-        max_items: Of one feed.
-        max_share_gone: Share of what is there that may vanish at once without a person's word, 0 to 1.
-        timeout_seconds: Of each document, with all retries.
+        max_shard_bytes: of each document, decoded; ``5242880`` or ``5 MiB``.
+        max_shards: of one feed.
+        max_items: of one feed.
+        max_share_gone: share of the live items that may vanish at once without an approval, 0 to 1.
+        timeout_seconds: for each document, with all retries.
     """
 
     model_config = _PLAIN
@@ -81,7 +81,7 @@ class FeedLimits(BaseModel):
 
 
 class Filter(BaseModel):
-    """Which organizations of the registry are taken. All of them if it is empty."""
+    """The organizations of the registry that are taken; all of them if it is empty."""
 
     model_config = _PLAIN
 
@@ -89,19 +89,18 @@ class Filter(BaseModel):
 
 
 class Ingestor(BaseModel):
-    """One registry, its feeds, and the tenant whom they belong to.
+    """One registry, its feeds, and the tenant that they belong to.
 
     Attributes:
-        name: Unique in the file; it names the partition, the schedule and the reports.
-        source: Kind of place; ``cmp`` is another word for ``http``.
-        root: What relative paths start from: a folder, or the address of one. A folder that is not absolute is taken
-            from the file's own.
-        registry: Path or address of the registry.
-        feed: Path or address of the feed's index, instead of the one that the registry names.
-        schedule: Cron, in UTC; None where only changes and people start a round.
-        allow_addresses: Hosts and networks beside the public internet that may be connected to.
+        name: unique in the file; names the partition, the schedule and the reports.
+        source: kind of source; ``cmp`` means ``http``.
+        root: folder, or address of one, that relative paths start from. A relative folder starts from the file's own.
+        registry: path or address of the registry.
+        feed: path or address of the feed's index, instead of the one that the registry names.
+        schedule: cron, in UTC; None if only changes and people start a round.
+        allow_addresses: hosts and networks outside the public internet that may be connected to.
         user: FTP user.
-        password_variable: Variable of the environment that holds their password.
+        password_variable: variable of the environment with the FTP user's password.
     """
 
     model_config = _PLAIN
@@ -131,7 +130,7 @@ class Ingestor(BaseModel):
 
     @property
     def organizations(self) -> tuple[str, ...]:
-        """URNs of the organizations that are taken; empty for all of the registry."""
+        """URNs of the organizations that are taken; empty for all."""
         return self.filter.organization
 
     @model_validator(mode="after")
@@ -164,10 +163,10 @@ class _Document(BaseModel):
 
 
 def configured() -> list[Ingestor]:
-    """The ingestors of the file that INGESTION_CONFIG_PATH names; none where it is empty.
+    """The ingestors of the file that INGESTION_CONFIG_PATH names; none if it is not set.
 
     Raises:
-        ConfigurationError: As `load`.
+        ConfigurationError: as `load`.
     """
     path = settings.catalog().ingestion_config_path
     return load(path) if path is not None else []
@@ -177,8 +176,8 @@ def load(path: Path) -> list[Ingestor]:
     """The ingestors of a file, in its order.
 
     Raises:
-        ConfigurationError: The file is missing or wrong; names file, line, ingestor and field, and never a value that
-            came from the environment.
+        ConfigurationError: the file is missing or wrong; names file, line, ingestor and field, and no value of the
+            environment.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -193,7 +192,9 @@ def load(path: Path) -> list[Ingestor]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{path}, line {line}: no YAML: {error.problem}. Correct it.") from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is no YAML: it holds a sign that may not be there. Correct it.") from error
+        raise ConfigurationError(
+            f"{path} is no YAML: it contains a character that YAML does not allow. Correct it."
+        ) from error
     if node is None:
         raise ConfigurationError(f"{path} is empty. It needs a list `ingestion` (ingestion.yaml has an example).")
     lines: dict[_Place, int] = {}
@@ -203,7 +204,7 @@ def load(path: Path) -> list[Ingestor]:
         ingestors = _Document.model_validate(document).ingestion
     except ValidationError as error:
         problems = "; ".join(_described(problem, document, lines) for problem in error.errors(include_url=False))
-        # Not `from error`: pydantic's own text repeats the values, and one of them may be a secret.
+        # From None, because pydantic's message repeats the values, and a value may be a secret.
         raise ConfigurationError(f"{path}, {problems}.") from None
     _require_unique(ingestors, path, lines)
     return [_from_folder(one, path.parent) for one in ingestors]
@@ -215,7 +216,7 @@ def variable(name: str) -> str | None:
 
 
 class _Reader:
-    """Makes plain values of YAML's nodes, and notes the line of each."""
+    """Converts YAML nodes to plain values, and notes the line of each."""
 
     def __init__(self, path: Path, environment: Mapping[str, str], lines: dict[_Place, int]) -> None:
         self._path = path
@@ -242,7 +243,7 @@ class _Reader:
             key = str(key_node.value)
             if key in seen:
                 raise ConfigurationError(
-                    f"{self._path}, line {key_node.start_mark.line + 1}: {key} is there twice. Take one away."
+                    f"{self._path}, line {key_node.start_mark.line + 1}: {key} is there twice. Remove one."
                 )
             seen.add(key)
             value = self.read(value_node, (*place, key))
@@ -312,11 +313,12 @@ def _require_unique(ingestors: tuple[Ingestor, ...], path: Path, lines: Mapping[
     first: dict[str, int] = {}
     for number, ingestor in enumerate(ingestors):
         line = lines["ingestion", number]
-        # Dagster's schedules are named after it, in letters, digits and underscores.
+        # Names of Dagster schedules contain it, reduced to letters, digits and underscores.
         key = re.sub(r"[^a-z0-9]", "_", ingestor.name.lower())
         if key in first:
             raise ConfigurationError(
-                f"{path}, line {line}: ingestor {ingestor.name!r} is named as the one on line {first[key]}. Rename one."
+                f"{path}, line {line}: ingestor {ingestor.name!r} has the same name as the one on line {first[key]}."
+                " Rename one."
             )
         first[key] = line
 
@@ -330,7 +332,7 @@ def _from_folder(ingestor: Ingestor, folder: Path) -> Ingestor:
 def _split(field: str, value: str) -> Any:
     try:
         address = urlsplit(value)
-        # Looked at only when asked for.
+        # urlsplit checks the port only when it is read.
         _ = address.port
     except ValueError:
         raise _wrong(field, "is no address. Correct it") from None

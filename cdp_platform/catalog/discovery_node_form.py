@@ -1,7 +1,7 @@
-"""ingestion.yaml in the form of the Commerce Mesh Protocol's discovery node, which knows neither tenants nor roots.
+"""ingestion.yaml in the form of the Commerce Mesh Protocol's discovery node, which has neither tenants nor roots.
 
-There all ingestors belong to whoever runs it: here to the tenant of DEFAULT_TENANT_ID. A local ingestor gives absolute
-paths, or paths below the folder that DATA_DIR names.
+Its ingestors belong to the tenant of DEFAULT_TENANT_ID. A local ingestor has absolute paths, or paths below the folder
+of DATA_DIR.
 """
 
 import os
@@ -13,10 +13,10 @@ _PATHS = ("registry", "feed_path")
 
 
 def completed(document: Any, variables: Mapping[str, str]) -> Any:
-    """The content of a file with what the older form leaves out; anything else is left as it is.
+    """The content of a file, completed with tenants and roots where they are missing.
 
     Args:
-        document: as it was parsed; of any shape, since it was not checked yet.
+        document: as parsed; of any shape, because it has not been checked yet.
         variables: of the environment and of ``.env``.
     """
     ingestors = document.get("ingestion") if isinstance(document, dict) else None
@@ -37,7 +37,7 @@ def _completed(ingestor: Any, variables: Mapping[str, str]) -> Any:
 
 
 def _rooted(paths: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """A root for the paths, and the paths below it."""
+    """A root for the paths, and the paths relative to it."""
     if paths and all(PurePath(path).is_absolute() for path in paths.values()):
         root = os.path.commonpath([PurePath(path).parent for path in paths.values()])
         return {"root": root, **{name: str(PurePath(path).relative_to(root)) for name, path in paths.items()}}

@@ -1,4 +1,4 @@
-"""Global trade item numbers: which of the numbers that an item states is one."""
+"""Global trade item numbers (GTIN) of items."""
 
 import re
 
@@ -7,16 +7,16 @@ from cdp_platform.ops.rejected import RejectedDocumentError
 
 _TERMS = ("gtin", "gtin13", "gtin12", "gtin14", "gtin8")
 _LENGTHS = frozenset({8, 12, 13, 14})
-# A GS1 Digital Link has the number behind the application identifier 01.
+# A GS1 Digital Link has the number after the application identifier 01.
 _DIGITAL_LINK = re.compile(r"https?://[^?#]*/(?:01|gtin)/(\d{8,14})(?:[/?#].*)?")
 _NONE: frozenset[str] = frozenset()
 _NOT_VALID = frozenset({"gtin_not_valid"})
 
 
 def read_gtin(item: Document) -> tuple[str | None, frozenset[str]]:
-    """The first valid number of an item, as its digits, and a remark where it states one that is not valid.
+    """The digits of an item's first valid number, and a remark if it states a number that is not valid.
 
-    A number that is not valid is never taken, and costs the item nothing else: an item is known by its @id and SKU.
+    A number that is not valid does not reject the item, which is known by its @id and SKU.
     """
     found, remarks = None, _NONE
     for term in _TERMS:
@@ -39,7 +39,7 @@ def read_gtin(item: Document) -> tuple[str | None, frozenset[str]]:
 
 
 def is_gtin(number: str) -> bool:
-    """Whether these are 8, 12, 13 or 14 digits of which the last checks the others (GS1's check digit)."""
+    """Whether these are 8, 12, 13 or 14 digits, of which the last is GS1's check digit of the others."""
     if len(number) not in _LENGTHS or not (number.isascii() and number.isdecimal()) or not int(number):
         return False
     total = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(reversed(number)))

@@ -1,7 +1,7 @@
-"""What the items of a shard say: product groups and products.
+"""The items of a shard: product groups and products.
 
-Every item becomes a group or a product, or is rejected with a code and the JSON path of what is wrong. Codes are
-stable: they are counted in reports.
+Every item becomes a group or a product, or is rejected with a code and the JSON path of its fault. Codes are stable,
+because reports count them.
 """
 
 import re
@@ -18,17 +18,18 @@ from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.catalog.json_values import digits, exact
 from cdp_platform.catalog.jsonld import Document, as_text, label, many, single, text, unescaped
-from cdp_platform.catalog.offers import Offer, can_be_bought, read_offers
+from cdp_platform.catalog.offers import can_be_bought, read_offers
+from cdp_platform.catalog.prices import Offer
 from cdp_platform.ops.rejected import RejectedDocumentError
 
 _MAX_TEXT_BYTES = 400
 _MAX_CATEGORY_BYTES = 1000
 _MOST_REMEMBERED = 10_000
 
-# Terms of schema.org that say what a variant is like; they are attributes beside those of additionalProperty.
+# Terms of schema.org for properties of a variant; they become attributes beside those of additionalProperty.
 _TRAITS = ("color", "size", "material", "pattern", "weight", "width", "height", "depth")
 
-# Of these items the feed has no version that is theirs to keep: what was stored before counts as gone.
+# Items rejected with these codes do not keep their row: the row is removed.
 DISOWNED = frozenset(
     {"brand_not_owned", "brand_unknown", "duplicate_id", "duplicate_sku", "duplicate_product_group_id"}
 )
@@ -36,11 +37,11 @@ DISOWNED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of a shard as it stands there.
+    """One item of a shard, not yet read.
 
     Attributes:
-        path: where in the shard, as a JSON path.
-        document: the item; anything but an object is rejected when it is understood.
+        path: JSON path in the shard.
+        document: the item; anything but an object is rejected later.
         parent: the group that it is nested in as a variant.
     """
 
@@ -51,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A product group; ``categories`` as people read them, ``category_ids`` as paths of slugs."""
+    """A product group; ``categories`` are names for people, ``category_ids`` paths of slugs."""
 
     group_id: str
     brand_id: str
@@ -67,16 +68,16 @@ class Group:
     media: list[Any]
 
 
-# Not frozen: that takes longer to make, and a feed has many.
+# Not frozen, because that takes longer to make, and a feed has many.
 @dataclass(slots=True)
 class Product:
     """A product: a variant of a group, or one that stands alone.
 
     Attributes:
-        brand_id: None where it names none; it then has the brand of its group. Likewise ``brand_name``.
-        in_stock: whether any of its offers can be bought now; None where no offer says.
+        brand_id: None if it names no brand; it then has the brand of its group. Likewise ``brand_name``.
+        in_stock: whether any of its offers can be bought now; None if no offer states its availability.
         prices_change_at: when another price of its offers may hold; None if never.
-        remarks: codes of what was noticed that did not cost the item.
+        remarks: codes of peculiarities that did not reject the item.
     """
 
     product_id: str
@@ -100,10 +101,10 @@ class Product:
 
 
 def read_shard(content: bytes, what: str) -> Iterator[Entry]:
-    """The items of a shard in their order, variants behind the group that they are nested in.
+    """The items of a shard in their order, variants after the group that they are nested in.
 
     Raises:
-        InvalidDocumentError: it is no shard; before the first item.
+        InvalidDocumentError: it is no shard; raised before the first item.
     """
     document = jsonld.parse(content, what)
     if not isinstance(document, dict) or "ItemList" not in jsonld.types(document):
@@ -135,7 +136,7 @@ def is_group(entry: Entry) -> bool:
 
 
 def to_group(entry: Entry, brands: Brands) -> Group:
-    """Understand a product group; raises RejectedDocumentError."""
+    """Read a product group; raises RejectedDocumentError."""
     item, path = entry.document, entry.path
     brand = brands.of(item, path)
     if brand is None:
@@ -159,7 +160,7 @@ def to_group(entry: Entry, brands: Brands) -> Group:
 
 
 def to_product(entry: Entry, brands: Brands, now: datetime | None = None) -> Product:
-    """Understand a product, with the prices that hold at a moment (now); raises RejectedDocumentError."""
+    """Read a product with the prices that hold at a moment, by default now; raises RejectedDocumentError."""
     item, path = entry.document, entry.path
     group = single(item.get("isVariantOf"))
     group_id = _group_of(item, path, entry.parent)
@@ -168,7 +169,7 @@ def to_product(entry: Entry, brands: Brands, now: datetime | None = None) -> Pro
         raise brand_names.missing(path)
     categories, category_ids = _categories(item, path)
     offers = read_offers(item, path, now or datetime.now(UTC))
-    # An offer that does not say is unknown, not unavailable.
+    # An offer without an availability says nothing about the stock.
     stock = [can_be_bought(offer.availability) for offer in offers.taken if offer.availability]
     gtin, remarks = gtins.read_gtin(item)
     return Product(
@@ -194,14 +195,14 @@ def to_product(entry: Entry, brands: Brands, now: datetime | None = None) -> Pro
 
 
 def group_id(item: Document, path: str) -> str:
-    """The id of a group: the families ``urn:cmp:productgroup:`` and ``urn:cmp:product:`` name the same group."""
+    """The id of a group; ``urn:cmp:product:`` and ``urn:cmp:productgroup:`` with the same number are one group."""
     urn = jsonld.item_id(item, path)
     prefix = "urn:cmp:product:"
     return f"urn:cmp:productgroup:{urn.removeprefix(prefix)}" if urn.startswith(prefix) else urn
 
 
 def sku(item: Document, path: str) -> str:
-    """The SKU of a product; raises RejectedDocumentError where it has none."""
+    """The SKU of a product; raises RejectedDocumentError if it has none."""
     found = key_text(item, "sku", path)
     if found is None:
         raise RejectedDocumentError("sku_missing", f"{path}.sku", "it has no SKU, or an empty one")
@@ -222,7 +223,7 @@ def slug(name: str) -> str:
 
 
 def inherited(parent: Document) -> bytes:
-    """What a variant has of the group that it is nested in; raises RejectedDocumentError."""
+    """The part of a variant's hash that comes from the group that it is nested in; raises RejectedDocumentError."""
     return jsonld.canonical({"@id": parent.get("@id")})
 
 
@@ -236,7 +237,7 @@ def _entries(elements: list[Any]) -> Iterator[Entry]:
             continue
         yield Entry(path, {name: value for name, value in item.items() if name != "hasVariant"})
         for number, variant in enumerate(many(item["hasVariant"])):
-            # A variant that is named and no more stands elsewhere in the feed.
+            # A variant that is only named is an item elsewhere in the feed.
             if isinstance(variant, dict) and variant.keys() <= {"@id", "@type"}:
                 continue
             yield Entry(f"{path}.hasVariant[{number}]", variant, item)
@@ -261,7 +262,7 @@ def _name(item: Document, path: str) -> str:
 
 
 def _categories(item: Document, path: str) -> tuple[list[str], list[str]]:
-    """Categories as people read them, and as paths of slugs; each once."""
+    """Names of categories, and their paths of slugs, without repetitions."""
     found: dict[str, str] = {}
     stated = item.get("category")
     for at, each in enumerate(many(stated)):
@@ -291,8 +292,8 @@ def _category_name(stated: Any, path: str) -> str | None:
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
 def _category(name: str) -> tuple[str, str]:
-    """A category's path of slugs, and as people read it; both empty where nothing of it is left."""
-    # The same letters may be written in several ways; they are one category.
+    """A category's path of slugs, and its name; both empty if no letter of it is left."""
+    # Unicode can write the same letters in several ways; they are one category.
     plain = unicodedata.normalize("NFC", unescaped(name) or "")
     parts = [" ".join((jsonld.clean(part) or "").split()) for part in plain.split(">")]
     parts = [part for part in parts if slug(part)]
@@ -305,7 +306,7 @@ def _images(item: Document, path: str) -> list[str]:
 
 
 def _attributes(item: Document, path: str) -> dict[str, str]:
-    """Names and values as people read them; of a name that is stated twice, both values."""
+    """Names and values for people; a name that is stated twice has both values."""
     stated = [(term, _plain(item[term])) for term in _TRAITS if term in item]
     for at, each in enumerate(many(item.get("additionalProperty"))):
         where = f"{path}.additionalProperty[{at}]"
@@ -317,7 +318,7 @@ def _attributes(item: Document, path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     traits = {name for name, value in stated if value and name in _TRAITS}
     for stated_name, value in stated:
-        # Another spelling of a trait, such as Color, is that trait.
+        # Another spelling of a trait, such as Color, is the same trait.
         name = stated_name.casefold() if stated_name.casefold() in traits else stated_name
         if value and name not in found:
             found[name] = value
@@ -327,7 +328,7 @@ def _attributes(item: Document, path: str) -> dict[str, str]:
 
 
 def _plain(value: Any) -> str:
-    """The value of an attribute as people read it."""
+    """The value of an attribute, for people."""
     if isinstance(value, str):
         return unescaped(value) or "" if "&" in value else jsonld.clean(value) or ""
     if isinstance(value, dict):

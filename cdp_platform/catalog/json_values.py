@@ -1,7 +1,6 @@
-"""JSON bytes to values and back, exactly: no digit of a number is lost, and a bad item costs only itself.
+"""JSON bytes to values and back, exactly: no digit of a number is lost, and a bad item rejects only itself.
 
-There is one parser. The same bytes of an item give the same values whatever else is in the file. Nothing here knows
-what a document means.
+The same bytes of an item give the same values, whatever else is in the file. What a document means is not known here.
 """
 
 import json
@@ -16,27 +15,27 @@ from cdp_platform.catalog.errors import InvalidDocumentError
 from cdp_platform.json_documents import is_not_utf8, walk
 from cdp_platform.ops.rejected import RejectedDocumentError
 
-# A file in which values are nested too deep for the parser is cut at this depth. It is deeper than what `canonical`
-# takes, so every item that is cut is an item that is refused anyway.
+# Values nested deeper than this are cut if the parser cannot read the file. `canonical` accepts fewer levels, so every
+# item that is cut is rejected in any case.
 _CUT_DEPTH = 300
 _CUT = b'"(nested too deep, left out)"'
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 _MAX_PATH = 200
-# Of digits, and of the exponent; PostgreSQL's own limits for numbers in JSON are far beyond.
+# Largest number of digits, and largest exponent. PostgreSQL's limits for numbers in JSON are far higher.
 _MAX_EXPONENT = 1000
-# The largest whole numbers that orjson writes have 64 bits; these fit for sure.
+# orjson writes whole numbers of up to 64 bits; numbers with this many digits fit.
 _SAFE_INTEGER_DIGITS = 18
-# A union that is written where it is asked for is made anew each time.
+# A constant, because `int | Decimal` in an expression makes a new object each time.
 _EXACT = (int, Decimal)
 
 
 def parse(content: bytes, what: str, then: Callable[[Any], Any] = lambda value: value) -> Any:
-    """The JSON value of a document. Numbers with a point or an exponent are decimals of just the digits they have.
+    """The JSON value of a document. Numbers with a point or an exponent become exact decimals.
 
     Args:
         content: UTF-8, with or without a byte order mark.
-        what: how errors call it.
-        then: applied to the value. It may recurse; a document that is too deep for it is cut and read again.
+        what: name of the document in errors.
+        then: applied to the value. If the document is too deep for its recursion, it is cut and read again.
 
     Raises:
         InvalidDocumentError: it is not JSON.
@@ -49,8 +48,8 @@ def parse(content: bytes, what: str, then: Callable[[Any], Any] = lambda value: 
     except (ValueError, RecursionError) as error:
         at = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise InvalidDocumentError(
-            f"{what} is not JSON{at}, as if it were cut short or another kind of file. Nothing was taken of it; "
-            "its publisher has to mend it."
+            f"{what} is not JSON{at}: it was cut off, or is another kind of file. Nothing was taken of it; ask its "
+            "publisher to correct it."
         ) from None
 
 
@@ -66,7 +65,9 @@ def canonical(document: Any) -> bytes:
         if path := _first_path(document, is_not_utf8):
             raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
         if path := _first_path(document, _is_beyond_numbers):
-            raise RejectedDocumentError("number_out_of_range", path, "a number is beyond anything usual") from None
+            raise RejectedDocumentError(
+                "number_out_of_range", path, "a number is too large or has too many digits"
+            ) from None
         raise RejectedDocumentError("nested_too_deep", "$", "it is nested deeper than 254 levels") from None
     if b"\\u0000" in content and (
         path := _first_path(document, lambda value: isinstance(value, str) and "\0" in value)
@@ -76,15 +77,15 @@ def canonical(document: Any) -> bytes:
 
 
 def exact(value: Any) -> Decimal | None:
-    """A JSON number as a decimal; None for anything else."""
+    """A JSON number as a decimal; None for any other value."""
     if isinstance(value, _EXACT) and not isinstance(value, bool):
         return Decimal(value)
-    # The shortest decimal that gives this double is the literal.
+    # The shortest decimal that gives this double is the number as written.
     return Decimal(repr(value)) if isinstance(value, float) else None
 
 
 def digits(number: Decimal) -> str:
-    """A number by its plain digits: no exponent, no zeros behind the last digit of the fraction."""
+    """A number in plain digits, without an exponent and without zeros at the end of the fraction."""
     plain = f"{number:f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
@@ -103,7 +104,7 @@ def _fraction(literal: str) -> Decimal:
     try:
         return Decimal(literal)
     except ArithmeticError:
-        # An exponent that not even decimals have: any value that is refused will do.
+        # The exponent is too large for a decimal. This value is out of range too, and rejected later.
         return Decimal(f"1e{_MAX_EXPONENT + 1}")
 
 
@@ -112,14 +113,14 @@ def _no_constant(name: str) -> Any:
 
 
 def _literal(value: Any) -> Any:
-    """A decimal as a JSON number; the same number has the same digits however it was written."""
+    """A decimal as a JSON number; equal numbers have equal digits, however they were written."""
     if not isinstance(value, Decimal):
         raise TypeError(type(value).__name__)
     as_float = float(value)
     if Decimal(repr(as_float)) == value:
         return as_float
     if _is_beyond_numbers(value):
-        raise TypeError("a number beyond all that is usual")
+        raise TypeError("number out of range")
     return orjson.Fragment(str(value))
 
 
@@ -135,7 +136,7 @@ def _is_beyond_numbers(value: Any) -> bool:
 
 
 def _cut(content: bytes) -> bytes:
-    """JSON in which every value nested deeper than `_CUT_DEPTH` is replaced by a mark."""
+    """The JSON with every value nested deeper than `_CUT_DEPTH` replaced by a mark."""
     kept, depth, done = [], 0, 0
     for token in _TOKEN.finditer(content):
         what = token[0]

@@ -1,10 +1,10 @@
-"""Reading JSON-LD as registries and feeds really write it: compacted, with the terms of schema.org and `cmp:`.
+"""Reads JSON-LD as registries and feeds write it: compacted, with the terms of schema.org and `cmp:`.
 
-No ``@context`` is ever fetched. What a context says by name is taken as text; one that gives a term that is read here
-another meaning is refused, because its documents would be misread.
+No ``@context`` is fetched. A context that gives another meaning to a term that is read here is refused, because its
+documents would be misread.
 
-What belongs here: contexts, terms, identifiers, and the plain values that terms have. How bytes become JSON values is
-in `json_values`; the meaning of each kind of document is in `organizations`, `indexes` and `items`.
+Here are contexts, terms, identifiers, and the plain values of terms. `json_values` turns bytes into JSON values;
+`organizations`, `indexes` and `items` know the meaning of each kind of document.
 """
 
 import html
@@ -22,7 +22,7 @@ from cdp_platform.ops.rejected import RejectedDocumentError
 
 Document = dict[str, Any]
 
-# A union that is written where it is asked for is made anew each time.
+# A constant, because `dict | list` in an expression makes a new object each time.
 _WITH_PARTS = (dict, list)
 
 _SCHEMA_ORG = re.compile(r"(?:schema:|https?://(?:www\.)?schema\.org/?#?)")
@@ -38,16 +38,16 @@ _TERMS = frozenset(
     " value valueAddedTaxIncluded variesBy weight width".split()
 )
 
-# A term of schema.org or cmp that is written with its prefix or as an address.
+# A term of schema.org or cmp with its prefix, or as an address.
 _LONG_TERM = re.compile(
     r"(?:schema:|https?://(?:www\.)?schema\.org/#?)(?P<schema>\w+)"
     r"|https?://schema\.commercemesh\.(?:ai|org)/ns#(?P<cmp>\w+)"
 )
-# Without any of these a file has no long form. ``\\u00`` may be an escape within one of them.
+# A file without any of these has no long form. ``\\u00`` may be an escape within one of them.
 _LONG_MARKS = (b'@value"', b'@list"', b'@set"', b"\\u00")
 _LONG_NAME = re.compile(rb'schema[.:/\\][^"]*"\s*:')
 
-# Characters that nobody sees: white space, controls, joiners, marks of direction, and blanks that count as letters.
+# Invisible characters: white space, controls, joiners, direction marks, and blanks that Unicode counts as letters.
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 _INVISIBLE = _BLANKS + "".join(
     chr(code)
@@ -57,22 +57,22 @@ _INVISIBLE = _BLANKS + "".join(
     )
     for code in range(first, last + 1)
 )
-# Only with a semicolon: ``&copy`` in an address or a name is no entity.
+# An entity ends with a semicolon: ``&copy`` in an address or a name is none.
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-# Feeds are escaped twice at most.
+# Texts of feeds are escaped at most twice.
 _ESCAPED_TIMES = 2
 
 _URN = re.compile(r"urn:cmp:(orgid|org|brandid|brand|productgroup|product|sku):(.+)", re.IGNORECASE)
 _FAMILIES = {"orgid": "org", "brandid": "brand"}
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f<>\"{}|\\^`]+")
-# An entry of a B-tree has room for 2,700 bytes, and a key holds several of these.
+# An entry of a B-tree index has room for 2,700 bytes, and a key has several ids.
 _MAX_ID_BYTES = 400
-# Feeds write the same few types again and again, and every item's id is asked for more than once.
+# Feeds repeat the same few types, and every item's id is read more than once.
 _MOST_REMEMBERED = 10_000
 
 
 def parse(content: bytes, what: str) -> Any:
-    """The JSON value of a document, with JSON-LD's long forms made short.
+    """The JSON value of a document, with JSON-LD's long forms replaced by short ones.
 
     ``schema:name`` and ``https://schema.org/name`` are ``name``; ``{"@list": [...]}`` and ``{"@set": [...]}`` are their
     lists; ``{"@value": ...}`` without a language is its value.
@@ -85,7 +85,7 @@ def parse(content: bytes, what: str) -> Any:
 
 
 def check_context(document: Any, path: str = "$") -> None:
-    """Refuse a document whose ``@context`` gives terms that are read here another meaning.
+    """Refuse a document whose ``@context`` gives another meaning to terms that are read here.
 
     Raises:
         RejectedDocumentError: with the code ``context_remaps_terms``.
@@ -116,18 +116,18 @@ def canonical(document: Any) -> bytes:
 
 
 def fingerprint(content: bytes, rules: bytes, beside: bytes = b"") -> bytes:
-    """The 16-byte hash that tells whether a document has to be understood again.
+    """The 16-byte hash of a document: if it is the stored one, the document need not be read again.
 
     Args:
         content: canonical bytes of the document.
-        rules: at most 64 bytes; documents that are the same under other rules have another hash.
-        beside: what else is understood with it.
+        rules: at most 64 bytes; under other rules the same document has another hash.
+        beside: further bytes that its rows depend on.
     """
     return blake2b(content + beside, digest_size=16, key=rules).digest()
 
 
 def printable(document: Any) -> Document:
-    """The document as the standard library's JSON can write it, to be kept with a rejection."""
+    """The document in a form that the standard library's JSON can write, for a rejected record."""
     try:
         found = json.loads(json.dumps(document, default=str))
     except RecursionError:
@@ -136,22 +136,22 @@ def printable(document: Any) -> Document:
 
 
 def types(document: Document) -> set[str]:
-    """What a document says that it is, without prefixes."""
+    """The types of a document, without prefixes."""
     stated = document.get("@type")
     return {_without_prefix(each) for each in many(stated) if isinstance(each, str)}
 
 
 def many(value: Any) -> list[Any]:
-    """What JSON-LD writes as nothing, one value or a list."""
+    """The values of a term, which JSON-LD writes as nothing, one value or a list."""
     if value is None or value == "":
         return []
     return value if isinstance(value, list) else [value]
 
 
 def single(value: Any) -> Any:
-    """The one value that a term has: of a list of one, or of the same text in several languages.
+    """The value of a term that is given as a list of one value, or as one text in several languages.
 
-    Of several languages it is the value without a language, else the first. A list of several values stays a list.
+    Of several languages the value without a language is taken, else the first. A list of several values stays a list.
     """
     while isinstance(value, _WITH_PARTS):
         if isinstance(value, dict):
@@ -171,12 +171,12 @@ def single(value: Any) -> Any:
 
 
 def text(document: Document, name: str, path: str = "$") -> str | None:
-    """A string without white space and invisible characters around it; a number as its plain digits.
+    """A string without white space and invisible characters around it, or the plain digits of a number.
 
-    None where there is none, or nothing that can be seen.
+    None if there is no value, or no visible character in it.
 
     Raises:
-        RejectedDocumentError: it is something else.
+        RejectedDocumentError: it is another kind of value.
     """
     value = document.get(name)
     if value is None:
@@ -185,13 +185,13 @@ def text(document: Document, name: str, path: str = "$") -> str | None:
 
 
 def label(document: Document, name: str, path: str = "$") -> str | None:
-    """A text that people read: `text`, with HTML's entities as the characters that they are."""
+    """A text for people: `text` with HTML entities resolved."""
     found = text(document, name, path)
     return unescaped(found) if found and "&" in found else found
 
 
 def as_text(value: Any, path: str) -> str | None:
-    """The text of a value; see `text`."""
+    """The text of a value, as `text`."""
     value = single(value)
     if isinstance(value, str):
         return clean(value)
@@ -204,7 +204,7 @@ def as_text(value: Any, path: str) -> str | None:
 
 
 def clean(value: str) -> str | None:
-    """A string without invisible characters around it; None if that is all there is."""
+    """A string without invisible characters around it; None if no other is left."""
     found = value.strip()
     if found.isascii() and found.isprintable():
         return found or None
@@ -220,7 +220,7 @@ def unescaped(value: str) -> str | None:
 
 
 def link(value: Any, path: str) -> str | None:
-    """The address of a thing that is given as text or as an object with one."""
+    """The address of a thing that is given as a text or as an object with an address."""
     if isinstance(value, str):
         return clean(value)
     value = single(value)
@@ -230,7 +230,7 @@ def link(value: Any, path: str) -> str | None:
 
 
 def identifier(document: Document, *property_ids: str) -> str | None:
-    """The URN of a document: its ``identifier`` of one of these ids, else a property of that name, else ``@id``."""
+    """The URN of a document: its ``identifier`` with one of these ids, else a property of that name, else ``@id``."""
     names = {name.casefold() for name in property_ids}
     for each in many(document.get("identifier")):
         if isinstance(each, str):
@@ -250,16 +250,16 @@ def identifier(document: Document, *property_ids: str) -> str | None:
 
 
 def as_urn(value: str) -> str | None:
-    """A URN in its one spelling: ``urn:cmp:org:`` also where it is written ``urn:cmp:orgid:``; None if it is none."""
+    """A URN in one spelling: ``urn:cmp:orgid:`` becomes ``urn:cmp:org:``; None if it is no URN."""
     value = value.strip()
     return _key(value) if value[:4].casefold() == "urn:" else None
 
 
 def item_id(document: Document, path: str = "$") -> str:
-    """The ``@id`` of an item, in its one spelling.
+    """The ``@id`` of an item in one spelling.
 
     Raises:
-        RejectedDocumentError: it has none, or one that is no absolute IRI.
+        RejectedDocumentError: it has none, or it is no absolute IRI.
     """
     value = text(document, "@id", path)
     if value is None:
@@ -272,7 +272,7 @@ def item_id(document: Document, path: str = "$") -> str:
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
 def _key(value: str) -> str | None:
-    """An IRI in its one spelling; None if it is none, or too long for a key."""
+    """An IRI in one spelling; None if it is no IRI, or too long for a key."""
     if not _IRI.fullmatch(value) or len(value.encode()) > _MAX_ID_BYTES:
         return None
     known = _URN.fullmatch(value)
@@ -292,7 +292,7 @@ def _short(value: Any) -> Any:
         listed = []
         for each in value:
             found = _short(each)
-            # A list that is written as an object is one with the list around it.
+            # A list that is written as an object becomes part of the list around it.
             listed += found if isinstance(found, list) and isinstance(each, dict) else [found]
         return listed
     if not isinstance(value, dict):
@@ -329,7 +329,7 @@ def _is_usual(term: str, meaning: Any) -> bool:
         return isinstance(meaning, str) and bool(_VOCABULARIES[term].fullmatch(meaning))
     target = meaning.get("@id", term) if isinstance(meaning, dict) else meaning
     if term not in _TERMS:
-        # Of other terms only those matter that stand for a keyword, or for one that is read here.
+        # Another term is a problem only if it stands for a keyword, or for a term that is read here.
         return not isinstance(target, str) or term.startswith("@") or not (target.startswith("@") or _means(target))
     extras = meaning.keys() - {"@id", "@type", "@container"} if isinstance(meaning, dict) else set()
     container = meaning.get("@container") if isinstance(meaning, dict) else None
@@ -347,6 +347,6 @@ def _is_usual(term: str, meaning: Any) -> bool:
 
 
 def _means(target: str) -> str | None:
-    """The term that is read here which an IRI stands for."""
+    """The term that an IRI stands for, if it is read here."""
     name = _PREFIX.sub("", target, count=1)
     return name if name in _TERMS or f"cmp:{name}" in _TERMS else None

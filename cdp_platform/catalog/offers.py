@@ -1,20 +1,19 @@
-"""What the offers of a product say: what it costs, whether it can be had, and from whom."""
+"""The offers of a product: what it costs, whether it is available, and who sells it."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from cdp_platform.catalog import jsonld
 from cdp_platform.catalog.jsonld import Document, many, single, text
-from cdp_platform.catalog.prices import NOTHING, OnlyOtherPricesError, Price, read_price
+from cdp_platform.catalog.prices import NOTHING, Offer, OnlyOtherPricesError, read_price
 from cdp_platform.catalog.stated_prices import is_given, read_number
 from cdp_platform.ops.rejected import RejectedDocumentError
 
 _AVAILABILITY = re.compile(r"(?:https?://(?:www\.)?schema\.org/|schema:)?([A-Za-z _-]+)/?")
-# https://schema.org/ItemAvailability, and which of them can be bought now.
+# https://schema.org/ItemAvailability, and whether the product can be bought now.
 _AVAILABILITIES = {
     "backorder": ("BackOrder", False),
     "discontinued": ("Discontinued", False),
@@ -31,48 +30,20 @@ _AVAILABILITIES = {
 }
 
 
-# What an AggregateOffer says of the offers in it, unless they say otherwise.
+# Terms of an AggregateOffer that hold for the offers in it, unless they state them.
 _INHERITED = (
     "availability businessFunction eligibleCustomerType eligibleQuantity eligibleTransactionVolume priceCurrency"
     " priceValidUntil seller validForMemberTier validFrom validThrough"
 ).split()
 
 
-# These are not frozen: that takes longer to make, and a feed has one for every product.
-@dataclass(slots=True)
-class Offer:
-    """An offer of a product; amounts are exact, in ``currency`` (ISO 4217).
-
-    Attributes:
-        price: what an ordinary customer pays now for one; of a range, its lower end.
-        list_price: what ``price`` is compared with: a list price, else a struck-through, regular or suggested one.
-        low_price, high_price: of the range that the offer stands for; None for an offer of one price.
-        offer_count: of offers in that range.
-        other_prices: every other price that is stated, see `Price.others`.
-        price_valid_until: the last moment at which ``price`` holds.
-    """
-
-    seller_id: str | None
-    price: Decimal
-    currency: str
-    list_price: Decimal | None
-    low_price: Decimal | None
-    high_price: Decimal | None
-    offer_count: int | None
-    other_prices: list[dict[str, Any]]
-    price_valid_until: datetime | None
-    availability: str | None
-    inventory_level: Decimal | None
-    url: str | None
-
-
 @dataclass(slots=True)
 class Offers:
-    """The offers of a product that anybody can have now.
+    """The offers of a product that an ordinary customer can accept now.
 
     Attributes:
         changes_at: when another price of any of its offers may hold.
-        remarks: codes of what was noticed.
+        remarks: codes of peculiarities that did not reject the product.
     """
 
     taken: list[Offer]
@@ -81,13 +52,13 @@ class Offers:
 
 
 def read_offers(item: Document, path: str, now: datetime) -> Offers:
-    """The offers of an item, of which there are none, one or many, as of a moment.
+    """The offers of an item at a moment.
 
-    An offer that has only prices for others is left out beside one that has a price for anybody, which keeps them.
+    An offer that has only other prices is left out if another offer has a price; the first of those keeps the prices.
 
     Raises:
-        OnlyOtherPricesError: none of its offers has a price for anybody.
-        RejectedDocumentError: an offer cannot be understood.
+        OnlyOtherPricesError: there are offers, and an ordinary customer pays none of their prices now for one.
+        RejectedDocumentError: an offer cannot be read.
     """
     taken: list[Offer] = []
     others: list[dict[str, Any]] = []
@@ -102,19 +73,19 @@ def read_offers(item: Document, path: str, now: datetime) -> Offers:
             others += error.others
             moments.append(error.changes_at)
         else:
-            taken.append(_offer(each, where, found))
+            taken.append(_completed(found, each, where))
             moments.append(found.changes_at)
             remarks = remarks | found.remarks if found.remarks else remarks
     changes_at = min(filter(None, moments), default=None)
     if refused and not taken:
         raise OnlyOtherPricesError(refused.path, others, changes_at)
     if others:
-        taken[0] = replace(taken[0], other_prices=[*taken[0].other_prices, *others])
+        taken[0].other_prices += others
     return Offers(taken, changes_at, remarks)
 
 
 def _flat(stated: Any, path: str) -> list[tuple[Document, str]]:
-    """Every offer with its path; of an AggregateOffer that has offers, those."""
+    """Every offer with its path; an AggregateOffer is replaced by the offers in it, if it has any."""
     found = []
     for at, each in enumerate(many(stated)):
         where = f"{path}[{at}]" if isinstance(stated, list) else path
@@ -129,28 +100,20 @@ def _flat(stated: Any, path: str) -> list[tuple[Document, str]]:
     return found
 
 
-def _offer(offer: Document, path: str, price: Price) -> Offer:
+def _completed(found: Offer, offer: Document, path: str) -> Offer:
     level = single(offer.get("inventoryLevel"))
     if isinstance(level, dict):
         level = single(level.get("value"))
-    return Offer(
-        seller_id=_seller(offer),
-        price=price.amount,
-        currency=price.currency,
-        list_price=price.list_price,
-        low_price=price.low,
-        high_price=price.high,
-        offer_count=price.count,
-        other_prices=price.others,
-        price_valid_until=price.valid_until,
-        availability=_availability(offer, path),
-        inventory_level=read_number(level, f"{path}.inventoryLevel", "inventory") if is_given(level) else None,
-        url=text(offer, "url", path),
-    )
+    found.seller_id = _seller(offer)
+    found.availability = _availability(offer, path)
+    if is_given(level):
+        found.inventory_level = read_number(level, f"{path}.inventoryLevel", "inventory")
+    found.url = text(offer, "url", path)
+    return found
 
 
 def can_be_bought(availability: str) -> bool:
-    """Whether an availability means that one can order now and get it."""
+    """Whether a product of this availability can be ordered now and is delivered."""
     return _AVAILABILITIES[availability.lower()][1]
 
 

@@ -1,4 +1,4 @@
-"""What a registry says: which organizations there are, which brands are theirs, and where their feeds are."""
+"""The content of a registry: organizations, their brands, and the addresses of their feeds."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +14,8 @@ class Brand:
     """A brand of an organization.
 
     Attributes:
-        urn: ``urn:cmp:brand:...``, whichever family the registry wrote.
-        document: as the registry has it.
+        urn: ``urn:cmp:brand:...``, in whichever spelling the registry has it.
+        document: as in the registry.
     """
 
     urn: str
@@ -29,12 +29,12 @@ class Organization:
     """An organization that sells.
 
     Attributes:
-        urn: ``urn:cmp:org:...``, whichever family the registry wrote.
+        urn: ``urn:cmp:org:...``, in whichever spelling the registry has it.
         same_as: addresses of the same organization elsewhere.
         categories: slugs.
-        feed_url: of the index of its product feed, as the registry has it: relative to the registry or absolute.
-        brands: what its feed may write into.
-        document: as the registry has it, without its brands.
+        feed_url: address of the index of its product feed as in the registry, absolute or relative to it.
+        brands: the brands that its feed may have items of.
+        document: as in the registry, without its brands.
     """
 
     urn: str
@@ -60,18 +60,18 @@ class Refused:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything that a registry holds: what can be taken, and what cannot."""
+    """All entries of a registry: organizations, and entries that cannot be taken."""
 
     organizations: list[Organization]
     refused: list[Refused]
 
 
 def read_registry(content: bytes, what: str) -> Registry:
-    """Understand a registry: one organization, a list of them, or a graph.
+    """Read a registry: one organization, a list of them, or a graph.
 
     Args:
         content: of the document.
-        what: how errors call it.
+        what: name of the document in errors.
 
     Raises:
         InvalidDocumentError: it is no registry, or no organization in it can be taken.
@@ -130,7 +130,7 @@ def _organization(entry: Any, path: str, refused: list[Refused]) -> Organization
 def _brands(entry: Document, organization: str, name: str, path: str, refused: list[Refused]) -> list[Brand]:
     stated = many(entry.get("brand"))
     if not stated:
-        # An organization that is its own brand.
+        # The organization is its own brand.
         urn = jsonld.identifier({"cmp:brandId": entry.get("cmp:brandId")}, "cmp:brandId")
         return [Brand(urn, name, None, {"cmp:brandId": urn, "name": name})] if urn else []
     found: dict[str, Brand] = {}

@@ -1,12 +1,12 @@
-"""Which of the prices that an offer states an ordinary customer pays now for one.
+"""The price of an offer: of all prices that it states, the one that an ordinary customer pays now for one.
 
-schema.org lets an offer state many prices: the one that is paid, those that it is compared with (list, struck through,
-suggested), those for others (members, resellers), for other quantities (a dozen, a kilogram) and other times. All of
-them are understood here; one is chosen, and the others are kept beside it.
+schema.org lets an offer state many prices: the one that is paid, prices for comparison (list, struck through,
+suggested), and prices for others (members, resellers), for other quantities (a dozen, a kilogram) and other times. One
+of them is chosen, and the others are kept beside it.
 
-Of those that can be paid now, the first of these is chosen: a price typed ``SalePrice``; one that holds for a stated
-time; the ``price`` of the offer itself; any other without a type; the start of a range. Among equals it is the one with
-taxes, then the lowest.
+Of the prices that can be paid now, the first of these is chosen: a price typed ``SalePrice``; a price that holds for a
+stated time; the ``price`` of the offer itself; another price without a type; the start of a range. Among equals the
+price with taxes is chosen, then the lowest.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ from cdp_platform.catalog.stated_prices import (
 )
 from cdp_platform.ops.rejected import RejectedDocumentError
 
-# Whether an offer states anything but a price and its currency.
+# An offer without any of these terms states only a price and its currency.
 _MORE = frozenset(
     "priceSpecification priceType validFrom validThrough priceValidUntil validUntil validForMemberTier"
     " eligibleCustomerType eligibleQuantity eligibleTransactionVolume referenceQuantity unitCode priceComponentType"
     " billingDuration businessFunction lowPrice highPrice minPrice maxPrice".split()
 )
 
-# Which of the prices beside it is the list price of the tables, the first that is stated.
+# Kinds of prices that can be the list price, in order of preference.
 _LIST_PRICES = ("list", "strikethrough", "regular", "suggested")
 
 ONLY_OTHER_PRICES = "only_other_prices"
@@ -49,11 +49,11 @@ NOTHING: frozenset[str] = frozenset()
 
 
 class OnlyOtherPricesError(RejectedDocumentError):
-    """None of the prices of an offer is what an ordinary customer pays now for one.
+    """An ordinary customer pays none of the prices of an offer now for one.
 
     Attributes:
-        others: those prices, as `Price.others` has them.
-        changes_at: when one of them may become, or cease to be, what is paid.
+        others: these prices, as in `Offer.other_prices`.
+        changes_at: when an ordinary customer may begin to pay one of them.
     """
 
     def __init__(self, path: str, others: list[dict[str, Any]], changes_at: datetime | None) -> None:
@@ -63,44 +63,49 @@ class OnlyOtherPricesError(RejectedDocumentError):
         self.changes_at = changes_at
 
 
+# Not frozen, because that takes longer to make, and a feed has one for every product.
 @dataclass(slots=True)
-class Price:
-    """What an ordinary customer pays now for one; amounts are exact, in ``currency`` (ISO 4217).
+class Offer:
+    """An offer of a product; amounts are exact, in ``currency`` (ISO 4217).
 
     Attributes:
-        amount: of a range, its lower end.
-        list_price: what ``amount`` is compared with: a list price, else a struck-through, regular or suggested one.
-        low, high: of the range that the offer stands for; None for an offer of one price.
-        count: of offers in that range.
-        valid_until: the last moment at which ``amount`` holds.
-        others: each other price that is stated, with its ``kind`` and as it stands there.
+        price: what an ordinary customer pays now for one; the lower end of a range.
+        list_price: what ``price`` is compared with: a list price, else a struck-through, regular or suggested one.
+        low_price, high_price: ends of the range that the offer stands for; None for an offer of one price.
+        offer_count: number of offers in that range.
+        price_valid_until: the last moment at which ``price`` holds.
+        other_prices: every other stated price, with its ``kind`` and as written in the offer.
         changes_at: when another price may hold.
-        remarks: codes of what was noticed.
+        remarks: codes of peculiarities that did not reject the offer.
     """
 
-    amount: Decimal
+    price: Decimal
     currency: str
     list_price: Decimal | None = None
-    low: Decimal | None = None
-    high: Decimal | None = None
-    count: int | None = None
-    valid_until: datetime | None = None
-    others: list[dict[str, Any]] = field(default_factory=list)
+    low_price: Decimal | None = None
+    high_price: Decimal | None = None
+    offer_count: int | None = None
+    price_valid_until: datetime | None = None
+    other_prices: list[dict[str, Any]] = field(default_factory=list)
     changes_at: datetime | None = None
     remarks: frozenset[str] = NOTHING
+    seller_id: str | None = None
+    availability: str | None = None
+    inventory_level: Decimal | None = None
+    url: str | None = None
 
 
-def read_price(offer: Document, path: str, now: datetime) -> Price:
-    """The price of an offer.
+def read_price(offer: Document, path: str, now: datetime) -> Offer:
+    """The offer with its prices, and nothing else filled in.
 
     Args:
-        offer: of schema.org; of an AggregateOffer without offers of its own the price is its lowest.
-        path: of the offer, for errors.
-        now: the moment to choose for.
+        offer: of schema.org; the price of an AggregateOffer without offers is its lowest.
+        path: JSON path of the offer, for errors.
+        now: the moment for which the price is chosen.
 
     Raises:
-        OnlyOtherPricesError: none of them is paid by an ordinary customer now for one.
-        RejectedDocumentError: there is none, or it or its currency cannot be understood.
+        OnlyOtherPricesError: an ordinary customer pays none of its prices now for one.
+        RejectedDocumentError: there is no price, or it or its currency cannot be read.
     """
     own_currency = text(offer, "priceCurrency", path)
     if _MORE.isdisjoint(offer):
@@ -108,14 +113,14 @@ def read_price(offer: Document, path: str, now: datetime) -> Price:
             raise RejectedDocumentError("price_missing", f"{path}.price", "an offer has no price")
         found = read_amount(offer["price"], f"{path}.price")
         currency = _known_currency(own_currency, path)
-        return Price(found, currency, remarks=_finer(currency, found))
+        return Offer(found, currency, remarks=_finer(currency, found))
     stated = stated_prices(offer, path, now)
     if not stated:
         raise RejectedDocumentError("price_missing", f"{path}.price", "an offer has no price")
     changes_at = min(filter(None, (change(each, now) for each in stated)), default=None)
     payable = [each for each in stated if not each.kind]
     if not payable and any(each.kind in OTHER_TIMES for each in stated):
-        # Outside of a sale the regular price is paid.
+        # When no sale is on, the regular price is paid.
         payable = [each for each in stated if each.kind == "regular" and each.is_now]
     if not payable:
         raise OnlyOtherPricesError(path, _others(stated), changes_at)
@@ -123,15 +128,15 @@ def read_price(offer: Document, path: str, now: datetime) -> Price:
     currency = _known_currency(code, path)
     low, high = _range(offer, chosen, found, path)
     listed, remarks = _list_price(stated, chosen, currency)
-    return Price(
+    return Offer(
         found,
         currency,
         list_price=listed,
-        low=low,
-        high=high,
-        count=None if low is None else _count(offer),
-        valid_until=chosen.ends,
-        others=_others([each for each in stated if each is not chosen and not _is_same(each, found, currency)]),
+        low_price=low,
+        high_price=high,
+        offer_count=None if low is None else _count(offer),
+        price_valid_until=chosen.ends,
+        other_prices=_others([each for each in stated if each is not chosen and not _is_same(each, found, currency)]),
         changes_at=changes_at,
         remarks=remarks | _finer(currency, found, listed),
     )
@@ -143,10 +148,10 @@ def read_price(offer: Document, path: str, now: datetime) -> Price:
 def _choose(
     stated: Sequence[Stated], payable: Sequence[Stated], own_currency: str | None
 ) -> tuple[Stated, Decimal, str | None]:
-    """The price that is paid, its amount and its currency."""
+    """The chosen price, its amount and its currency."""
     amounts = {each.path: read_amount(each.value, each.path) for each in payable}
     currency = (own_currency or next((each.currency for each in (*payable, *stated) if each.currency), "")).upper()
-    # An offer whose own price is its list price has the price that is paid elsewhere.
+    # An own price that equals a list price is not what is paid; that price is stated elsewhere in the offer.
     listed = {number(each.value) for each in stated if each.kind in _LIST_PRICES}
     chosen = min(
         [each for each in payable if (each.currency or currency).upper() == currency] or payable,
@@ -190,12 +195,12 @@ def _list_price(stated: Sequence[Stated], chosen: Stated, currency: str) -> tupl
 
 
 def _is_same(other: Stated, found: Decimal, currency: str) -> bool:
-    """Whether it is the price that was chosen, stated again."""
+    """Whether it repeats the chosen price."""
     return not other.kind and number(other.value) == found and (other.currency or currency).upper() == currency
 
 
 def _others(stated: Sequence[Stated]) -> list[dict[str, Any]]:
-    """The prices beside the one that is chosen, as they stand in the offer."""
+    """The prices other than the chosen one, as written in the offer."""
     names = {"price": None, "currency": "priceCurrency", "valid_from": "validFrom", "valid_through": "validThrough"}
     return [
         {"kind": each.kind or "alternative"}

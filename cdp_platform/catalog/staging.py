@@ -1,7 +1,7 @@
-"""What a feed holds, beside what is here: every item understood and laid out in temporary tables.
+"""Staging: every item of a feed is read into temporary tables, and compared with the catalogue by its hash.
 
-Nothing of the catalogue is written here. A shard at a time is in memory, whatever the feed's size; what is unchanged is
-told by its hash and not understood again.
+No table of the catalogue is written here. One shard at a time is in memory. An item with the stored hash is unchanged
+and is not read further.
 """
 
 import gc
@@ -40,11 +40,11 @@ _PRODUCT = (
 _OFFER = "int8 text int4 text numeric text numeric numeric numeric int4 jsonb timestamptz text numeric text"
 _TABLES = {"stage_entry": _ENTRY, "stage_group": _GROUP, "stage_product": _PRODUCT, "stage_offer": _OFFER}
 
-# How PostgreSQL writes an array in binary: dimensions, nulls and type of its elements; length and lower bound of each.
+# PostgreSQL's binary form of an array: dimensions, nulls and type of its elements; length and lower bound of each.
 _ARRAY, _DIMENSION, _LENGTH = struct.Struct("!iiI"), struct.Struct("!ii"), struct.Struct("!i")
 _TEXT, _TEXTS, _JSONB = adapters.types["text"].oid, adapters.types["text"].array_oid, adapters.types["jsonb"].oid
 
-# What must be unique in a feed: column, whether groups and products have it, code, message, and where it stands.
+# What is unique in a feed: column, whether groups and products have it, code, message, and last step of the path.
 _UNIQUE = (
     ("item_id", [True, False], "duplicate_id", "an item of this @id came before it in the feed", "['@id']"),
     ("sku", [False], "duplicate_sku", "a product of this SKU came before it in the feed", ".sku"),
@@ -58,17 +58,17 @@ _UNIQUE = (
 )
 
 
-# URN and name of a group's brand, or the code of why it has none.
+# URN and name of a group's brand, or the code of the reason why it has none.
 _Brand = tuple[str | None, str | None, str | None]
 _NO_BRAND: _Brand = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An item before it is understood: what tells whether it has to be.
+    """An item with its keys and hash, before its other values are read.
 
     Attributes:
-        brand: of a group, for those of its variants that name none.
+        brand: of a group, for its variants that name no brand.
     """
 
     entry: Entry
@@ -82,7 +82,7 @@ class _Known:
 
 
 class _JsonDumper(Dumper):
-    """Writes what is encoded already."""
+    """Writes JSON that is already encoded."""
 
     format = Format.BINARY
     oid = _JSONB
@@ -93,7 +93,7 @@ class _JsonDumper(Dumper):
 
 
 class _TextsDumper(Dumper):
-    """Writes a list of texts; psycopg's own takes any list, and twice as long."""
+    """Writes a list of texts, in half the time of psycopg's dumper for any list."""
 
     format = Format.BINARY
     oid = _TEXTS
@@ -114,7 +114,7 @@ class Stage:
     def __init__(
         self, connection: psycopg.Connection, tenant_id: str, organization_id: str, brands: Brands, now: datetime
     ) -> None:
-        """Of the feed of an organization, with the prices that hold at ``now``."""
+        """For the feed of an organization, with the prices that hold at ``now``."""
         self._connection = connection
         self._tenant_id = tenant_id
         self._organization_id = organization_id
@@ -124,7 +124,7 @@ class Stage:
 
     @contextmanager
     def tables(self) -> Generator[None]:
-        """Make the tables, and drop them in the end; between, Python's cyclic garbage collector rests."""
+        """Make the tables and drop them at the end; Python's cyclic garbage collector is off in between."""
         names = sql.SQL(", ").join(map(sql.Identifier, _TABLES))
         self._connection.execute(statement("catalog", "stage"))
         try:
@@ -135,15 +135,15 @@ class Stage:
                 self._connection.execute(sql.SQL("DROP TABLE {}").format(names))
 
     def take(self, number: int, entries: Iterator[Entry]) -> None:
-        """Lay out the items of a shard, which has this number in its feed."""
+        """Stage the items of the shard with this number."""
         while batch := list(islice(entries, _BATCH)):
             self._take(number, batch)
             del batch
-        # What little the shard left behind that is not gone by its reference counts.
+        # Frees the cycles that reference counting left.
         gc.collect(0)
 
     def settle(self) -> None:
-        """After the last shard, inside a transaction: give variants their groups' brands, and reject what is twice."""
+        """After the last shard, inside a transaction: give variants their groups' brands, and reject duplicates."""
         self._connection.execute(
             "ANALYZE stage_entry, stage_group (number, group_id), stage_product (number, product_id, group_id),"
             " stage_offer (number, product_id)"
@@ -170,7 +170,7 @@ class Stage:
         with tenant_transaction(self._connection, self._tenant_id):
             held = self._held([found for _, found in known])
             for number, found in known:
-                self._lay_out(rows, shard, number, found, held.get((found.is_group, found.item_id)))
+                self._stage(rows, shard, number, found, held.get((found.is_group, found.item_id)))
             for table, types in _TABLES.items():
                 self._copy(table, types, rows[table])
 
@@ -203,7 +203,7 @@ class Stage:
         return (*brand, None) if brand else _NO_BRAND
 
     def _held(self, known: list[_Known]) -> dict[tuple[bool, str], bytes]:
-        """Hashes of those that are live here; an empty one where the prices may have changed since."""
+        """Hashes of the live rows of these items; an empty hash if prices may have changed since."""
         found: dict[tuple[bool, str], bytes] = {}
         for is_group, name in ((True, "held_groups"), (False, "held_products")):
             if ids := [each.item_id for each in known if each.is_group is is_group]:
@@ -217,7 +217,7 @@ class Stage:
                 found |= {(is_group, item_id): digest for item_id, digest in rows}
         return found
 
-    def _lay_out(
+    def _stage(
         self, rows: dict[str, list[tuple[Any, ...]]], shard: int, number: int, found: _Known, held: bytes | None
     ) -> None:
         changed = held != found.digest
@@ -295,7 +295,7 @@ class Stage:
 
 
 def _recognised(entry: Entry) -> tuple[bool | None, str | None]:
-    """What can be said of an item that is wrong: which row would be its own, so that its last good version stays."""
+    """Kind and id of an invalid item, as far as they can be read; the row of that id stays."""
     try:
         is_group = items.is_group(entry)
         item_id = items.group_id(entry.document, "") if is_group else jsonld.item_id(entry.document)

@@ -1,7 +1,7 @@
-"""Which prices an offer states, and of each for whom, for how much, when, and of which type it is.
+"""The prices that an offer states: for each its amount, its type, and for whom, for which quantity and when it holds.
 
-The vocabulary is schema.org's: Offer, UnitPriceSpecification and CompoundPriceSpecification, with what shops write
-there. Which of the prices is taken is decided in `prices`.
+The vocabulary is schema.org's: Offer, UnitPriceSpecification and CompoundPriceSpecification, as shops use it. `prices`
+chooses one of the prices.
 """
 
 import re
@@ -22,7 +22,7 @@ _MAX_PRICE = Decimal(10) ** 15
 _MAX_SCALE = 20
 _EMPTIABLE = (str, list, dict)
 
-# The last word of https://schema.org/PriceTypeEnumeration without "price", and what else shops write there.
+# Types from https://schema.org/PriceTypeEnumeration without the word "price", and other words that shops use.
 _PAID = frozenset(
     {"", "active", "current", "discounted", "final", "offer", "promotional", "sale", "selling", "special"}
 )
@@ -38,7 +38,7 @@ _COMPARED = {
     "invoice": "invoice",
     "minimumadvertised": "minimum_advertised",
 }
-# UN/CEFACT codes, and words, of units that a price is not for one of.
+# UN/CEFACT codes and words for units of measure; a price per such a unit is not the price of one product.
 _MEASURES = frozenset(
     "kgm grm mgm tne lbr onz kg g mg t lb lbs oz ltr mlt clt dlt l ml cl dl gll gal mtr cmt mmt m cm mm fot inh yrd"
     " ft in yd mtk cmk mtq ftk m2 m3 sqm kwh sec min hur day wee mon ann hour night week month year dzn dozen"
@@ -48,24 +48,24 @@ _CONSUMERS = frozenset({"consumer", "enduser"})
 _NO_SALES = frozenset({"buy", "leaseout"})
 _CHARGES = frozenset({"DeliveryChargeSpecification", "PaymentChargeSpecification"})
 
-# Kinds that would be paid if it were time for them.
+# Kinds of prices that would be paid at another time.
 OTHER_TIMES = frozenset({"expired", "not_yet"})
 
-# What can be paid, the best choice first.
+# Ranks of prices that can be paid; the lowest is chosen.
 SALE, TIMED, OWN, UNTYPED, START = range(5)
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """A price as it is stated.
+    """A stated price.
 
     Attributes:
-        value: as it stands there.
-        currency: stated with it; None where only the offer says.
-        kind: empty if it is what an ordinary customer pays now for one.
-        rank: of prices that can be paid, the least is chosen.
-        is_net: it says that taxes are not in it.
-        starts, ends: when it holds; None where no limit is stated.
+        value: as written there.
+        currency: stated with the price; None if only the offer states one.
+        kind: why it is not the price that an ordinary customer pays now for one; empty if it is.
+        rank: the lowest rank is chosen.
+        is_net: it is stated to be without taxes.
+        starts, ends: when it holds; None without a limit.
         is_now: it holds now.
     """
 
@@ -85,16 +85,16 @@ def stated_prices(offer: Document, path: str, now: datetime) -> list[Stated]:
     """Every price of an offer: its own, and those of its specifications and their parts.
 
     Raises:
-        RejectedDocumentError: the time of a price that may be paid cannot be understood.
+        RejectedDocumentError: the time of a price that may be paid cannot be read.
     """
     return [*_of_offer(offer, path, now), *_of_specifications(offer, path, now)]
 
 
 def read_amount(value: Any, path: str, what: str = "price") -> Decimal:
-    """A price or another amount, exactly as it is written.
+    """A price or another amount, exactly as written.
 
     Raises:
-        RejectedDocumentError: it is none, below zero, or larger or finer than any price. The code begins with ``what``.
+        RejectedDocumentError: it is no number, below zero, too large or too fine. The code begins with ``what``.
     """
     found = read_number(value, path, what)
     if found < 0:
@@ -103,7 +103,7 @@ def read_amount(value: Any, path: str, what: str = "price") -> Decimal:
 
 
 def read_number(value: Any, path: str, what: str) -> Decimal:
-    """A number, or a text that is one, exactly as it is written; raises RejectedDocumentError."""
+    """A number, or a text that is one, exactly as written; raises RejectedDocumentError."""
     value = single(value)
     if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
         found = Decimal(value.strip())
@@ -111,19 +111,19 @@ def read_number(value: Any, path: str, what: str) -> Decimal:
         raise RejectedDocumentError(f"{what}_not_a_number", path, f"the {what} is no number")
     scale = found.as_tuple().exponent
     if abs(found) >= _MAX_PRICE or (isinstance(scale, int) and scale < -_MAX_SCALE):
-        raise RejectedDocumentError(f"{what}_out_of_range", path, f"the {what} is beyond anything usual")
+        raise RejectedDocumentError(f"{what}_out_of_range", path, f"the {what} is too large or has too many digits")
     return found
 
 
 def word(value: Any) -> str:
-    """The last part of the address of a thing in a vocabulary, in small letters: ``listprice``; empty if it is none."""
+    """The last part of a vocabulary term in small letters, such as ``listprice``; empty if there is none."""
     value = single(value)
     if isinstance(value, dict):
         value = next((value[name] for name in ("@id", "url", "name") if isinstance(value.get(name), str)), None)
     return _last_word(value) if isinstance(value, str) else ""
 
 
-# What is stated ------------------------------------------------------------------------------------------------------
+# Prices -------------------------------------------------------------------------------------------------------------
 
 
 def _of_offer(offer: Document, path: str, now: datetime) -> Iterator[Stated]:
@@ -153,7 +153,7 @@ def _of_specification(specification: Document, offer: Document, path: str, now: 
         if isinstance(each, dict)
         for part in _of_specification(each, offer, f"{path}.priceComponent[{at}]", now)
     ]
-    # The parts of a price are paid together, so none of several is the price.
+    # Several parts of a price are paid together, so no single part is the price.
     is_part = total or sum(not part.kind for part in parts) > 1
     yield from (replace(part, kind=part.kind or "component") if is_part else part for part in parts)
 
@@ -189,7 +189,7 @@ def _stated(source: Document, term: str, offer: Document, path: str, *, now: dat
 
 
 def _condition(source: Document, value: Any) -> str:
-    """For whom else, or for how much else, the price is; empty if for anybody and one piece."""
+    """The condition under which the price holds; empty if it holds for everybody and for one piece."""
     return next((kind for kind, is_so in _CONDITIONS.items() if is_so(source, value)), "")
 
 
@@ -220,7 +220,7 @@ def _holds_for_one(quantity: Any) -> bool:
 
 
 def _is_reached(volume: Any, value: Any) -> bool:
-    """Whether one piece at this price makes an order that is large enough."""
+    """Whether an order of one piece at this price reaches the volume."""
     if not isinstance(volume, dict):
         return False
     least = next((volume[name] for name in ("minPrice", "price") if is_given(volume.get(name))), 0)
@@ -234,7 +234,7 @@ def _is_per_measure(source: Document, _: Any) -> bool:
         return _is_measure(source)
     if not isinstance(reference, dict):
         return number(reference) != 1
-    # With a reference of its own, the quantity is how much the product holds, and the price is the product's.
+    # With a reference value, the quantity is the content of the product, and the price is the product's.
     if is_given(reference.get("valueReference")):
         return False
     return _is_measure(reference) or number(reference.get("value", 1)) != 1
@@ -245,7 +245,7 @@ def _is_measure(quantity: Document) -> bool:
 
 
 def _unit(stated: str) -> str:
-    """A unit without what surrounds it: ``per kg`` and ``/kg`` are ``kg``."""
+    """A unit by itself: ``per kg`` and ``/kg`` become ``kg``."""
     return re.sub(r"^per\b|[\W_]", "", stated.casefold())
 
 
@@ -263,16 +263,16 @@ _CONDITIONS: dict[str, Callable[[Document, Any], bool]] = {
 
 
 def _type(named: str) -> str:
-    """The kind of a price type; empty if it is what is paid."""
+    """The kind of a price type; empty for a type of price that is paid."""
     stem = named.removesuffix("price")
     return "" if stem in _PAID else _COMPARED.get(stem, "unknown_type")
 
 
-# When it holds -------------------------------------------------------------------------------------------------------
+# Times ---------------------------------------------------------------------------------------------------------------
 
 
 def _window(source: Document, offer: Document, path: str) -> tuple[datetime | None, datetime | None, bool]:
-    """From when and until when a price holds, and whether it says so itself."""
+    """From when and until when a price holds, and whether the price itself states it."""
     own = [_moment(source, name, path, is_end=True) for name in ("validThrough", "priceValidUntil", "validUntil")]
     own_start, ends = _moment(source, "validFrom", path), [each for each in own if each]
     is_timed = own_start is not None or bool(ends)
@@ -280,14 +280,14 @@ def _window(source: Document, offer: Document, path: str) -> tuple[datetime | No
     if source is not offer:
         outer = path.partition(".priceSpecification")[0]
         starts.append(_moment(offer, "validFrom", outer))
-        # The date of the offer is for its price; a specification may have another.
+        # The dates of the offer hold for its own price; a specification may have its own.
         names = ("validThrough",) if ends else ("validThrough", "priceValidUntil", "validUntil")
         ends += [found for name in names if (found := _moment(offer, name, outer, is_end=True))]
     return max(filter(None, starts), default=None), min(ends, default=None), is_timed
 
 
 def _moment(source: Document, name: str, path: str, *, is_end: bool = False) -> datetime | None:
-    """A time as UTC, where it says nothing else; a date begins with its day and ends with it."""
+    """A time, in UTC unless it states an offset; a date starts at the start of its day and ends at its end."""
     stated = text(source, name, path)
     if stated is None:
         return None
@@ -309,7 +309,7 @@ def _is_date(stated: str) -> bool:
 
 
 def change(stated: Stated, now: datetime) -> datetime | None:
-    """When a price begins to hold, or the first moment at which it does not any more; None if neither is ahead."""
+    """When a price begins to hold, or the first moment after its end; None if both are in the past."""
     if stated.starts is not None and stated.starts > now:
         return stated.starts
     if stated.ends is not None and now <= stated.ends < datetime.max.replace(tzinfo=UTC):
@@ -321,7 +321,7 @@ def change(stated: Stated, now: datetime) -> datetime | None:
 
 
 def number(value: Any) -> Decimal | None:
-    """A number, or a text that is one; None for anything else."""
+    """A number, or a text that is one; None for any other value."""
     try:
         return read_number(value, "", "number")
     except RejectedDocumentError:
@@ -329,7 +329,7 @@ def number(value: Any) -> Decimal | None:
 
 
 def shown(value: Any) -> str | None:
-    """A plain value as text; None for anything that has parts."""
+    """A plain value as text; None for lists and objects."""
     value = single(value)
     if isinstance(value, str | bool):
         return str(value).strip() or None
@@ -342,5 +342,5 @@ def _last_word(value: str) -> str:
 
 
 def is_given(value: Any) -> bool:
-    """Whether a value is stated at all."""
+    """Whether a value is stated: not null, and no empty text, list or object."""
     return value is not None and (bool(value) or not isinstance(value, _EMPTIABLE))

@@ -189,11 +189,11 @@ def test_every_problem_is_told_at_once_with_its_line(file: Path) -> None:
 def test_a_name_is_there_once(file: Path, second: str) -> None:
     first = "har-bour" if "har" in second and second.lower() != "harbour" else "harbour"
     text = one(name=first) + one(name=second).removeprefix("ingestion:\n")
-    assert refused(file, text) == f"line 7: ingestor {second!r} is named as the one on line 2. Rename one."
+    assert refused(file, text) == f"line 7: ingestor {second!r} has the same name as the one on line 2. Rename one."
 
 
 def test_a_key_is_there_once(file: Path) -> None:
-    assert refused(file, one("tenant: other")) == "line 7: tenant is there twice. Take one away."
+    assert refused(file, one("tenant: other")) == "line 7: tenant is there twice. Remove one."
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../a", "a/b", "-a", "a" * 64, "tên"])

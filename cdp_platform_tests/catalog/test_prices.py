@@ -13,8 +13,7 @@ from cdp_platform import currencies
 from cdp_platform.catalog import items
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.items import Entry
-from cdp_platform.catalog.offers import Offer
-from cdp_platform.catalog.prices import OnlyOtherPricesError
+from cdp_platform.catalog.prices import Offer, OnlyOtherPricesError
 from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform_tests.catalog.conftest import BRAND, product
 

@@ -1,4 +1,4 @@
--- Every category on the way from the root; how the first that came spelled it.
+-- Every category and those above it, with the spelling of the first item that has it.
 INSERT INTO catalog.category (tenant_id, organization_id, category_id, name, parent_id)
 SELECT DISTINCT ON (category_id) %(tenant)s, %(organization)s, category_id, name, parent_id
 FROM (

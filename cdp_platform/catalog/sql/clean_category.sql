@@ -1,5 +1,5 @@
--- What has neither an association nor anything below that has one. A removed product may come back with its
--- categories, as long as it is there.
+-- Categories that are not used, and have no used category below them. A removed product still uses its categories, because
+-- it may come back until it is deleted.
 DELETE FROM catalog.category AS c
 WHERE tenant_id = %(tenant)s AND NOT EXISTS (
     SELECT FROM (

@@ -1,4 +1,4 @@
--- What the feed is to what is here.
+-- The items of the feed compared with the live rows.
 WITH held AS (
     SELECT true AS is_group, group_id AS item_id FROM catalog.product_group
     WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND removed_at IS NULL

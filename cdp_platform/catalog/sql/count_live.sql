@@ -16,7 +16,7 @@ SELECT (
           AND g.removed_at IS NULL
     )
 ), (
-    -- When the next price of the feed begins or ends, of items that are live and of those that were rejected for it.
+    -- When the next price of the feed begins or ends, of live items and of items that were rejected for their prices.
     SELECT min(moment) FROM (
         SELECT prices_change_at AS moment FROM catalog.product
         WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND removed_at IS NULL

@@ -1,4 +1,4 @@
--- The first of several items in the feed that share what must be unique among them is taken, the others are rejected.
+-- Of several items in the feed with the same value of a unique column, the first is taken and the others are rejected.
 WITH ranked AS (
     SELECT number, row_number() OVER (PARTITION BY is_group, {value} ORDER BY number) AS place
     FROM stage_entry WHERE code IS NULL AND {value} IS NOT NULL AND is_group = ANY (%(groups)s)

@@ -1,11 +1,11 @@
--- Prices that are over, of items whose new version was rejected; the others have the prices of now.
+-- Offers whose price has ended, of items whose new version was rejected. Other items have their present prices already.
 WITH ended AS (
     UPDATE catalog.offer SET removed_at = now(), generation = %(generation)s
     WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND removed_at IS NULL
       AND price_valid_until < %(now)s
     RETURNING product_id, offer_number
 )
--- The statement sees the table as it was before.
+-- This statement still sees the offers that have just ended.
 UPDATE catalog.product AS p SET in_stock = NULL, generation = %(generation)s, synced_at = now()
 WHERE tenant_id = %(tenant)s AND organization_id = %(organization)s AND product_id IN (SELECT product_id FROM ended)
   AND NOT EXISTS (

@@ -1,4 +1,4 @@
--- Products that are themselves unchanged, of groups that changed, came or went.
+-- Unchanged products of groups that were added, changed or removed.
 UPDATE catalog.product AS p
 SET brand_id = i.brand_id, brand_name = i.brand_name, description = i.description, categories = i.categories,
     category_ids = i.category_ids, generation = %(generation)s, synced_at = now()

@@ -1,4 +1,4 @@
--- What is live of each organization of an ingestor.
+-- Numbers of live rows of each organization of an ingestor.
 SELECT o.organization_id, o.name,
        (SELECT count(*) FROM catalog.brand AS t
         WHERE t.tenant_id = o.tenant_id AND t.organization_id = o.organization_id AND t.removed_at IS NULL) AS brands,

@@ -1,4 +1,4 @@
--- After the groups: a product without a description or category has its group's.
+-- Runs after the groups were merged: a product without a description or category has its group's.
 INSERT INTO catalog.product AS t (
     tenant_id, organization_id, product_id, brand_id, brand_name, inherits_brand, group_id, sku, name, description,
     inherits_description, url, images, categories, category_ids, inherits_categories, attributes, gtin, mpn, in_stock,

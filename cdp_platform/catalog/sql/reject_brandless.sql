@@ -1,4 +1,4 @@
--- Variants that name no brand, and whose group in the feed has none that is the organization's; changed or not.
+-- Variants that name no brand, and whose group in the feed has no brand of the organization; changed or not.
 WITH heir AS (
     SELECT number, group_id, document::text AS document FROM stage_product WHERE inherits_brand
     UNION ALL

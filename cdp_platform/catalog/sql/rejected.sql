@@ -1,4 +1,4 @@
--- A page of the feed's rejected items. One that was held has its document in the table.
+-- A page of the feed's rejected items. The document of an unchanged item is in its table.
 SELECT e.number, e.document_key, e.code, e.path, e.message,
        coalesce(e.document::json, g.document::json, p.document::json, '{}'::json)
 FROM stage_entry AS e

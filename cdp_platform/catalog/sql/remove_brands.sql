@@ -1,5 +1,5 @@
--- Brands that the registry no longer lists with their organization. A listed organization may belong to an ingestor that
--- is no longer configured.
+-- Brands that the registry no longer lists with their organization. A listed organization may belong to an ingestor
+-- that is no longer configured.
 UPDATE catalog.brand AS b SET removed_at = now(), synced_at = now()
 FROM catalog.organization AS o
 WHERE b.tenant_id = %(tenant)s AND b.removed_at IS NULL

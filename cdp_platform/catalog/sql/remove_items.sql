@@ -1,4 +1,4 @@
--- What was live and is not in the feed, nor in a version of it that was rejected.
+-- Live rows whose item is not in the feed. A rejected item keeps its row, unless its code is one of `disowned`.
 UPDATE {table} AS t SET removed_at = now(), generation = %(generation)s, synced_at = now()
 WHERE t.tenant_id = %(tenant)s AND t.organization_id = %(organization)s AND t.removed_at IS NULL
   AND NOT EXISTS (

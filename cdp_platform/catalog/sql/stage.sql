@@ -1,4 +1,4 @@
--- What a feed holds, on its way: every item, and the rows of those that are new or changed.
+-- Every item of a feed, and the rows of items that are new or changed.
 CREATE TEMPORARY TABLE stage_entry (
     number bigint, is_group boolean, item_id text, sku text, product_group_id text, held boolean, changed boolean,
     code text, path text, message text, document_key text, document text, brand_id text, brand_name text,
