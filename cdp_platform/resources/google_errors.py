@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from google.auth.exceptions import RefreshError
     from requests import Response
 
-_WORDS_CHARACTERS = 500
 # Where Google begins to quote a cell that it does not understand.
 _QUOTED_CELL = re.compile(r"""\b\w+_value\s*[:{].*|(?<=\), )['"].*""", re.DOTALL)
 
@@ -158,7 +157,7 @@ def _refusal(status: int, said: str, reasons: set[str], target: Target) -> Platf
 
 
 def _not_logged_in(error: "RefreshError", target: Target) -> Trouble:
-    words = _one_line(str(error.args[0] if error.args else ""))
+    words = outside.without_quotes(str(error.args[0] if error.args else ""), ())
     if error.retryable:
         message = f"Google's token server fails for {target.account} ({words}). Try again later."
         return Trouble(SourceError(message, transient=True), passing=True)
@@ -198,10 +197,4 @@ def _said(content: bytes, cells: Callable[[], Iterable[str]]) -> tuple[str, set[
         return "", set()
     if not isinstance(message, str):
         return "", reasons
-    for text in sorted({text for text in cells() if text in message}, key=len, reverse=True):
-        message = message.replace(text, "(text)")
-    return _one_line(_QUOTED_CELL.sub("(cell)", message)), reasons
-
-
-def _one_line(words: str) -> str:
-    return " ".join(words.split())[:_WORDS_CHARACTERS].rstrip(".")
+    return _QUOTED_CELL.sub("(cell)", outside.without_quotes(message, cells())), reasons

@@ -1,16 +1,20 @@
-"""What an HTTP status says is to be done, and how long the server asks to wait: one table for all clients.
+"""What an HTTP status says is to be done, how long the server asks to wait, and its words: the same for all clients.
 
 It lies here and not in `cdp_platform.ops`, since the clients in this package stand below that. What a person can do is
 in each client's own messages. The body of an answer may say more than its status.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _SERVER_ERROR = 500
+# Taking out shorter texts would take the server's own words apart.
+_SHORTEST_QUOTE = 3
+_WORDS_CHARACTERS = 500
 
 
 class Verdict(Enum):
@@ -63,3 +67,11 @@ def retry_after_seconds(value: str | None) -> float | None:
     except ValueError:
         return None
     return max((at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def without_quotes(words: str, sent: Iterable[str]) -> str:
+    """A server's words of an error in one line, without the texts that were sent to it, which it may quote."""
+    quoted = {text for text in sent if len(text) >= _SHORTEST_QUOTE and text in words}
+    for text in sorted(quoted, key=len, reverse=True):
+        words = words.replace(text, "(text)")
+    return " ".join(words.split())[:_WORDS_CHARACTERS].rstrip(".")

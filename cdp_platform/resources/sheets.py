@@ -34,8 +34,6 @@ LIMITS = {60: 60}
 
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets"
 _SPREADSHEET_ID = re.compile(r"[\w-]+", re.ASCII)
-# Taking out shorter texts would take Google's own words apart.
-_SHORTEST_QUOTE = 3
 
 
 class Gate(Protocol):
@@ -332,10 +330,9 @@ def _sheet_info(properties: Mapping[str, Any]) -> SheetInfo:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in rows, or in the cells of changes, that is long enough to be taken for one."""
+    """Every text in rows, or in the cells of changes."""
     if isinstance(value, str):
-        if len(value) >= _SHORTEST_QUOTE:
-            yield value
+        yield value
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             if not isinstance(inner, str) or name == "stringValue":

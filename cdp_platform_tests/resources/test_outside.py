@@ -46,3 +46,11 @@ def test_a_date_is_so_many_seconds_away():
         found = outside.retry_after_seconds(value)
         assert found is not None
         assert 100 < found <= 120
+
+
+def test_what_was_sent_is_not_in_the_words_of_an_error() -> None:
+    said = "Invalid input 'Ann Lee,\nHanoi' for Ann Lee, of no.\n"
+    assert (
+        outside.without_quotes(said, ["Ann Lee", "Ann Lee,\nHanoi", "no"]) == "Invalid input '(text)' for (text), of no"
+    )
+    assert len(outside.without_quotes("word " * 1_000, ())) <= 500

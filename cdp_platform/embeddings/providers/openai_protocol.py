@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _DEFAULT_PACE_SECONDS = 5.0
 _LONGEST_PACE_SECONDS = 3600.0
-_WORDS_CHARACTERS = 500
-# Shorter texts are not taken out of messages: they could be part of the provider's own words.
-_SHORTEST_QUOTE = 3
 
 _UNAUTHORIZED = 401
 _PAYMENT_REQUIRED = 402
@@ -220,12 +217,7 @@ def _words(body: Any, texts: Sequence[str]) -> str:
             said = "; ".join(str(one.get("msg", "")) for one in said if isinstance(one, dict))
     else:
         said = body
-    if not isinstance(said, str):
-        return ""
-    for text in sorted(texts, key=len, reverse=True):
-        if len(text) >= _SHORTEST_QUOTE:
-            said = said.replace(text, "(text)")
-    return " ".join(said.split())[:_WORDS_CHARACTERS]
+    return outside.without_quotes(said, texts) if isinstance(said, str) else ""
 
 
 def _pause_seconds(headers: Mapping[str, str]) -> float | None:
