@@ -23,13 +23,13 @@ $(INSTALLED): requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
 demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=small|default|large|full)
 	@$(BIN)/cdp demo $(if $(SCALE),--scale $(SCALE))
 
-# Two files at a time, but for the tests that run whole daemons: they have the machine to themselves.
+# Two at a time, except for the tests that are marked `alone`.
 test: $(INSTALLED) ## Run every test, or those that ARGS chooses
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report= --ignore=$(DAEMONS)
-	@$(BIN)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m "not alone" --cov --cov-report=
+	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
 endif
 
 bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync metrics value startup embeddings catalog sheets", the default, takes 30 minutes)

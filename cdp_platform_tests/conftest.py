@@ -3,6 +3,7 @@
 No test reaches a server that it did not start: the environment is emptied of the platform's variables first.
 """
 
+import fcntl
 import itertools
 import os
 from collections.abc import Generator, Iterator
@@ -53,6 +54,27 @@ os.environ.pop("COLUMNS", None)
 
 # `pytest --hypothesis-profile=deep`: for somebody who looks for what the usual run is too short to find.
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a --basetemp that another session uses: pytest would delete it, and the data of servers with it."""
+    folder = config.option.basetemp
+    if folder and not hasattr(config, "workerinput"):
+        lock = os.open(f"{folder}.lock", os.O_CREAT | os.O_WRONLY)
+        # Held until the end of the session.
+        config.add_cleanup(lambda: os.close(lock))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit(f"Another session of pytest uses --basetemp={folder}: choose another folder.", returncode=4)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share services in one process, where several run: those of a file, and those of the demo."""
+    for item in items:
+        shared = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{shared}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

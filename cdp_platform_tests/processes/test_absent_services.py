@@ -7,7 +7,7 @@ import pytest
 from cdp_platform_tests import silence
 from cdp_platform_tests.processes.conftest import Checkout
 
-BOUND_SECONDS = 15
+BOUND_SECONDS = 30
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from cdp_platform_tests.processes.conftest import (
 )
 from cdp_sandbox.processes import HOST, free_port
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 def _beside_a_daemon_at_work(launched: Launched, newcomer: str, purchase: Purchase) -> None:

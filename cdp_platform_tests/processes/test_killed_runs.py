@@ -17,6 +17,8 @@ from arango import ArangoClient
 from cdp_platform.orchestration.lost_runs import LONGEST_STANDSTILL_SECONDS, look
 from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, wait_for
 
+pytestmark = pytest.mark.alone
+
 BOUND_SECONDS = 60
 
 

@@ -26,6 +26,8 @@ from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, new_checko
 from cdp_sandbox.demo.model import CONVERSIONS, PROFILES, Document, conversion, stamp
 from cdp_sandbox.processes import is_alive
 
+pytestmark = pytest.mark.alone
+
 TENANTS = [f"tenant-{number:03}" for number in range(200)]
 CUSTOMERS = 3
 MAX_RUNS = 10

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
 from cdp_platform_tests.processes.conftest import ASSETS, Checkout, Launched, Purchase, Serving, ticks_after, wait_for
+
+pytestmark = pytest.mark.alone
 
 SENSORS = ("arango_changes", "automation", "embedding_queue", "tenant_registry")
 

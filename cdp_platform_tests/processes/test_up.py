@@ -6,9 +6,12 @@ import socketserver
 
 import httpx
 import psutil
+import pytest
 
 from cdp_platform_tests.processes.conftest import Checkout, Serving, serve, wait_for
 from cdp_sandbox.processes import HOST, is_alive
+
+pytestmark = pytest.mark.alone
 
 
 def alive(family: dict[str, psutil.Process]) -> list[str]:
