@@ -26,7 +26,7 @@ TOKEN_SECRET = "a secret of thirty-two characters and more"
 _numbers = itertools.count(1)
 # Making a context takes longer than most requests, and nothing here is encrypted.
 _TLS = ssl.create_default_context()
-_control = httpx.Client(timeout=2, verify=_TLS)
+_control = httpx.Client(timeout=30, verify=_TLS)
 
 
 @dataclass
@@ -50,7 +50,7 @@ class SandboxProcess:
         command = [sys.executable, "-m", "cdp_sandbox.server", "--port", str(self.port)]
         environment = {**os.environ, "ARANGO_PASSWORD": PASSWORD, "ARANGO_JWT_SECRET": TOKEN_SECRET}
         self._process = subprocess.Popen([*command, "--state-dir", str(self.state_dir)], env=environment)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 _control.get(f"{self.url}/healthz")
@@ -64,7 +64,7 @@ class SandboxProcess:
         if self._process is None:
             return None
         self._process.send_signal(signal_number)
-        code, self._process = self._process.wait(10), None
+        code, self._process = self._process.wait(60), None
         return code
 
     def http(self, *, user: str = "root", password: str = PASSWORD) -> httpx.Client:

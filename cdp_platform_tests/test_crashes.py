@@ -122,8 +122,8 @@ def test_a_function_that_writes_is_no_read(kills: Any, warehouse: Warehouse):
 
 
 def _with_requests(address: str) -> None:
-    requests.post(address, auth=("root", PASSWORD), json={}, timeout=5).raise_for_status()
-    requests.get(f"{address}/count", auth=("root", PASSWORD), timeout=5)
+    requests.post(address, auth=("root", PASSWORD), json={}, timeout=30).raise_for_status()
+    requests.get(f"{address}/count", auth=("root", PASSWORD), timeout=30)
 
 
 def _with_httpx(address: str) -> None:

@@ -344,6 +344,6 @@ def test_an_erasure_and_a_batch_exclude_each_other(nam: Leo):
             waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
             while nam.connection.execute(waiting).fetchone() != (1,):
                 assert not erased.is_set()
-        assert erased.wait(10)
+        assert erased.wait(60)
         thread.join()
     assert nam.keys() == {"mai1"}

@@ -210,7 +210,7 @@ def test_no_batch_is_committed_before_the_one_before_it(leo: Leo, monkeypatch: p
         def waits():
             if not held.is_set():
                 held.set()
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + 60
                 query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> %s"
                 own = connection.info.backend_pid
                 # The second process stands in an open transaction with its batch.

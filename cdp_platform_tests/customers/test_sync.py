@@ -465,12 +465,12 @@ def test_two_syncs_of_one_tenant_never_interleave(leo: Leo, warehouse, monkeypat
     def hold() -> None:
         with connect(warehouse.settings) as other, locks.held(other, locks.sync("acme", "cdp_profile")):
             held.set()
-            release.wait(20)
+            release.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        assert held.wait(10)
+        assert held.wait(60)
         with pytest.raises(BusyError):
             leo.sync()
         assert leo.keys() == set()

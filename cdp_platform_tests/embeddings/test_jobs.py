@@ -90,7 +90,7 @@ def test_a_text_of_a_megabyte_is_cut_and_lands(desk: Desk, acme: Tenant):
 def test_two_workers_share_a_tenant_and_send_each_text_once(desk: Desk, acme: Tenant):
     texts = {f"p{number:03}": f"town {number}" for number in range(400)}
     acme.write(texts)
-    both_have_some = threading.Barrier(2, timeout=30)
+    both_have_some = threading.Barrier(2, timeout=60)
     providers = [Recorder(once(both_have_some.wait)) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda provider: desk.drain(provider, acme, batch_size=10), providers))
@@ -150,7 +150,7 @@ def test_a_worker_holds_no_job_while_it_waits_for_one_that_somebody_enqueues(des
 
         def begin() -> None:
             futures.append(pool.submit(others))
-            assert holds_p3.wait(10)
+            assert holds_p3.wait(60)
 
         outcome = desk.drain(Recorder(once(begin)), acme)
         futures[0].result()

@@ -347,11 +347,11 @@ def test_a_connection_that_breaks_is_no_texts_fault(remote: Provider, openai_stu
 
 def test_a_service_that_hangs_is_left_after_the_timeout(openai_stub: OpenAIStub) -> None:
     provider = providers.open_provider("openai", SMALL, openai_stub.settings(), timeout_seconds=0.3)
-    openai_stub.spoil("delay", seconds=5)
+    openai_stub.spoil("delay", seconds=20)
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="no answer comes in time"):
         provider.embed(TEXTS, purpose="document")
-    assert 0.3 <= time.monotonic() - began < 4
+    assert 0.3 <= time.monotonic() - began < 15
     assert openai_stub.fired() == [1]
 
 

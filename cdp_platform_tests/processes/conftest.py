@@ -321,7 +321,7 @@ class Purchase:
 def purchase(served: Serving) -> Purchase:
     """A change in the source while the platform is served."""
     # What the sensor has not looked at yet it cannot see change.
-    wait_for(lambda: ticks_after(served.checkout, "arango_changes", 0), 60, "the sensor's first look")
+    wait_for(lambda: ticks_after(served.checkout, "arango_changes", 0), 180, "the sensor's first look")
     env, moment = served.checkout.env, datetime.now(UTC)
     keys = touch(env["ARANGO_HOST"], env["ARANGO_USER"], env["ARANGO_PASSWORD"], tenant=HARBOUR, moment=moment)
     return Purchase(moment, keys)

@@ -62,13 +62,13 @@ def test_the_ui_answers_and_every_daemon_is_healthy(served: Serving):
         found = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
         return len(found) > 5 and all(each["healthy"] for each in found if each["required"])
 
-    wait_for(healthy, 60, "healthy daemons")
+    wait_for(healthy, 180, "healthy daemons")
     print(f"\ncdp up was ready after {served.ready_after:.1f} s")  # noqa: T201
 
 
 def test_a_run_launched_in_the_ui_materializes_one_asset_of_one_tenant(checkout: Checkout, launched: Launched):
     status = wait_for(
-        lambda: (found := run_status(checkout, launched.run_id)) in {"SUCCESS", "FAILURE"} and found, 90, "the run"
+        lambda: (found := run_status(checkout, launched.run_id)) in {"SUCCESS", "FAILURE"} and found, 240, "the run"
     )
     assert status == "SUCCESS"
     figures = materializations(checkout, "cdp_profiles", "harbour")[launched.run_id]
@@ -86,7 +86,7 @@ def test_a_backfill_of_two_tenants_leaves_the_third_alone_and_reports_each(check
         )["partitionBackfillOrError"]
         return found if found["status"].startswith(("COMPLETED", "FAILED", "CANCELED")) else None
 
-    backfill = wait_for(ended, 150, "the backfill")
+    backfill = wait_for(ended, 300, "the backfill")
     assert backfill["status"] == "COMPLETED_SUCCESS"
     runs = {run["runId"] for run in backfill["runs"]}
     for asset in ASSETS:
@@ -160,7 +160,7 @@ def test_nothing_runs_again_once_every_change_has_arrived(served: Serving):
         return all(len(ticks_after(checkout, name, last)) >= 4 for name in ("arango_changes", "automation"))
 
     # Were a run's own outcome a reason for the next, there would be no end of it.
-    wait_for(at_rest, 240, "an end of the runs")
+    wait_for(at_rest, 400, "an end of the runs")
     runs = automatic_runs(checkout)
     assert {run["status"] for run in runs} == {"SUCCESS"}
     # All tenants at the start, one purchase, one new tenant; each may be a run for every stretch of neighbours.

@@ -43,7 +43,7 @@ def test_the_logs_survive_a_restart_and_have_no_debug_lines(checkout: Checkout):
     with serve(checkout) as serving:
         assert f"Stand-ins   {checkout.env['ARANGO_HOST']}\n" in serving.said()
         # The sensor that keeps the partitions in step says something at each look.
-        wait_for(lambda: "SensorDaemon" in (logs / "daemon.log").read_text(), 90, "the daemon's log")
+        wait_for(lambda: "SensorDaemon" in (logs / "daemon.log").read_text(), 180, "the daemon's log")
     before = {name: (logs / name).read_text() for name in ("daemon.log", "webserver.log")}
     with serve(checkout):
         pass
@@ -65,7 +65,7 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_the_ui(checkout: Che
 
 def test_up_after_a_killed_up_ends_the_leftovers_and_down_ends_everything(checkout: Checkout):
     with serve(checkout) as killed:
-        wait_for(lambda: len(killed.family()) >= 4, 60, "both code servers")
+        wait_for(lambda: len(killed.family()) >= 4, 180, "both code servers")
         leftovers = killed.family()
         killed.process.kill()
         killed.ended()
@@ -87,7 +87,7 @@ def test_the_death_of_the_daemon_ends_up_and_all_that_it_started_the_sandbox_too
     with serve(checkout) as serving:
         assert sandbox_runs(checkout) == [True, True]
         # Of the daemon's code server nobody but the daemon knows.
-        wait_for(lambda: len(serving.family()) >= 4, 60, "both code servers")
+        wait_for(lambda: len(serving.family()) >= 4, 180, "both code servers")
         family = serving.family()
         family["dagster-daemon"].kill()
         assert serving.ended() == 1

@@ -29,7 +29,7 @@ def connect(postgres: EmbeddedPostgres, password: str = PASSWORD) -> psycopg.Con
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -49,7 +49,7 @@ class Book:
         self._post("/values:batchUpdate", {"valueInputOption": "RAW", "data": data})
 
     def get(self, **parameters: str | int) -> httpx.Response:
-        return httpx.get(self.url, params=parameters, timeout=10)
+        return httpx.get(self.url, params=parameters, timeout=30)
 
     def excel(self) -> "Excel":
         answer = httpx.get(f"{self.url}.xlsx", timeout=30)
@@ -58,7 +58,7 @@ class Book:
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         headers = {"authorization": f"Bearer {self._token}"}
-        answer = httpx.post(f"{self.web}/v4/spreadsheets/{self.id}{path}", json=body, headers=headers, timeout=10)
+        answer = httpx.post(f"{self.web}/v4/spreadsheets/{self.id}{path}", json=body, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
 
 
