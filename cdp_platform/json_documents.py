@@ -1,7 +1,9 @@
 """Finds values in a JSON document that PostgreSQL cannot store, with their paths."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+_LONGEST_PATH = 200
 
 
 def walk(document: Any) -> Iterator[tuple[str, Any]]:
@@ -19,6 +21,16 @@ def walk(document: Any) -> Iterator[tuple[str, Any]]:
                 waiting.append((f"{path}.{name}", item))
         elif isinstance(value, list):
             waiting += [(f"{path}[{at}]", item) for at, item in enumerate(value)]
+
+
+def first_path(document: Any, is_bad: Callable[[Any], bool]) -> str:
+    """JSON path of a value that is bad, or of an object that has a bad name; '' if all are good.
+
+    The path is stored and printed, and may hold names that others chose: at most 200 characters are returned, and those
+    that cannot be printed are replaced by question marks.
+    """
+    path = next((path for path, value in walk(document) if is_bad(value)), "")[:_LONGEST_PATH]
+    return "".join(character if character.isprintable() else "?" for character in path)
 
 
 def is_not_utf8(value: Any) -> bool:

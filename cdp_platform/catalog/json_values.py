@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from cdp_platform.catalog.errors import InvalidDocumentError
-from cdp_platform.json_documents import is_not_utf8, walk
+from cdp_platform.json_documents import first_path, is_not_utf8
 from cdp_platform.ops.rejected import RejectedDocumentError
 
 # Values nested deeper than this are cut if the parser cannot read the file. `canonical` accepts fewer levels, so every
@@ -20,7 +20,6 @@ from cdp_platform.ops.rejected import RejectedDocumentError
 _CUT_DEPTH = 300
 _CUT = b'"(nested too deep, left out)"'
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
-_MAX_PATH = 200
 # Largest number of digits, and largest exponent. PostgreSQL's limits for numbers in JSON are far higher.
 _MAX_EXPONENT = 1000
 # orjson writes whole numbers of up to 64 bits; numbers with this many digits fit.
@@ -62,16 +61,14 @@ def canonical(document: Any) -> bytes:
     try:
         content = orjson.dumps(document, default=_literal, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        if path := _first_path(document, is_not_utf8):
+        if path := first_path(document, is_not_utf8):
             raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
-        if path := _first_path(document, _is_beyond_numbers):
+        if path := first_path(document, _is_beyond_numbers):
             raise RejectedDocumentError(
                 "number_out_of_range", path, "a number is too large or has too many digits"
             ) from None
         raise RejectedDocumentError("nested_too_deep", "$", "it is nested deeper than 254 levels") from None
-    if b"\\u0000" in content and (
-        path := _first_path(document, lambda value: isinstance(value, str) and "\0" in value)
-    ):
+    if b"\\u0000" in content and (path := first_path(document, lambda value: isinstance(value, str) and "\0" in value)):
         raise RejectedDocumentError("nul_character", path, "a string holds a NUL character")
     return content
 
@@ -122,13 +119,6 @@ def _literal(value: Any) -> Any:
     if _is_beyond_numbers(value):
         raise TypeError("number out of range")
     return orjson.Fragment(str(value))
-
-
-def _first_path(document: Any, is_bad: Callable[[Any], bool]) -> str:
-    """JSON path of a value that is bad, or of an object that has a bad name; '' when all are good."""
-    # A path is printed and stored.
-    found = next((path for path, value in walk(document) if is_bad(value)), "")
-    return found.encode(errors="replace").decode().replace("\0", "?")[:_MAX_PATH]
 
 
 def _is_beyond_numbers(value: Any) -> bool:

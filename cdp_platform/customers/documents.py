@@ -6,7 +6,6 @@ has is never guessed at: the document is rejected with a code and the JSON path,
 
 import math
 import re
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -14,7 +13,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from cdp_platform.json_documents import is_not_utf8, walk
+from cdp_platform.json_documents import first_path, is_not_utf8, walk
 from cdp_platform.moments import moment
 from cdp_platform.ops.rejected import RejectedDocumentError
 
@@ -35,14 +34,14 @@ def canonical(document: Document) -> bytes:
     try:
         encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        if path := _first_path(document, is_not_utf8):
+        if path := first_path(document, is_not_utf8):
             raise RejectedDocumentError("lone_surrogate", path, "a string is not valid Unicode") from None
         if _has_large_integer(document):
             raise RejectedDocumentError("number_out_of_range", "$", "a whole number has more than 64 bits") from None
         raise RejectedDocumentError("nested_too_deep", "$", "it is nested deeper than 254 levels") from None
     # Most documents hold no escape at all, and a single byte is looked for much faster.
     if b"\\" in encoded and b"\\u0000" in encoded:
-        path = _first_path(document, lambda text: "\x00" in text)
+        path = first_path(document, lambda value: isinstance(value, str) and "\0" in value)
         if path:
             raise RejectedDocumentError("nul_character", path, "a string holds a NUL character")
     return encoded
@@ -230,11 +229,6 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "another number"
     return {list: "a list", dict: "an object"}.get(type(value), "null")
-
-
-def _first_path(document: Any, is_bad: Callable[[str], bool]) -> str:
-    """JSON path of a string that is bad, or of an object that has a bad name; '' when all are good."""
-    return next((path for path, value in walk(document) if isinstance(value, str) and is_bad(value)), "")
 
 
 def _has_large_integer(document: Any) -> bool:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
@@ -60,38 +62,14 @@ def audit(connection: psycopg.Connection, tenant_id: str, *, sample: int = 200) 
     """
     with tenant_transaction(connection, tenant_id):
         compared, differing = _row(
-            connection,
-            """
-            WITH asked AS MATERIALIZED (
-                SELECT array_agg(profile_id) AS profile_ids FROM (
-                    SELECT profile_id FROM customers.cdp_profiles
-                    WHERE tenant_id = %(tenant)s AND profile_id NOT IN (
-                        SELECT profile_id FROM customers.touched_customer WHERE tenant_id = %(tenant)s)
-                    ORDER BY random() LIMIT %(sample)s) AS drawn
-            ),
-            fresh AS (
-                SELECT f.* FROM customers.metrics_refresh AS r, asked,
-                    customers.customer_figures(%(tenant)s, r.as_of, coalesce(asked.profile_ids, '{}')) AS f
-                WHERE r.tenant_id = %(tenant)s
-            ),
-            stored AS (
-                SELECT m.* FROM customers.customer_metrics AS m, asked, customers.metrics_refresh AS r
-                WHERE m.tenant_id = %(tenant)s AND r.tenant_id = %(tenant)s AND m.profile_id = ANY (asked.profile_ids)
-            )
-            SELECT count(*), count(*) FILTER (WHERE
-                (f.last_purchase, f.freq_90d, f.avg_order_value, f.monetary_90d, f.clv_est, f.experience_score,
-                 f.segment)
-                IS DISTINCT FROM
-                (s.last_purchase, s.freq_90d, s.avg_order_value, s.monetary_90d, s.clv_est, s.experience_score,
-                 s.segment))
-            FROM fresh AS f FULL JOIN stored AS s USING (profile_id, currency)
-            """,
-            {"tenant": tenant_id, "sample": sample},
+            connection, statement("customers", "metrics_audit"), {"tenant": tenant_id, "sample": sample}
         )
     return compared, differing
 
 
-def _row(connection: psycopg.Connection, query: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]) -> Any:
+def _row(
+    connection: psycopg.Connection, query: LiteralString | sql.SQL, parameters: Sequence[Any] | Mapping[str, Any]
+) -> Any:
     row = connection.execute(query, parameters).fetchone()
     assert row is not None  # noqa: S101 (a function or an aggregate: one row always)
     return row

@@ -53,7 +53,7 @@ def follow_upstream() -> dg.AutomationCondition:
     """Run for a tenant when something upstream of it changed, as soon as no run is at work there.
 
     Whether upstream is fit to build on is not asked here but by the asset itself, tenant by tenant
-    (`tenant_runs.for_each_tenant`, ``only_if``). A condition can only ask for the state of Dagster's checks, and a run
+    (`tenant_runs.for_each_tenant`, ``unless``). A condition can only ask for the state of Dagster's checks, and a run
     over a range of tenants leaves none per tenant that it would believe: it would wait for ever.
     """
     return (dg.AutomationCondition.eager() & NoRunAtWork()).with_label("follow_upstream")

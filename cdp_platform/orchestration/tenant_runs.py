@@ -6,7 +6,7 @@ named at the end, after the others are done and recorded.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -24,12 +24,15 @@ Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
 Examine = Callable[[psycopg.Connection, Tenant], dg.AssetCheckResult]
 """Looks at one tenant's rows."""
 
+Flaw = Callable[[psycopg.Connection, Tenant], str]
+"""Says why nothing may be built on a tenant's tables now; '' if they are sound."""
+
 Made = tuple[dg.AssetKey, Mapping[str, Any]]
 """An asset that was made for one partition, and the metadata of its materialization."""
 
 
 def for_each_tenant(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, work: Work, *, only_if: Iterable[Examine] = ()
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, work: Work, *, unless: Flaw | None = None
 ) -> dg.MaterializeResult:
     """Do the work for each partition of the run.
 
@@ -37,7 +40,7 @@ def for_each_tenant(
         context: of the asset.
         warehouse: where tenants and rows are.
         work: for one tenant.
-        only_if: blocking checks of what the work builds on, asked again for each tenant.
+        unless: `unsound` of the room that the work builds on; a tenant for which it has a reason is left out.
 
     Raises:
         dg.Failure: the work failed for at least one tenant; names each with what to do. Retried only if all that
@@ -51,8 +54,8 @@ def for_each_tenant(
                 # A range of partitions may span a tenant that was retired meanwhile.
                 yield context.asset_key, {"skipped": "the tenant is retired"}
                 return
-            for examine in only_if:
-                _require(examine(connection, tenant))
+            if unless is not None and (flaw := unless(connection, tenant)):
+                raise BlockedError(f"Not computed, because a blocking check fails: {flaw}")
             yield context.asset_key, work(connection, tenant)
 
     (result,) = for_each_partition(context, of_tenant)
@@ -102,11 +105,6 @@ def partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionCon
     """The partitions of the run."""
     # Of a run for one partition Dagster would ask its database, over four connections, whether the partition is there.
     return [context.partition_key] if context.has_partition_key else context.partition_keys
-
-
-def _require(result: dg.AssetCheckResult) -> None:
-    if not result.passed:
-        raise BlockedError(f"Not computed, because a blocking check fails: {result.description}")
 
 
 def _raise(

@@ -12,7 +12,7 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.catalog import changes, rounds
-from cdp_platform.catalog.defs import quality, sensors
+from cdp_platform.catalog.defs import round_checks, sensors
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, watch
@@ -82,7 +82,7 @@ def test_what_the_publisher_changed_is_reported_of_its_own_ingestor(mall: Mall, 
 
 def reported(mall: Mall) -> list[str | None]:
     """The ingestors whose feeds the sensor reported as changed."""
-    events = mall.instance.fetch_materializations(quality.PUBLISHED, limit=10).records
+    events = mall.instance.fetch_materializations(round_checks.PUBLISHED, limit=10).records
     return [event.partition_key for event in events]
 
 

@@ -148,9 +148,9 @@ def test_one_bad_row_of_settings_costs_one_tenant(new_leo, run, warehouse: Wareh
     with_customers(new_leo("alpha"))
     with_customers(new_leo("broken"))
     with warehouse.superuser() as connection:
-        connection.execute("""UPDATE ops.tenant SET settings = '{"x": 1}' WHERE tenant_id = 'broken'""")
+        connection.execute("""UPDATE ops.tenant SET settings = '{"phone_region": "XX"}' WHERE tenant_id = 'broken'""")
     outcome = run("alpha", "broken")
-    assert "Settings of tenant broken: x" in outcome.errors[0]
+    assert "Settings of tenant broken: phone_region" in outcome.errors[0]
     assert instance.get_materialized_partitions(dg.AssetKey(["customers", "cdp_profiles"])) == {"alpha"}
 
 

@@ -15,8 +15,8 @@ import psycopg
 from cdp_platform.catalog import landing, registries, rounds
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.counts import LiveRows, RoundTotals, live_rows
-from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED, WHOLE, examine_whole
 from cdp_platform.catalog.defs.resources import FeedsResource
+from cdp_platform.catalog.defs.round_checks import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED, WHOLE, examine_whole
 from cdp_platform.catalog.rounds import FAILED, REGISTRY, FeedRound
 from cdp_platform.errors import BlockedError, PlatformError
 from cdp_platform.ops import locks, rejected, tenants

@@ -14,7 +14,7 @@ from croniter import croniter
 
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.defs.assets import partitions_of
-from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, WHOLE, examine_whole, last_rounds
+from cdp_platform.catalog.defs.round_checks import BRAND_REGISTRY, PRODUCT_FEED, WHOLE, examine_whole, last_rounds
 from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import check_each_partition

@@ -11,8 +11,8 @@ import psycopg
 from cdp_platform.catalog import changes, cleanup
 from cdp_platform.catalog.cleanup import Cleaned
 from cdp_platform.catalog.config import Ingestor
-from cdp_platform.catalog.defs.quality import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED
 from cdp_platform.catalog.defs.resources import FeedsResource
+from cdp_platform.catalog.defs.round_checks import BRAND_REGISTRY, PRODUCT_FEED, PUBLISHED
 from cdp_platform.catalog.sources import Validators
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants

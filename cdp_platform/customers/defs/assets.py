@@ -4,18 +4,17 @@ Thin on purpose: what is read and written is said in `sync`, `profiles`, `transa
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import dagster as dg
 import psycopg
 
 from cdp_platform.customers import metrics, profiles, segment_sync, transactions, value
-from cdp_platform.customers.defs.quality import examine_keys
 from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
 from cdp_platform.customers.reconcile import reconcile
+from cdp_platform.customers.soundness import unsound
 from cdp_platform.customers.source import TenantSource, open_source
 from cdp_platform.customers.sync import Progress as Watch
 from cdp_platform.customers.sync import sync
@@ -226,10 +225,6 @@ def transaction_lines(
     return _materialize(transactions.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
 
 
-# What builds on profiles and transactions asks the blocking checks of both again, for each tenant.
-_SOUND = (partial(examine_keys, profiles.TARGET), partial(examine_keys, transactions.TARGET))
-
-
 class MetricsConfig(LaunchpadConfig):
     """Whose metrics to compute."""
 
@@ -267,7 +262,7 @@ def customer_metrics(
             **{f"segment_{name}": count for name, count in result.segments.items()},
         }
 
-    return for_each_tenant(context, warehouse, work, only_if=_SOUND)
+    return for_each_tenant(context, warehouse, work, unless=unsound)
 
 
 @dg.asset(
@@ -308,4 +303,4 @@ def customer_value(context: dg.AssetExecutionContext, warehouse: WarehouseResour
             **({"note": note} if (note := result.note()) else {}),
         }
 
-    return for_each_tenant(context, warehouse, work, only_if=_SOUND)
+    return for_each_tenant(context, warehouse, work, unless=unsound)
