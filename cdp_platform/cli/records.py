@@ -50,8 +50,8 @@ def rejected_list(tenant_id: str, *, as_json: bool) -> None:
 def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
     """Try the documents that wait again.
 
-    Helps after the mapping or the tenant's settings were mended. Items of registries and feeds are not tried here: each
-    round of their ingestor reads them anew. Exit code 1 if one is rejected again.
+    Use it after the mapping or the tenant's settings were corrected. Items of registries and feeds are not tried
+    here: each round of their ingestor reads them again. Exit code 1 if one is rejected again.
     """
     from cdp_platform.customers.replay import replay
     from cdp_platform.customers.source import open_source
@@ -63,12 +63,8 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
             with open_source(partial(open_database, settings.arango()), known) as source:
                 replayed = replay(connection, source, known)
         with tenant_transaction(connection, tenant_id):
-            # Of sources that are not replayed.
-            left = connection.execute(
-                "SELECT source, count(*) FROM ops.rejected_record WHERE tenant_id = %s AND resolved_at IS NULL"
-                " AND source <> ALL (%s) GROUP BY source ORDER BY source",
-                [tenant_id, list(replayed)],
-            ).fetchall()
+            waiting = rejected_records.count_waiting_by_source(connection, tenant_id)
+    left = {source: count for source, count in waiting.items() if source not in replayed}
     outcome = {source: result for source, result in replayed.items() if result.read}
     still_rejected = sum(result.rejected for result in outcome.values())
     if as_json:
@@ -89,9 +85,9 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
             f"Replayed for {tenant_id}",
             ["source", "tried", "taken", "still rejected"],
             [(name, result.read, result.read - result.rejected, result.rejected) for name, result in outcome.items()],
-            empty=f"No document of {tenant_id} waits." if not left else "No document was tried.",
+            empty="No document was tried." if left else f"No document of {tenant_id} waits.",
         )
-        for source, count in left:
+        for source, count in left.items():
             say(f"{count:,} of {source} are tried again by the next round that reads their feed.")
         if still_rejected:
             say(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.")
@@ -107,7 +103,7 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
     "receipts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Erase again whom an earlier receipt (--json) names: after the restore of a backup that is older. Repeatable.",
+    help="Erase the persons of an earlier receipt (--json) again, after the restore of an older backup. Repeatable.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask whether a profile that is neither here nor in the CDP is meant.")
 @click.option("--undo", is_flag=True, help="Take an erasure back: the next sync reads these people again.")
@@ -117,8 +113,8 @@ def erase(
 ) -> None:
     """Delete a person everywhere, for good, and print a receipt.
 
-    A tombstone keeps them out: no sync, replay or restored row brings them back. Profiles that the CDP merged are one
-    person, also if it merges them later. Erase them in the CDP too; keep the receipt (--json) where no backup of the
+    A tombstone keeps them out: no sync, replay or restored row brings them back. Profiles that the CDP merged, or
+    merges later, are one person. Erase them in the CDP too; keep the receipt (--json) where no backup of the
     warehouse can overwrite it.
 
     After a mistake, --undo deletes the tombstones of a person, with those of all merged profiles. The next sync reads
@@ -162,7 +158,7 @@ def erase(
 
 
 def _ask_about_strangers(connection: psycopg.Connection, known: tenants.Tenant, profile_ids: Collection[str]) -> None:
-    """Ask before a tombstone is made of what may be a typing error."""
+    """Ask before a tombstone is made for a profile id that may be a typing error."""
     from cdp_platform.customers import persons
     from cdp_platform.customers.source import open_source
 

@@ -216,10 +216,7 @@ def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch
             _belongs(document, tenant)
             prints[key(document)] = (document, *mapper.fingerprint(document))
         except RejectedDocumentError as error:
-            foreign = error.code == FOREIGN_TENANT
-            # Somebody else's document is none of ours to keep.
-            kept = {"_key": key(document)} if foreign else document
-            rejections.append(Rejection.of(key(document), kept, error, [] if foreign else mapper.persons(document)))
+            rejections.append(_rejection(document, mapper, error))
     held = load.held_hashes(connection, mapper.target, tenant.tenant_id, prints.keys())
     rows = {}
     unchanged = set()
@@ -230,10 +227,17 @@ def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch
         try:
             rows[document_key] = mapper.row(document, content, digest)
         except RejectedDocumentError as error:
-            rejections.append(Rejection.of(document_key, document, error, mapper.persons(document)))
+            rejections.append(_rejection(document, mapper, error))
     if rows:
         load.stage(connection, mapper.target, rows.values())
     return _Staged(batch, held.keys(), set(rows), unchanged, rejections)
+
+
+def _rejection(document: Document, mapper: Mapper, error: RejectedDocumentError) -> Rejection:
+    if error.code == FOREIGN_TENANT:
+        # The document of another tenant is not kept here.
+        return Rejection.of(key(document), {"_key": key(document)}, error, [])
+    return Rejection.of(key(document), document, error, mapper.persons(document), document.get("_rev"))
 
 
 def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, staged: _Staged) -> SyncResult:

@@ -1,14 +1,15 @@
-"""Every advisory lock of the platform: its name, what it keeps apart, how long is waited for it, and the order.
+"""Every advisory lock of the platform: its name, its purpose, the longest wait for it, and the order of all locks.
 
 A connection that takes several locks takes them in the order of the functions below, from the top. Otherwise two
-processes could each hold what the other waits for. `held`, `tried`, `take` and `share` raise RuntimeError where a
-connection takes a lock that stands above one that its session holds. Locks of one kind are in the order of their names.
+processes could each hold the lock that the other one waits for. `held`, `tried`, `take` and `share` raise RuntimeError
+if a lock stands above one that the session of the connection holds. Locks of one kind are ordered by name.
 
-Functions of the database take two more, after all of these: ``customers.refresh_customer_metrics`` one per tenant, and
-``embeddings.build_vector_indexes`` one per kind and model. `cdp migrate` takes ``migrate``, and no other lock with it.
+Functions of the database take two more locks, after all of these: ``customers.refresh_customer_metrics`` one per
+tenant, and ``embeddings.build_vector_indexes`` one per kind and model. `cdp migrate` takes ``migrate``, and no other
+lock with it.
 
-While a statement waits for a lock, `cdp_platform.warehouse.waits` logs who holds it, and an error of a connection of
-`connect` ends with that.
+While a statement waits for a lock, `cdp_platform.warehouse.waits` logs which process holds it. Errors of connections
+that `connect` opened end with the same words.
 """
 
 from collections.abc import Generator
@@ -36,10 +37,10 @@ class Lock:
 
     Attributes:
         order: the place of its kind in the order.
-        name: what its key is the hash of.
-        busy: the message of the BusyError where it was not free in time.
-        wait_seconds: how long `held` and `tried` wait. `take` and `share` wait as long as their connection waits for
-            any lock, which is usually as long as the default here.
+        name: text whose hash is the key of the lock.
+        busy: message of the BusyError if the lock was not free in time.
+        wait_seconds: longest wait of `held` and `tried`. `take` and `share` wait as long as their connection waits for
+            any lock, which is usually the default here.
     """
 
     order: int
@@ -61,19 +62,19 @@ def feed(tenant_id: str, organization_id: str) -> Lock:
 
 
 def registry(tenant_id: str) -> Lock:
-    """Who owns what in the catalogue: taken by transactions that change it, shared by those that rely on it."""
+    """Taken by transactions that change who owns what in the catalogue, shared by those that rely on it."""
     busy = f"The registries of tenant {tenant_id} are being changed. Try again later."
     return Lock(3, f"registry {tenant_id}", busy)
 
 
 def sync(tenant_id: str, collection: str) -> Lock:
-    """Held by whatever writes rows that come from this collection of a tenant: a sync, a replay, a reconciliation."""
+    """Held by a sync, a replay or a reconciliation, which write rows that come from this collection of a tenant."""
     busy = f"Another sync of {collection} for tenant {tenant_id} has been running for long."
     return Lock(4, f"sync {tenant_id} {collection}", busy, SYNC_WAIT_SECONDS)
 
 
 def tracker(tenant_id: str) -> Lock:
-    """Held while a tenant's rows are brought from the tracker."""
+    """Held while a tenant's rows are copied from the tracker."""
     busy = f"Another run has been bringing the tracker's rows of tenant {tenant_id} for long."
     return Lock(5, f"tracker {tenant_id}", busy, TRACKER_WAIT_SECONDS)
 
@@ -85,13 +86,13 @@ def spreadsheet(spreadsheet_id: str, *, link: str) -> Lock:
 
 
 def referral_days(tenant_id: str) -> Lock:
-    """Taken by whoever counts days of a tenant, as two at once would insert the same; held by an export's snapshot."""
+    """Taken while days of a tenant are counted, as two at once would insert the same; held by an export's snapshot."""
     busy = f"Days of tenant {tenant_id} are being counted. Try again later."
     return Lock(7, f"referral days {tenant_id}", busy)
 
 
 def value(tenant_id: str) -> Lock:
-    """Taken by whoever computes the value of a tenant's customers, as two at once would insert the same."""
+    """Taken while the value of a tenant's customers is computed, as two at once would insert the same."""
     busy = f"The value of the customers of tenant {tenant_id} is being computed. Try again later."
     return Lock(8, f"value {tenant_id}", busy)
 
@@ -99,7 +100,7 @@ def value(tenant_id: str) -> Lock:
 def erasure(tenant_id: str) -> Lock:
     """Taken by erasures of persons of a tenant, shared by transactions that write rows about persons.
 
-    The database's own ``ops.erasure_lock`` has the same key. See `cdp_platform.ops.erasure`.
+    The function ``ops.erasure_lock`` of the database has the same key. See `cdp_platform.ops.erasure`.
     """
     busy = f"In tenant {tenant_id} somebody is being erased, or rows about persons are being written. Try again later."
     return Lock(9, f"erase {tenant_id}", busy)
@@ -111,11 +112,11 @@ def held(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | No
 
     Args:
         connection: outside any transaction. A session that crashes frees its locks.
-        lock: which.
-        wait_seconds: others than those of the lock.
+        lock: the lock.
+        wait_seconds: longest wait, if not that of the lock.
 
     Raises:
-        BusyError: it was not free in time; nothing was done.
+        BusyError: the lock was not free in time; nothing was done.
     """
     with tried(connection, lock, wait_seconds=wait_seconds) as free:
         if not free:
@@ -125,7 +126,7 @@ def held(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | No
 
 @contextmanager
 def tried(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | None = None) -> Generator[bool]:
-    """Hold a lock over many transactions if it is free in time; yields whether it was. Arguments as of `held`."""
+    """Hold a lock over many transactions if it is free in time; yields whether it was. Arguments as in `held`."""
     _require_order(connection, lock)
     wait_seconds = lock.wait_seconds if wait_seconds is None else wait_seconds
     with single_flight(connection, lock.name, wait_seconds=wait_seconds) as free:
@@ -144,16 +145,16 @@ def take(connection: psycopg.Connection, lock: Lock) -> None:
     """Have a lock alone until the end of the transaction.
 
     Raises:
-        BusyError: it was not free within the connection's limit; the transaction can only be rolled back.
+        BusyError: the lock was not free within the connection's limit; the transaction can only be rolled back.
     """
     _lock(connection, lock, sql.SQL("pg_advisory_xact_lock"))
 
 
 def share(connection: psycopg.Connection, lock: Lock) -> None:
-    """Have a lock until the end of the transaction, with others who share it.
+    """Share a lock with others until the end of the transaction.
 
     Raises:
-        BusyError: as `take`.
+        BusyError: as in `take`.
     """
     _lock(connection, lock, sql.SQL("pg_advisory_xact_lock_shared"))
 

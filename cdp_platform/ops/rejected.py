@@ -1,7 +1,8 @@
-"""Source documents that could not be taken, kept whole with the reason, until a later version or a replay is taken.
+"""Source documents that could not be taken, kept whole with the reason.
 
-Grain of ``ops.rejected_record``: one row per (tenant, source, document key). A document that is read again, as the
-overlap window does, stays one row.
+Grain of ``ops.rejected_record``: one row per (tenant, source, document key). A record waits until a later version of
+the document or a replay is taken; a document that is rejected again stays one row. All functions work inside a
+transaction of the tenant.
 """
 
 import json
@@ -11,6 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg.rows import class_row
+
+from cdp_platform.warehouse.statements import statement
 
 
 class RejectedDocumentError(ValueError):
@@ -18,7 +22,7 @@ class RejectedDocumentError(ValueError):
 
     Attributes:
         code: a stable word for the reason, such as ``amount_not_a_number``.
-        path: where in the document, as a JSON path: ``$.inSegments[0].id``.
+        path: the place in the document, as a JSON path: ``$.inSegments[0].id``.
     """
 
     def __init__(self, code: str, path: str, message: str) -> None:
@@ -29,7 +33,12 @@ class RejectedDocumentError(ValueError):
 
 @dataclass(frozen=True)
 class Rejection:
-    """One document and why it was not taken."""
+    """One document and why it was not taken.
+
+    Attributes:
+        profile_ids: keys of the profiles that the document is about.
+        revision: version of the document, if its source names versions.
+    """
 
     document_key: str
     code: str
@@ -37,13 +46,19 @@ class Rejection:
     message: str
     document: dict[str, Any]
     profile_ids: list[str]
+    revision: str | None = None
 
     @classmethod
     def of(
-        cls, document_key: str, document: dict[str, Any], error: RejectedDocumentError, profile_ids: Iterable[str]
+        cls,
+        document_key: str,
+        document: dict[str, Any],
+        error: RejectedDocumentError,
+        profile_ids: Iterable[str],
+        revision: str | None = None,
     ) -> "Rejection":
-        """The record of a failed mapping; ``profile_ids`` are the people that the document is about."""
-        return cls(document_key, error.code, error.path, str(error), document, list(profile_ids))
+        """The rejection that an error of the mapping means."""
+        return cls(document_key, error.code, error.path, str(error), document, list(profile_ids), revision)
 
 
 @dataclass(frozen=True)
@@ -61,37 +76,24 @@ class RejectedRecord:
 
 
 def record(connection: psycopg.Connection, tenant_id: str, source: str, rejections: Sequence[Rejection]) -> None:
-    """Keep these rejections; inside the transaction that moves the watermark past them."""
+    """Keep these rejections; in the transaction that moves the watermark past them."""
     if not rejections:
         return
+    rows = [
+        {**vars(rejection), "tenant": tenant_id, "source": source, "document": _as_json(rejection.document)}
+        for rejection in rejections
+    ]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO ops.rejected_record AS r
-                (tenant_id, source, document_key, code, path, message, document, profile_ids, revision)
-            VALUES (%s, %s, %s, %s, %s, %s, %s::json, %s, %s)
-            ON CONFLICT (tenant_id, source, document_key) DO UPDATE
-            SET code = excluded.code, path = excluded.path, message = excluded.message, document = excluded.document,
-                profile_ids = excluded.profile_ids, revision = excluded.revision,
-                last_seen_at = now(), attempts = r.attempts + 1, resolved_at = NULL
-            """,
-            # The column is json, not jsonb, and the text is ASCII: NUL characters and lone surrogates, which are
-            # often the very reason, survive as escapes.
-            [
-                (
-                    *(tenant_id, source, r.document_key, r.code, r.path, r.message),
-                    *(_as_json(r.document), r.profile_ids, r.document.get("_rev")),
-                )
-                for r in rejections
-            ],
-        )
+        cursor.executemany(statement("ops", "record_rejected"), rows)
 
 
 def _as_json(document: Any) -> str:
+    # ASCII, and the column is json, not jsonb: NUL characters and lone surrogates, which are often the very reason,
+    # survive as escapes.
     try:
         return json.dumps(document, allow_nan=False)
     except ValueError:
-        # JSON has no word for NaN and infinity; as strings they stay readable and are rejected again.
+        # JSON has no NaN and no infinity. As strings they stay readable and are rejected again.
         return json.dumps(json.loads(json.dumps(document), parse_constant=str))
 
 
@@ -99,14 +101,8 @@ def resolve(connection: psycopg.Connection, tenant_id: str, source: str, keys: C
     """Mark the records of these documents as taken; returns how many waited."""
     if not count_waiting(connection, tenant_id, source):
         return 0
-    done = connection.execute(
-        """
-        UPDATE ops.rejected_record SET resolved_at = now()
-        WHERE tenant_id = %s AND source = %s AND resolved_at IS NULL AND document_key = ANY(%s)
-        """,
-        [tenant_id, source, list(keys)],
-    )
-    return done.rowcount
+    values = {"tenant": tenant_id, "source": source, "keys": list(keys)}
+    return connection.execute(statement("ops", "resolve_rejected"), values).rowcount
 
 
 def delete(connection: psycopg.Connection, tenant_id: str, source: str, keys: Collection[str]) -> None:
@@ -118,43 +114,23 @@ def delete(connection: psycopg.Connection, tenant_id: str, source: str, keys: Co
 
 
 def resolve_unseen(connection: psycopg.Connection, tenant_id: str, source: str, since: datetime) -> int:
-    """Mark the records as done that a full read, begun at ``since``, did not meet: their documents are gone."""
-    done = connection.execute(
-        """
-        UPDATE ops.rejected_record SET resolved_at = now()
-        WHERE tenant_id = %s AND source = %s AND resolved_at IS NULL AND last_seen_at < %s
-        """,
-        [tenant_id, source, since],
-    )
-    return done.rowcount
+    """Mark the records as done that a full read, begun at ``since``, did not find: their documents are gone."""
+    values = {"tenant": tenant_id, "source": source, "since": since}
+    return connection.execute(statement("ops", "resolve_unseen_rejected"), values).rowcount
 
 
 def waiting_documents(
     connection: psycopg.Connection, tenant_id: str, source: str, *, after: str, limit: int
 ) -> list[tuple[str, Any]]:
-    """Key and document of records that wait, a page in the order of their keys, behind the key ``after``."""
-    return connection.execute(
-        """
-        SELECT document_key, document FROM ops.rejected_record
-        WHERE tenant_id = %s AND source = %s AND resolved_at IS NULL AND document_key > %s
-        ORDER BY document_key LIMIT %s
-        """,
-        [tenant_id, source, after, limit],
-    ).fetchall()
+    """Key and document of at most ``limit`` records that wait, ordered by key, with keys greater than ``after``."""
+    values = {"tenant": tenant_id, "source": source, "after": after, "limit": limit}
+    return connection.execute(statement("ops", "rejected_documents"), values).fetchall()
 
 
 def waiting(connection: psycopg.Connection, tenant_id: str) -> list[RejectedRecord]:
     """The records of a tenant that still wait, oldest first."""
-    rows = connection.execute(
-        """
-        SELECT source, document_key, code, path, message, document, first_seen_at, attempts
-        FROM ops.rejected_record
-        WHERE tenant_id = %s AND resolved_at IS NULL
-        ORDER BY first_seen_at, source, document_key
-        """,
-        [tenant_id],
-    ).fetchall()
-    return [RejectedRecord(*row) for row in rows]
+    with connection.cursor(row_factory=class_row(RejectedRecord)) as cursor:
+        return cursor.execute(statement("ops", "rejected_records"), {"tenant": tenant_id}).fetchall()
 
 
 def count_waiting(connection: psycopg.Connection, tenant_id: str, source: str) -> int:
@@ -164,3 +140,12 @@ def count_waiting(connection: psycopg.Connection, tenant_id: str, source: str) -
         [tenant_id, source],
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def count_waiting_by_source(connection: psycopg.Connection, tenant_id: str) -> dict[str, int]:
+    """How many documents wait of each source that has any."""
+    query = (
+        "SELECT source, count(*) FROM ops.rejected_record WHERE tenant_id = %s AND resolved_at IS NULL"
+        " GROUP BY source ORDER BY source"
+    )
+    return dict(connection.execute(query, [tenant_id]).fetchall())

@@ -1,8 +1,7 @@
 """Leases of runs: which process executes a run, and whether it is still alive.
 
 Grain of ``ops.run_lease``: one row per run that a process executes now. The process renews it every few seconds and
-deletes it at the end. What is to be done about a run whose process is gone is decided in
-`cdp_platform.orchestration.lost_runs`.
+deletes it at the end. `cdp_platform.orchestration.lost_runs` decides about runs whose process is gone.
 """
 
 import os
@@ -25,9 +24,9 @@ Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 """Opens a connection as the platform's role."""
 
 RENEW_SECONDS = 5.0
-# Leaves room for several renewals that fail.
+# Several renewals may fail before a lease ends.
 SILENCE_SECONDS = 25.0
-# A clock that is set while a process runs moves the start that the system tells of it.
+# If somebody sets the clock while a process runs, the system reports another start of the process.
 _SAME_START_SECONDS = 60.0
 
 _held: set[str] = set()
@@ -35,13 +34,13 @@ _held: set[str] = set()
 
 @dataclass(frozen=True)
 class Process:
-    """A process, as others can find it again.
+    """A process, described so that other processes can find it again.
 
     Attributes:
         host: name of the machine or container, for people.
-        space: where process numbers mean the same: one boot of a machine, and one container on it.
-        pid: number in that space.
-        started_at: when it started.
+        space: within which a process number means one process: one boot of a machine, and one container on it.
+        pid: number of the process in that space.
+        started_at: the moment when it started.
     """
 
     host: str
@@ -50,7 +49,7 @@ class Process:
     started_at: datetime
 
     def is_running(self) -> bool | None:
-        """Whether it is there and not stopped; None if that cannot be seen from here."""
+        """Whether it exists and is not stopped; None if this process cannot see that."""
         import psutil  # noqa: PLC0415 (only processes with runs pay for importing it)
 
         if self.space != this_process().space:
@@ -65,7 +64,7 @@ class Process:
             return None
         if status == psutil.STATUS_ZOMBIE or moved > _SAME_START_SECONDS:
             return False
-        # A stopped process (Ctrl-Z) holds up others like a dead one, once its lease has ended.
+        # A stopped process (Ctrl-Z) counts as dead once its lease has ended, because others wait for it.
         return None if status == psutil.STATUS_STOPPED else True
 
 
@@ -78,7 +77,7 @@ def _process_of(pid: int) -> Process:
 
 
 def this_process() -> Process:
-    """The process that asks."""
+    """The process that calls this."""
     return _process_of(os.getpid())
 
 
@@ -97,12 +96,9 @@ class Lease:
 
     Attributes:
         run_id: as Dagster names it.
-        command: what executes it, such as ``cdp sync``.
-        host: see `Process`.
-        space: see `Process`.
-        pid: see `Process`.
-        process_started_at: see `Process`.
-        silent_seconds: since the process last said that it is alive.
+        command: the program that executes it, such as ``cdp sync``.
+        host: as in `Process`, like the next three.
+        silent_seconds: seconds since the process last renewed the lease.
     """
 
     run_id: str
@@ -115,12 +111,12 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether the process is gone: seen from the same machine at once, from elsewhere by its silence."""
+        """Whether the process is gone. On the same machine that is seen at once, on others by its silence."""
         running = Process(self.host, self.space, self.pid, self.process_started_at).is_running()
         return self.silent_seconds > SILENCE_SECONDS if running is None else not running
 
     def __str__(self) -> str:
-        """Who it is, in the words of a message."""
+        """The process, in the words of a message."""
         return f"{self.command} (process {self.pid} on {self.host})"
 
 
@@ -132,7 +128,7 @@ def find(connection: psycopg.Connection) -> dict[str, Lease]:
 
 @contextmanager
 def ending(connection: psycopg.Connection, lease: Lease) -> Generator[bool]:
-    """End a lost lease with whatever is done inside; yields False where another process is doing it."""
+    """End a lost lease together with the work of the block; yields False if another process is doing that."""
     with connection.transaction():
         mine = connection.execute(
             "SELECT FROM ops.run_lease WHERE run_id = %s AND pid = %s AND space = %s FOR UPDATE SKIP LOCKED",
@@ -145,9 +141,9 @@ def ending(connection: psycopg.Connection, lease: Lease) -> Generator[bool]:
 
 @contextmanager
 def held(connect: Connect, run_id: str, command: str) -> Generator[None]:
-    """Hold the lease of a run while this process executes it; nothing where this process holds it already.
+    """Hold the lease of a run while this process executes it. Does nothing if this process holds it already.
 
-    A lease that cannot be written is no reason to fail: the run itself will say what is wrong with the warehouse.
+    A lease that cannot be written does not fail the run: the run itself reports what is wrong with the warehouse.
     """
     if run_id in _held:
         yield

@@ -1,18 +1,22 @@
 """How far each tenant's source has been read.
 
-Grain of ``ops.sync_watermark``: one row per (tenant, source). The position is the greatest stamp that the source
-itself gave, never the clock of this machine, and is written in the transaction of the rows that it covers.
+Grain of ``ops.sync_watermark``: one row per (tenant, source). The position is the greatest timestamp that the source
+itself gave, never the clock of this machine, and is written in the transaction of the rows that it covers. All
+functions work inside a transaction of the tenant.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg.rows import class_row
+
+from cdp_platform.warehouse.statements import statement
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """A position in a source ordered by (stamp, key)."""
+    """A position in a source that is ordered by (stamp, key): the last document that was read."""
 
     stamp: str
     key: str
@@ -20,14 +24,14 @@ class Watermark:
 
 @dataclass(frozen=True)
 class SyncState:
-    """What is known of one source of one tenant; times in UTC, None before the first success.
+    """What is known of one source of one tenant; moments in UTC, None before the first success.
 
     Attributes:
         source: the collection.
         stamp: the watermark.
-        last_success_at: when it was last read to its end.
-        source_count: documents that it then had.
-        undated_count: of those, how many had a stamp that is no moment or lies in the future.
+        last_success_at: the moment when it was last read to its end.
+        source_count: number of documents that it had then.
+        undated_count: number of those whose timestamp is not a moment or lies in the future.
     """
 
     source: str
@@ -43,18 +47,14 @@ def read(
     """The position, or None before anything was read of this source in this database.
 
     Args:
-        connection: in a transaction of the tenant.
-        tenant_id: whose.
+        connection: inside a transaction of the tenant.
+        tenant_id: the tenant.
         source: the collection or relation.
-        database: where it is.
-        mapper_version: also None unless everything was read with this version of the mapping; None for any version.
+        database: where it is. A position in another database means nothing.
+        mapper_version: version of the mapping with which everything must have been read; None for any.
     """
-    row = connection.execute(
-        "SELECT stamp, document_key FROM ops.sync_watermark"
-        " WHERE tenant_id = %(tenant)s AND source = %(source)s AND database = %(database)s AND stamp IS NOT NULL"
-        " AND (%(version)s::int IS NULL OR mapper_version = %(version)s)",
-        {"tenant": tenant_id, "source": source, "database": database, "version": mapper_version},
-    ).fetchone()
+    values = {"tenant": tenant_id, "source": source, "database": database, "version": mapper_version}
+    row = connection.execute(statement("ops", "watermark"), values).fetchone()
     return Watermark(*row) if row else None
 
 
@@ -67,21 +67,9 @@ def write(
     database: str,
     mapper_version: int | None = None,
 ) -> None:
-    """Move the position, forwards or (a full read after a restore of the source) back."""
-    connection.execute(
-        """
-        INSERT INTO ops.sync_watermark (tenant_id, source, database, stamp, document_key, mapper_version)
-        VALUES (%s, %s, %s, %s, %s, %s)
-        ON CONFLICT (tenant_id, source) DO UPDATE
-        SET database = excluded.database, stamp = excluded.stamp, document_key = excluded.document_key,
-            moved_at = now(),
-            -- While everything is read again, rows of the old version are left. A first reading has none.
-            mapper_version = CASE WHEN sync_watermark.stamp IS NULL
-                                       OR sync_watermark.database IS DISTINCT FROM excluded.database
-                                  THEN excluded.mapper_version ELSE sync_watermark.mapper_version END
-        """,
-        [tenant_id, source, database, watermark.stamp, watermark.key, mapper_version],
-    )
+    """Move the position, forwards or, when a full read follows a restore of the source, back."""
+    values = {"tenant": tenant_id, "source": source, "database": database, "version": mapper_version}
+    connection.execute(statement("ops", "move_watermark"), {**values, **vars(watermark)})
 
 
 def forget(connection: psycopg.Connection, tenant_id: str, source: str) -> None:
@@ -104,30 +92,23 @@ def succeeded(
     """Note that the source was read to its end.
 
     Args:
-        connection: in a transaction of the tenant.
-        tenant_id: whose.
+        connection: inside a transaction of the tenant.
+        tenant_id: the tenant.
         source: the collection or relation.
-        source_count: documents that it had.
-        undated_count: of those, how many have a stamp that is no moment or lies in the future.
+        source_count: number of documents that it had.
+        undated_count: number of those whose timestamp is not a moment or lies in the future.
         mapper_version: version of the mapping that all its rows have now.
     """
-    connection.execute(
-        """
-        INSERT INTO ops.sync_watermark (tenant_id, source, last_success_at, source_count, undated_count, mapper_version)
-        VALUES (%s, %s, now(), %s, %s, %s)
-        ON CONFLICT (tenant_id, source) DO UPDATE
-        SET last_success_at = excluded.last_success_at, source_count = excluded.source_count,
-            undated_count = excluded.undated_count, mapper_version = excluded.mapper_version
-        """,
-        [tenant_id, source, source_count, undated_count, mapper_version],
-    )
+    counts = {"source_count": source_count, "undated_count": undated_count}
+    values = {"tenant": tenant_id, "source": source, "version": mapper_version, **counts}
+    connection.execute(statement("ops", "note_success"), values)
 
 
 def states(connection: psycopg.Connection, tenant_id: str) -> list[SyncState]:
     """What is known of each source of this tenant."""
-    rows = connection.execute(
+    query = (
         "SELECT source, stamp, last_success_at, source_count, undated_count FROM ops.sync_watermark"
-        " WHERE tenant_id = %s ORDER BY source",
-        [tenant_id],
-    ).fetchall()
-    return [SyncState(*row) for row in rows]
+        " WHERE tenant_id = %s ORDER BY source"
+    )
+    with connection.cursor(row_factory=class_row(SyncState)) as cursor:
+        return cursor.execute(query, [tenant_id]).fetchall()

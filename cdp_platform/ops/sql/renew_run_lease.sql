@@ -1,4 +1,4 @@
--- A run that was taken for dead, as after the sleep of a laptop, gets its lease back.
+-- A run that was considered dead, as after the sleep of a laptop, gets its lease back.
 INSERT INTO ops.run_lease (run_id, command, host, space, pid, process_started_at)
 VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (run_id) DO UPDATE
