@@ -1,9 +1,9 @@
 """When assets run by themselves.
 
-What reads an outside system is asked for by the sensor that sees the change, which knows how many tenants share a run.
-From there the change walks down the graph by this condition, whoever made it. One sensor evaluates it for all rooms, so
-that tenants, and assets of different rooms, share runs. Schedules stay as the net beneath: they ask for the same work,
-which costs little when nothing changed.
+The sensor that sees a change in an outside system requests the run that reads it. The condition `follow_upstream` then
+carries the change to the assets below, whatever run made the asset above. One sensor evaluates it for all rooms, so
+that tenants, and assets of different rooms, share runs. Schedules are the safety net: they request the same work, which
+is quick when nothing changed.
 """
 
 import warnings
@@ -14,30 +14,30 @@ import dagster as dg
 
 from cdp_platform.orchestration import partitions, run_limits
 
-# A condition of our own is evaluated where our code is, and Dagster marks that as changeable. The tests would notice a
-# change; a warning on every command tells nobody.
+# Dagster marks the evaluation of own conditions in the code server as subject to change. Our tests notice a change; a
+# warning on every command would help nobody.
 warnings.filterwarnings("ignore", message=r"Parameter `use_user_code_server`", category=dg.BetaWarning)
 
 NAME = "automation"
 
-# Op tags of a check that blocks nothing. A run makes one step after the other, and assets that are ready come first.
+# Op tags of a check that blocks nothing. A run executes one step at a time, and takes assets that are ready first.
 AFTER_ASSETS = {"dagster/priority": "-1"}
 
 
 class NoRunAtWork(dg.AutomationCondition):
-    """True for tenants for which no unfinished run makes this asset or anything above it, while a run may be asked for.
+    """True for tenants for which no unfinished run makes this asset or anything upstream, while a run may be requested.
 
-    A step notes the tenants of a range one by one. Asking in between would make a run of each part that a tick sees;
-    when the run has ended, the whole range is due.
+    A step reports the tenants of a range one by one. If runs were requested in between, each tick would request one for
+    the part that it sees. When the run has ended, the whole range is due.
     """
 
     @property
     def description(self) -> str:
-        """As the UI shows it."""
+        """The text that the UI shows."""
         return "no unfinished run is at work on it or upstream of it, and a run may be asked for"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        """The candidates that are idle."""
+        """The candidates that no unfinished run covers."""
         candidates = context.candidate_subset
         if candidates.is_empty or not candidates.is_partitioned:
             return dg.AutomationResult(context, candidates)
@@ -50,11 +50,11 @@ class NoRunAtWork(dg.AutomationCondition):
 
 
 def follow_upstream() -> dg.AutomationCondition:
-    """Run for a tenant when something upstream of it changed, as soon as no run is at work there.
+    """Run for a tenant when something upstream of it changed, as soon as no unfinished run covers it.
 
-    Whether upstream is fit to build on is not asked here but by the asset itself, tenant by tenant
-    (`tenant_runs.for_each_tenant`, ``unless``). A condition can only ask for the state of Dagster's checks, and a run
-    over a range of tenants leaves none per tenant that it would believe: it would wait for ever.
+    The asset itself asks, for each tenant, whether upstream is sound (`tenant_runs.for_each_tenant`, ``unless``). A
+    condition can only look at Dagster's checks. A run over a range of tenants leaves no result per tenant that a
+    condition accepts, so the condition would wait for ever.
     """
     return (dg.AutomationCondition.eager() & NoRunAtWork()).with_label("follow_upstream")
 
@@ -62,8 +62,8 @@ def follow_upstream() -> dg.AutomationCondition:
 class Automation(dg.AutomationConditionSensorDefinition):
     """Dagster's own evaluation of all conditions, which asks for runs over ranges of tenants.
 
-    What is due and has no run yet is in Dagster's cursor, which is stored together with the runs that a tick asks for:
-    a tick that dies is repeated, or its runs are submitted by the next one.
+    Dagster's cursor holds what is due and has no run yet. Dagster stores it together with the runs that a tick
+    requests: a tick that dies is repeated, or the next tick submits its runs.
     """
 
     def __init__(self) -> None:
@@ -72,9 +72,9 @@ class Automation(dg.AutomationConditionSensorDefinition):
             target=dg.AssetSelection.all(),
             minimum_interval_seconds=15,
             default_status=dg.DefaultSensorStatus.RUNNING,
-            description="Walks changes down the assets of all rooms that follow what they are made of. However many "
-            "tenants changed, it has three runs at most that have not ended; more changes share the next one.",
-            # A backfill would be a run for each gap between tenants.
+            description="Makes the assets of all rooms that follow a change in what they are made of. For any number "
+            "of tenants, at most three of its runs are unfinished; further changes share the next one.",
+            # A backfill would have one run for each gap between tenants.
             emit_backfills=False,
             use_user_code_server=True,
         )
@@ -86,18 +86,18 @@ class Automation(dg.AutomationConditionSensorDefinition):
         asset_selection: dg.AssetSelection | None,
         dynamic_partitions_requests: Sequence[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest],
     ) -> Sequence[dg.RunRequest]:
-        """As Dagster resolves them, after those of neighbours became one."""
+        """As Dagster resolves them, after the requests of neighbouring tenants were joined."""
         instance = context.instance
-        # The condition found room for one at least.
+        # The condition has found that at least one run may be requested.
         at_most = max(1, run_limits.left_for(instance, self.name))
         joined = in_ranges(run_requests, partitions.known(instance), at_most=at_most)
         return super().resolve_run_requests(joined, context, asset_selection, dynamic_partitions_requests)
 
 
 def in_ranges(requests: Iterable[dg.RunRequest], tenant_ids: Sequence[str], *, at_most: int) -> Sequence[dg.RunRequest]:
-    """Runs over ranges of tenants that make everything that was asked for.
+    """Runs over ranges of tenants that make everything that was requested.
 
-    A run makes for all its tenants what was asked for any of them: what is unchanged costs little.
+    A run makes for all its tenants what was requested for any of them: an unchanged asset is made quickly.
 
     Args:
         requests: each for one tenant and some assets, or without a partition; those stay as they are.

@@ -1,4 +1,4 @@
-"""From an asset in the Dagster UI to the lines that make it, on the machine of a developer."""
+"""Links from assets in the Dagster UI to the lines of source code that make them, on a developer's machine."""
 
 import warnings
 from pathlib import Path
@@ -7,20 +7,20 @@ import dagster as dg
 
 import cdp_platform
 
-# The folder of the package; in a checkout pyproject.toml is beside it.
+# The parent folder of the package; in a checkout it contains pyproject.toml.
 CHECKOUT = Path(cdp_platform.__file__).parents[1]
 
 
 def with_code_references(definitions: dg.Definitions) -> dg.Definitions:
-    """The same definitions, whose assets say in which file and line they are written.
+    """The same definitions, with the file and line of each asset.
 
-    Where the package is installed without its checkout the paths would lead to no file that somebody edits: then the
-    definitions are returned as they are.
+    If the package is installed without a checkout, the paths would lead to files that nobody edits, and the definitions
+    are returned unchanged.
     """
     if not (CHECKOUT / "pyproject.toml").is_file():
         return definitions
     with warnings.catch_warnings():
-        # Dagster marks the function as beta. Its test would notice a change; a warning at every command helps nobody.
+        # Dagster marks the function as beta. Our test notices a change; a warning at every command would help nobody.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = dg.with_source_code_references(list(definitions.assets or []))
     return dg.Definitions(

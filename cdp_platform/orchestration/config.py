@@ -1,4 +1,4 @@
-"""The base of everything that can be set for a run in Dagster's launchpad."""
+"""The base class of all configuration in Dagster's launchpad."""
 
 import dagster as dg
 from pydantic import ConfigDict

@@ -1,8 +1,7 @@
-"""What went wrong, for how long, and what the run should do about it.
+"""How the error of a step is described, and whether the step is tried again.
 
-Three things can retry in Dagster, and they do not know of each other: the step (`IO_RETRIES`), the run
-(`run_retries` in dagster.yaml, for crashed workers only), and the next tick. Here is decided which
-errors are worth the first.
+Three things can retry in Dagster, independently of each other: the step (`IO_RETRIES`), the run (`run_retries` in
+dagster.yaml, for crashed workers only), and the next tick. This module decides for which errors the step is retried.
 """
 
 import sys
@@ -16,21 +15,21 @@ from cdp_platform.errors import BusyError, PlatformError, SourceError, WorkerLos
 
 
 class _RetriesOfFailures(dg.RetryPolicy):
-    """A retry policy under which an interruption ends the run.
+    """A retry policy that does not retry interruptions.
 
-    Dagster asks the policy also after Ctrl-C, the end of a pod or a termination in the UI. It would go on with the next
-    step, and then try the interrupted one again.
+    Dagster also applies the policy after Ctrl-C, the end of a pod or a termination in the UI. It would continue with
+    the next step, and then retry the interrupted one.
     """
 
     def calculate_delay(self, attempt_num: int) -> float:
-        """Seconds until the next attempt; raises the interruption again if that is what is handled now."""
+        """Seconds until the next attempt; raises an interruption that is being handled again."""
         error = sys.exc_info()[1]
         if error is not None and not isinstance(error, Exception):
             raise error
         return float(super().calculate_delay(attempt_num))
 
 
-# Full jitter, so that a hundred steps that failed together do not come back together.
+# Full jitter, so that steps that failed at the same moment are not retried at the same moment.
 IO_RETRIES = _RetriesOfFailures(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
 
 
@@ -42,9 +41,9 @@ def is_transient(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """The error in one line, and never the data that it was about: what PostgreSQL adds as DETAIL, a defect's words."""
+    """The error in one line, without PostgreSQL's DETAIL and the message of a defect, which may quote data."""
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-        return "The warehouse has not the tables of this version: run `cdp migrate`."
+        return "The warehouse does not have the tables of this version: run `cdp migrate`."
     if isinstance(error, psycopg.OperationalError) and error.diag.message_primary is None:
         return "PostgreSQL: the connection was lost. Was the server restarted?"
     if isinstance(error, psycopg.Error):
@@ -55,6 +54,6 @@ def describe(error: Exception) -> str:
 
 
 def frames(error: Exception) -> str:
-    """Where an error was raised, innermost call last, without its message: that may quote a customer."""
+    """Where an error was raised, innermost call last, without its message, which may quote customer data."""
     calls = traceback.extract_tb(error.__traceback__)
     return " > ".join(f"{Path(call.filename).name}:{call.lineno} {call.name}" for call in calls)

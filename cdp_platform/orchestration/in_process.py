@@ -1,4 +1,4 @@
-"""Running a job in this process, for the command line: same assets, same checks, same events as a deployed run."""
+"""Runs a job in this process, for the command line, with the same assets, checks and events as a deployed run."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from cdp_platform.orchestration.pools import waiting_for_pools
 from cdp_platform.warehouse.connection import application, connect
 
 _INTERRUPTED = "the run was interrupted before its end; run the command again"
-# What the job says goes to the event log; the terminal belongs to the progress bars and the table.
+# The job logs to Dagster's event log only; the terminal shows progress bars and a table.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -43,10 +43,10 @@ class RunResult:
     """A finished run.
 
     Attributes:
-        run_id: as the Dagster UI knows it.
+        run_id: the id that the Dagster UI shows.
         outcomes: one per asset and partition that were materialized.
         checks: one per check and partition.
-        errors: one line per reason for which steps failed, with their names.
+        errors: one line for each reason why steps failed, with the names of the steps.
     """
 
     run_id: str
@@ -70,21 +70,21 @@ def run_job(
     assets: Sequence[dg.AssetKey] | None = None,
     watcher: progress.Begin | None = None,
 ) -> RunResult:
-    """Run a job for these tenants, which have to follow each other among the instance's partitions.
+    """Run a job for these tenants, which must be neighbours among the instance's partitions.
 
-    The run belongs to this process: it holds a lease while the process lives, and is ended by others after that.
+    The run belongs to this process, which holds a lease for it. When the process is gone, others end the run.
 
     Args:
-        definitions: where the job is.
+        definitions: which have the job.
         job_name: of any room.
-        instance: where its events go.
+        instance: which gets the events.
         tenant_ids: or other partition keys of the job.
         config: run configuration by op.
         assets: of the job, only these.
         watcher: is told how far the work of each tenant is.
 
     Raises:
-        BusyError: another run held a pool that this one needs for too long.
+        BusyError: another run held a pool that this one needs, and the wait reached its limit.
     """
     job = definitions.resolve_job_def(job_name)
     run_id = str(uuid.uuid4())
@@ -109,7 +109,7 @@ def run_job(
         _errors(result.all_events),
     )
     if outcome.success and not result.success:
-        # Interrupted between two steps: none of them failed, and not all were done.
+        # The run was interrupted between two steps: none failed, and some were not executed.
         outcome.errors.append(_INTERRUPTED)
     return outcome
 
@@ -121,18 +121,18 @@ def _process_tags() -> dict[str, str]:
         "cdp/host": process.host,
         "cdp/pid": str(process.pid),
         "cdp/process_started_at": process.started_at.isoformat(),
-        # Whoever typed the command repeats it; the daemon must not.
+        # The person who typed the command repeats it; the daemon must not.
         "dagster/max_retries": "0",
     }
 
 
 def _own_config(job: dg.JobDefinition, tenant_id: str) -> Mapping[str, Any]:
-    # Dagster applies it by itself only where no other configuration is given.
+    # Dagster applies it by itself only if no other configuration is given.
     return job.partitioned_config.get_run_config_for_partition_key(tenant_id) if job.partitioned_config else {}
 
 
 def together(runs: Sequence[RunResult]) -> RunResult:
-    """Several runs as one outcome."""
+    """The results of several runs as one."""
     return RunResult(
         ", ".join(run.run_id for run in runs),
         [outcome for run in runs for outcome in run.outcomes],
@@ -169,7 +169,7 @@ def _errors(events: Sequence[dg.DagsterEvent]) -> list[str]:
     steps: dict[str, list[str]] = {}
     for event in events:
         if event.is_step_failure:
-            # Without the room in front of it, as the table names it.
+            # The name without the room, as in the table of results.
             steps.setdefault(_reason(event), []).append((event.step_key or "").rpartition("__")[2])
     return [f"{', '.join(names)}: {reason}" for reason, names in steps.items()]
 
@@ -183,6 +183,6 @@ def _reason(event: dg.DagsterEvent) -> str:
         cause = failure.error.cause or failure.error
         words = cause.message.strip().splitlines()[0]
         kind, _, rest = words.partition(": ")
-        # Errors of the platform speak for themselves; of others the class says something too.
+        # Messages of the platform's own errors are complete. For other errors the class is part of the explanation.
         words = rest if kind.startswith("cdp_platform.") and rest else words
     return words or "failed"

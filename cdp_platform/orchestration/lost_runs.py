@@ -1,7 +1,7 @@
-"""Runs that hold up others: those whose process is gone are ended, and those that only look wrong are named.
+"""Ends runs whose process is gone, and names runs that last too long, because both hold up other runs.
 
-A run belongs to the process that executes it and ends with it. Dagster itself notices that only where its code server
-outlives the process, and counts all others as in progress for ever: they hold slots of pools and places of the queue.
+A run belongs to the process that executes it and ends with it. Dagster notices the end only if its code server outlives
+the process. Otherwise it counts the run as in progress for ever, with its slots of pools and its place in the queue.
 """
 
 import json
@@ -18,15 +18,15 @@ from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.coordinator import QUEUED
 from cdp_platform.orchestration.resources import WarehouseResource
 
-# As `run_monitoring.max_runtime_seconds` of dagster.yaml: from there on the daemon ends a run itself, if it is there.
+# Equal to `run_monitoring.max_runtime_seconds` of dagster.yaml, after which the daemon, if one runs, ends a run itself.
 LONGEST_RUN_SECONDS = 7200
-# A run waits so long for a place while others end; while nothing ends or starts, the queue does not move.
+# When no run starts or ends for this long while runs wait, the queue does not move.
 LONGEST_STANDSTILL_SECONDS = 900
 
 _ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NAMED = 5
-# A lease of a run that no instance of Dagster knows.
+# Age at which a lease of a run that this instance does not know is deleted.
 _FORGOTTEN_AFTER_SECONDS = 86_400
 
 
@@ -38,7 +38,7 @@ def end_lost(instance: dg.DagsterInstance, connection: psycopg.Connection) -> li
 def _end(instance: dg.DagsterInstance, connection: psycopg.Connection, lease: Lease) -> bool:
     run = instance.get_run_by_id(lease.run_id)
     if run is None and lease.silent_seconds < _FORGOTTEN_AFTER_SECONDS:
-        # Of another instance of Dagster over the same warehouse, which ends it.
+        # Another instance of Dagster over the same warehouse may know the run, and ends it.
         return False
     with run_leases.ending(connection, lease) as mine:
         if not mine or run is None:
@@ -53,12 +53,12 @@ def _end(instance: dg.DagsterInstance, connection: psycopg.Connection, lease: Le
 
 @dataclass(frozen=True)
 class Standstill:
-    """What does not move.
+    """The state of the runs.
 
     Attributes:
         active: runs that are in progress.
         queued: runs that wait.
-        flaws: a sentence for each thing that is wrong; none if all is well.
+        flaws: a sentence for each problem.
     """
 
     active: int
@@ -67,7 +67,7 @@ class Standstill:
 
 
 def look(instance: dg.DagsterInstance, now: float | None = None) -> Standstill:
-    """Name the runs that are older than any should be, and a queue that does not move; ``now`` in seconds."""
+    """Find runs that last too long, and a queue that does not move; ``now`` is a Unix time in seconds."""
     now = time.time() if now is None else now
     active = instance.get_run_records(dg.RunsFilter(statuses=_ACTIVE))
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
@@ -111,7 +111,7 @@ def _last_move(instance: dg.DagsterInstance) -> float:
 
 runs = dg.AssetSpec(
     ["dagster", "runs"],
-    description="The runs of the platform itself, as Dagster keeps them. Not a table of ours.",
+    description="The runs of the platform itself. Dagster stores them, in a database of its own.",
     group_name="ops",
     owners=["team:platform"],
     kinds={"dagster"},
@@ -136,7 +136,7 @@ def _examined(found: Standstill) -> dg.AssetCheckResult:
     description="No run is older than any should be, and the queue moves. Told by the sensor `lost_runs`.",
 )
 def moving(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    """By the runs as they are now."""
+    """Look at the runs as they are now."""
     return _examined(look(context.instance))
 
 
@@ -146,16 +146,16 @@ def moving(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     description="Ends runs whose process is gone, and tells the check `moving` of `dagster/runs` what stands still.",
 )
 def lost_runs(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """One look at the leases and at the runs.
+    """Look at the leases and at the runs once.
 
-    A sensor and no job: where the queue stands still, no job of it would run.
+    This is a sensor and not a job, because a job would wait in the queue that does not move.
     """
     with warehouse.connect() as connection:
         ended = end_lost(context.instance, connection)
     for lease in ended:
         context.log.warning("Ended run %s: its process is gone (%s).", lease.run_id, lease)
     found = look(context.instance)
-    # The check is told when something changed, and not at each tick: every telling is kept for ever.
+    # Evaluate the check when something changed and once an hour, not at each tick: Dagster keeps every evaluation.
     verdict = [len(found.flaws), int(time.time() // 3600)]
     told = json.loads(context.cursor or "null")
     evaluation = _examined(found)

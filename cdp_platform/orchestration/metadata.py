@@ -1,4 +1,4 @@
-"""Builders of the metadata that every room puts on its assets: for looking, plotting and finding the table."""
+"""Builders of the metadata that every room puts on its assets, for plots and links to tables."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """Tenants as Dagster partitions.
 
-A tenant is a partition, never a part of an asset key and never a code location: the graph stays the same size with two
-tenants or two thousand.
+A tenant is a partition, never a part of an asset key and never a code location, so the graph has the same size with two
+tenants and with two thousand.
 """
 
 import warnings
@@ -13,8 +13,8 @@ import dagster as dg
 
 from cdp_platform.ops.tenants import Tenant
 
-# Two parameters that the platform needs are marked as changeable in Dagster: `backfill_policy` (beta) and
-# `partitions_def` of a check (preview). Their tests would notice a change; a warning on every command tells nobody.
+# Dagster marks two parameters that the platform needs as subject to change: `backfill_policy` (beta) and
+# `partitions_def` of a check (preview). Our tests notice a change; a warning on every command would help nobody.
 warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy`", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", message=r"Specifying a partitions_def on an AssetCheck", category=dg.PreviewWarning)
 
@@ -22,7 +22,8 @@ TENANTS = "tenant"
 
 tenant_partitions = dg.DynamicPartitionsDefinition(name=TENANTS)
 
-# Dagster has no public name for these two tags, by which its own backfills ask one run for a range of partitions.
+# Dagster's own backfills use these two tags to request one run for a range of partitions. It has no public names for
+# them.
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _PARTITION = "dagster/partition"
@@ -51,12 +52,13 @@ def range_tags(keys: Sequence[str]) -> dict[str, str]:
 
 
 def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int | None = None) -> list[list[str]]:
-    """The wanted partitions in as few runs as there are gaps between them: neighbours, in the instance's order.
+    """The wanted partitions as ranges of neighbours, in the instance's order: one range for each gap-free stretch.
 
     Args:
         partitions: all of them, in the instance's order.
         wanted: those that runs are for.
-        at_most: the number of runs. The narrowest gaps are closed for it: the partitions in them have a run too.
+        at_most: largest number of ranges. To keep it, the narrowest gaps are filled: the partitions in them are run
+            too.
     """
     if at_most == 0:
         return []
@@ -70,7 +72,7 @@ def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int |
 
 
 def busy(instance: dg.DagsterInstance, jobs: Collection[str], order: Sequence[str] | None = None) -> set[str]:
-    """The partitions that an unfinished run of one of these jobs is for.
+    """The partitions that unfinished runs of these jobs cover.
 
     Args:
         instance: where the runs are.
@@ -83,9 +85,9 @@ def busy(instance: dg.DagsterInstance, jobs: Collection[str], order: Sequence[st
 
 
 def at_work_on(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) -> set[str]:
-    """The tenants that an unfinished run is for which makes one of these assets.
+    """The tenants that unfinished runs cover which make one of these assets.
 
-    A run of a whole job does not name its assets: it counts, whatever the job is.
+    A run of a whole job does not name its assets, so every such run counts.
     """
     made = set(assets)
     return _covered(
@@ -99,7 +101,7 @@ def _unfinished(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
 
 
 def _covered(runs: Iterable[dg.DagsterRun], order: Sequence[str]) -> set[str]:
-    """The partitions that these runs are for. Runs over partitions of another kind cover none."""
+    """The partitions that these runs cover. Runs over partitions of another kind cover none."""
     found: set[str] = set()
     for run in runs:
         if _RANGE_START in run.tags:
@@ -136,8 +138,8 @@ def to_add(tenants: Iterable[Tenant], partitions: Iterable[str]) -> list[str]:
 def to_delete(instance: dg.DagsterInstance, tenants: Iterable[Tenant], partitions: Iterable[str]) -> list[str]:
     """Partitions of retired or unregistered tenants that no run is working on.
 
-    Deleting a partition under a run kills the run and loses its finished work, so a busy one waits for the next time.
-    A run over a range does not name its tenants; while one runs, none is idle.
+    Deleting the partition of a run kills the run and loses its finished work, so such a partition waits for the next
+    tick. A run over a range does not name its tenants: while one is unfinished, no partition is deleted.
     """
     active = {tenant.tenant_id for tenant in tenants if tenant.active}
     superfluous = [partition for partition in partitions if partition not in active]
@@ -151,7 +153,7 @@ def to_delete(instance: dg.DagsterInstance, tenants: Iterable[Tenant], partition
 
 
 def ensure(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:
-    """Give these tenants, if active, their partitions."""
+    """Add the partitions of these tenants, if they are active."""
     if added := to_add(tenants, known(instance)):
         instance.add_dynamic_partitions(TENANTS, added)
 

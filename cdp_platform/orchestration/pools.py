@@ -1,6 +1,6 @@
-"""Waiting for a place in a pool: not in silence, and not without a limit.
+"""Limits the wait for a slot of a pool, and logs who holds it.
 
-Dagster's executor itself waits for a slot for ever and says so only in the event log.
+Dagster's executor itself waits without a limit, and says so only in the event log.
 """
 
 import _thread
@@ -21,14 +21,14 @@ from cdp_platform.warehouse.connection import connect
 _log = logging.getLogger(__name__)
 
 SPEAK_AFTER_SECONDS = 5.0
-# An export of the worksheets of a few tenants takes minutes.
+# Longer than an export of the worksheets of a few tenants, which takes minutes.
 GIVE_UP_AFTER_SECONDS = 900.0
 _LOOK_SECONDS = 2.0
 
 
 @contextmanager
 def waiting_for_pools(instance: dg.DagsterInstance, job: dg.JobDefinition, run_id: str) -> Generator[None]:
-    """While the run is executed inside, say for whom it waits, and end runs that hold a slot and are dead.
+    """While the run is executed inside, log which runs hold its slots, and end those whose process is gone.
 
     Raises:
         BusyError: a slot was not free in `GIVE_UP_AFTER_SECONDS`; names the run that holds it.
@@ -66,7 +66,7 @@ class _Watch:
             try:
                 holders = self._holders()
             except Exception as error:
-                # The run itself meets whatever is wrong with the databases.
+                # If a database is unavailable, the run itself fails with that error.
                 _log.debug("pools were not looked at: %s", type(error).__name__)
                 continue
             since = {pool: since.get(pool, time.monotonic()) for pool in holders}
@@ -80,12 +80,12 @@ class _Watch:
                         f"No place in the pool {pool} after {waited / 60:.0f} minutes; it is held by {holder}. "
                         "Try again when that run has ended, or terminate it in the Dagster UI."
                     )
-                    # As Ctrl-C: the run ends as canceled, and its own claims are given back.
+                    # Same as Ctrl-C: the run ends as canceled, and its own claims are released.
                     _thread.interrupt_main()
                     return
 
     def _holders(self) -> dict[str, str]:
-        """Who holds the pools that the run waits for, by pool."""
+        """A description of the run that holds each pool that this run waits for."""
         found = {}
         for pool in self._pools:
             info = self._instance.event_log_storage.get_concurrency_info(pool)

@@ -1,4 +1,4 @@
-"""Partitions follow the registry of tenants, whoever wrote it."""
+"""Keeps Dagster's partitions equal to the registered tenants, whichever program registered them."""
 
 import dagster as dg
 
@@ -10,10 +10,11 @@ from cdp_platform.orchestration.resources import WarehouseResource
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Gives every active tenant its partition, and takes those that belong to none, once they are idle.",
+    description="Adds a partition for every active tenant, and deletes those without an active tenant once no run uses "
+    "them.",
 )
 def tenant_registry(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """One look at ``ops.tenant`` and at the partitions."""
+    """Compare ``ops.tenant`` with the partitions once."""
     with warehouse.connect() as connection:
         registered = tenants.registered(connection)
     known = partitions.known(context.instance)

@@ -1,7 +1,7 @@
-"""The outside systems as Dagster resources: thin handles that read the environment when they are used.
+"""The outside systems as Dagster resources, which read the environment when they are used.
 
-Nothing is configured here, so a run's configuration, the snapshot of the repository and the UI hold no secret, and
-definitions load with an empty environment.
+They have no configuration of their own, so a run's configuration, the snapshot of the repository and the UI hold no
+secret, and definitions load with an empty environment.
 """
 
 from collections.abc import Callable, Generator
@@ -20,7 +20,7 @@ from cdp_platform.warehouse.connection import UNNAMED, act_as, application, conn
 
 
 class WarehouseResource(dg.ConfigurableResource):
-    """PostgreSQL, from the PGSQL_ variables. Every run uses it, so it also says that the run's process is alive."""
+    """PostgreSQL, from the PGSQL_ variables. Every run uses it, so it also holds the lease of the run."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["WarehouseResource"]:
@@ -30,7 +30,7 @@ class WarehouseResource(dg.ConfigurableResource):
             yield self
             return
         if application() == UNNAMED:
-            # A process that Dagster started for this run; a command has its own name.
+            # Dagster started this process for the run. A command has set its own name.
             act_as(f"run {run.run_id[:8]} {run.job_name}")
         with run_leases.held(self.connect, run.run_id, application()):
             yield self

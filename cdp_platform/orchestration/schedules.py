@@ -1,4 +1,4 @@
-"""The clock as the net beneath sensors: the same work for all tenants, in as few runs as there can be."""
+"""Schedules are the safety net of sensors: they request the same work for all tenants, in as few runs as possible."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -26,9 +26,9 @@ def for_all_tenants(
     Args:
         context: of the schedule.
         warehouse: where the tenants are registered.
-        subject: tells the runs of different schedules at the same moment apart.
+        subject: keeps the run keys of different schedules at the same moment apart.
         only: leaves out those that there is no work for.
-        run_config: a run over a range does not take the job's own configuration by itself.
+        run_config: of the runs, because a run over a range ignores the job's own configuration.
     """
     with warehouse.connect() as connection:
         active = {tenant.tenant_id for tenant in only(tenants.registered(connection)) if tenant.active}

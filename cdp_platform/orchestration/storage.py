@@ -1,9 +1,9 @@
 """Dagster's own PostgreSQL, as dagster.yaml names it under `storage: custom`.
 
-It is the storage of `storage: postgres`, with the same configuration, and differs in three things. A variable that is
-not set is one line that says what to do, where Dagster prints a stack trace of 120 lines. An error of the database
-never shows the values of its statement: they are events of runs, and hold what assets say of tenants' data. And a
-process keeps its connections: Dagster opens one per event, which takes most of the time of a run over many tenants.
+It is Dagster's `storage: postgres` with the same configuration, and three differences. A variable that is not set gives
+one line that says what to do, instead of a stack trace of 120 lines. An error of the database never shows the values of
+its statement, since those are events of runs and may contain tenants' data. A process keeps its connections open:
+Dagster opens one per event, which takes most of the time of a run over many tenants.
 """
 
 import os
@@ -19,11 +19,11 @@ from cdp_platform.settings import require_host
 
 
 class PostgresStorage(DagsterPostgresStorage):
-    """What makes Dagster's storage of the configuration in dagster.yaml."""
+    """Makes Dagster's storage from the configuration in dagster.yaml."""
 
     @classmethod
     def config_type(cls) -> Any:
-        """The configuration as it stands: Dagster itself would resolve variables, and raise at the first."""
+        """The unresolved configuration: Dagster would resolve variables itself, and raise at the first missing one."""
         return {"postgres_db": dg.Permissive()}
 
     @classmethod
@@ -41,7 +41,7 @@ class PostgresStorage(DagsterPostgresStorage):
             storage = super().from_config_value(inst_data, configuration)
             _keep_connections(storage)
             return storage
-        # Dagster raises an error of its own, and the driver another.
+        # Dagster and the driver raise errors of different classes.
         except Exception as error:
             raise click.ClickException(
                 f"Dagster's database {database.get('hostname')}:{database.get('port', 5432)}/{database.get('db_name')} "
@@ -51,7 +51,7 @@ class PostgresStorage(DagsterPostgresStorage):
 
 
 def hide_statement_values() -> None:
-    """Let no error of SQLAlchemy show the values of a statement, in this process."""
+    """Keep the values of statements out of all errors of SQLAlchemy in this process."""
     from sqlalchemy import event  # noqa: PLC0415 (definitions load without it)
     from sqlalchemy.engine import Engine  # noqa: PLC0415
 
@@ -60,10 +60,10 @@ def hide_statement_values() -> None:
 
 
 def _keep_connections(storage: DagsterPostgresStorage) -> None:
-    """One connection stays open for each of the three parts; threads that want one at the same time open more."""
+    """Keep one connection open for each of the three parts; threads that need one at the same time open more."""
     engines = []
     for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
-        # Dagster has no public way but `optimize_for_webserver`, whose connections break when the server restarts.
+        # The only public way is `optimize_for_webserver`, whose connections break when the server restarts.
         engine = create_pg_engine(
             storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
         )
@@ -74,13 +74,13 @@ def _keep_connections(storage: DagsterPostgresStorage) -> None:
         for engine in engines:
             engine.dispose()
 
-    # An instance that ends disposes of its storage of runs. Each tick of a sensor has an instance of its own, and what
-    # it leaves to the garbage collector would hold connections until the server has none left.
+    # An instance that ends disposes of its run storage only. Each tick of a sensor has an instance of its own, and
+    # connections left to the garbage collector would add up until the server has none left.
     storage.run_storage.dispose = close
 
 
 def first_reason(error: BaseException) -> str:
-    """The first line of what began it all."""
+    """The first line of the message of the original cause."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     lines = str(error).strip().splitlines()
@@ -93,9 +93,9 @@ def _hide(context: Any) -> None:
 
 
 def _with_variables(database: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the values of the variables that it names as `{env: NAME}`."""
+    """The configuration in which `{env: NAME}` is replaced by the variable's value."""
     named = {key: value["env"] for key, value in database.items() if isinstance(value, Mapping) and "env" in value}
-    # Without a password there may be a login by other means, and the port has a default.
+    # The password is optional because PostgreSQL may accept another login, and the port has a default.
     missing = [name for key, name in named.items() if not os.environ.get(name) and key not in {"password", "port"}]
     if missing:
         raise click.ClickException(

@@ -1,7 +1,7 @@
-"""Doing the same for every tenant of a run, or other partition, so that one's trouble stays its own.
+"""Does the same work for every partition of a run, so that one failure does not stop the others.
 
-A run covers one partition or a range of them. Each gets its own figures on its own materialization; one that fails is
-named at the end, after the others are done and recorded.
+A run covers one partition (a tenant, an ingestor, a tenant's month) or a range of them. Each partition has its own
+materialization with its own figures. Partitions that fail are named at the end, after the others are done and recorded.
 """
 
 import time
@@ -19,7 +19,7 @@ from cdp_platform.orchestration.failures import describe, is_transient
 from cdp_platform.orchestration.resources import WarehouseResource
 
 Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
-"""Does one tenant's share, on a connection of its own, and returns the metadata of its materialization."""
+"""Does the work for one tenant, on a connection of its own, and returns the metadata of its materialization."""
 
 Examine = Callable[[psycopg.Connection, Tenant], dg.AssetCheckResult]
 """Looks at one tenant's rows."""
@@ -43,15 +43,16 @@ def for_each_tenant(
         unless: `unsound` of the room that the work builds on; a tenant for which it has a reason is left out.
 
     Raises:
-        dg.Failure: the work failed for at least one tenant; names each with what to do. Retried only if all that
-            failed may pass by itself.
+        dg.Failure: the work failed for at least one tenant; names each with what to do. Dagster retries it only if
+        every
+            one of these errors may pass by itself.
     """
 
     def of_tenant(tenant_id: str) -> Iterator[Made]:
         with warehouse.connect() as connection:
             tenant = tenants.get(connection, tenant_id)
             if not tenant.active:
-                # A range of partitions may span a tenant that was retired meanwhile.
+                # A range of partitions may include a tenant that was retired after it was requested.
                 yield context.asset_key, {"skipped": "the tenant is retired"}
                 return
             if unless is not None and (flaw := unless(connection, tenant)):
@@ -65,11 +66,11 @@ def for_each_tenant(
 def for_each_partition(
     context: dg.AssetExecutionContext, work: Callable[[str], Iterator[Made]]
 ) -> list[dg.MaterializeResult]:
-    """Do the work for each partition of the run, for as many assets as the step makes.
+    """Do the work for each partition of the run, for all assets that the step makes.
 
     Args:
         context: of the asset, or of several that one step makes.
-        work: for one partition; yields as each of its assets is done, in the order of their dependencies.
+        work: for one partition; yields each of its assets when that is done, in the order of their dependencies.
 
     Returns:
         One result per asset that was made, in that order.
@@ -91,7 +92,7 @@ def for_each_partition(
     if failed:
         _raise(context, metadata, failed)
     if context.has_partition_key:
-        # Dagster notes the partition by itself, and for a named one asks its database again whether it is there.
+        # Dagster adds the partition by itself; if we named it, Dagster would query its database for it once more.
         return [
             dg.MaterializeResult(asset_key=asset, metadata=of[context.partition_key]) for asset, of in metadata.items()
         ]
@@ -103,7 +104,8 @@ def for_each_partition(
 
 def partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
     """The partitions of the run."""
-    # Of a run for one partition Dagster would ask its database, over four connections, whether the partition is there.
+    # `partition_keys` of a run for one partition would query Dagster's database, over four connections, for that
+    # partition.
     return [context.partition_key] if context.has_partition_key else context.partition_keys
 
 
@@ -112,8 +114,9 @@ def _raise(
     metadata: Mapping[dg.AssetKey, Mapping[str, Mapping[str, Any]]],
     failed: Mapping[str, Exception],
 ) -> None:
-    # The step fails as a whole, but these partitions' rows are committed: without their events, what depends on them
-    # would wait for a run in which every one is well. Events that a step logs are lost when it raises.
+    # The step fails as a whole, but the rows of these partitions are committed. Without their events, the assets made
+    # of them would wait for a run in which no partition fails. Events that a step logs are lost when it raises, so
+    # report them here.
     for asset, outcomes in metadata.items():
         for key, outcome in outcomes.items():
             context.instance.report_runless_asset_event(
@@ -123,7 +126,7 @@ def _raise(
                     metadata={**outcome, "run": dg.MetadataValue.dagster_run(context.run.run_id)},
                 )
             )
-    # From None: the messages of what was caught may quote a customer, and the event log keeps them for ever.
+    # From None: messages of the original errors may quote customer data, and the event log keeps them permanently.
     raise dg.Failure(
         description="; ".join(f"{key}: {describe(error)}" for key, error in failed.items()),
         metadata={
@@ -145,20 +148,20 @@ def check_each_tenant(
 def check_each_partition(
     context: dg.AssetCheckExecutionContext, examine: Callable[[str], dg.AssetCheckResult]
 ) -> dg.AssetCheckResult:
-    """Examine each partition of the run; each gets its own evaluation.
+    """Examine each partition of the run; each has its own evaluation.
 
-    The result for the run is an error only if every partition's is: it would block what follows for all of them, while
-    `for_each_tenant` leaves out just those that it concerns.
+    The result of the run is an error only if it is an error for every partition: it blocks the following assets for all
+    of them, while `for_each_tenant` leaves out only the tenants concerned.
     """
     results = {key: examine(key) for key in partition_keys(context)}
     (spec,) = context.check_specs
     if context.has_partition_key:
-        # Not a range, which may have one partition too: Dagster notes the partition by itself.
+        # A run for one partition and not for a range of one: Dagster adds the partition by itself.
         (result,) = results.values()
         return _named(result, spec)
     for key, result in results.items():
         context.op_execution_context.log_event(
-            # Taken at run time and kept per partition; only the annotation of log_event does not name it.
+            # log_event accepts it at run time and stores it per partition; only its annotation does not say so.
             dg.AssetCheckEvaluation(  # ty: ignore[invalid-argument-type]
                 asset_key=spec.asset_key,
                 check_name=spec.name,
@@ -184,7 +187,7 @@ def check_each_partition(
 
 
 def _named(result: dg.AssetCheckResult, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
-    """The result with the name of its check. Without one, Dagster finds the name by a second look at its database."""
+    """The result with the name of its check. Without it, Dagster queries its database once more for the name."""
     return dg.AssetCheckResult(
         passed=result.passed,
         asset_key=spec.asset_key,

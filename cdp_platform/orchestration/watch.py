@@ -1,6 +1,6 @@
-"""The loop of sensors that look at sources: whose turn it is, what was seen last, and who still waits for a run.
+"""The loop that all sensors of sources share: which partition is next, what was seen last, and which wait for a run.
 
-What a source is, and when it has changed, is the business of the rooms.
+The rooms say what a source is and when it has changed.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from cdp_platform.orchestration import partitions
 
-# A tick has 60 seconds before Dagster gives it up and its cursor is lost.
+# Dagster stops a tick after 60 seconds, and its cursor is lost then.
 TICK_BUDGET_SECONDS = 20.0
 
 
@@ -20,10 +20,10 @@ class Watch:
     Dagster stores the cursor together with the runs that the tick asks for, so a tick that dies is repeated.
 
     Attributes:
-        seen: what was seen last of each partition that could be read. Unknown is not empty and not unchanged: of one
-            that cannot be read, this stays as it is.
-        waiting: the partitions that changed and that no run was asked for since.
-        notes: whatever else the sensor remembers.
+        seen: what was seen last of each partition. For a partition that cannot be read it stays as it is, since that
+            source is neither empty nor unchanged.
+        waiting: the partitions that changed and for which no run was requested since.
+        notes: other values that the sensor remembers.
     """
 
     def __init__(self, cursor: str | None) -> None:
@@ -33,9 +33,9 @@ class Watch:
         self._after: str | None = self.notes.pop("after", None)
 
     def in_turn(self, keys: Sequence[str]) -> Iterator[str]:
-        """All of these partitions while the tick has time, beginning behind the last one of the tick before.
+        """Yield these partitions while the tick has time, from the one after the last of the previous tick.
 
-        So no partition waits for ever behind a slow one.
+        So slow partitions do not keep others from being looked at.
         """
         deadline = time.monotonic() + TICK_BUDGET_SECONDS
         start = keys.index(self._after) + 1 if self._after in keys else 0
@@ -46,13 +46,14 @@ class Watch:
             yield key
 
     def runs(self, order: Sequence[str], due: Collection[str], *, at_most: int, apart: bool = False) -> list[list[str]]:
-        """The partitions of each run to ask for now; none of them waits any longer.
+        """The partitions of each run to request now; they no longer wait.
 
         Args:
             order: all partitions, in the instance's order.
-            due: those that runs are for. If there may be no run, they wait as before.
-            at_most: the number of runs.
-            apart: each has a run of its own while they are so few, because one can take long; else neighbours share.
+            due: those that need a run. If no run may be requested, they go on waiting.
+            at_most: largest number of runs.
+            apart: give each a run of its own if there are no more than ``at_most``, because one can take long.
+                Otherwise, and by default, neighbours share a run.
         """
         if apart and len(due) <= at_most:
             found = [[key] for key in order if key in due]
@@ -62,7 +63,7 @@ class Watch:
         return found
 
     def cursor(self, keys: Collection[str]) -> str:
-        """For the next tick. Of partitions other than these nothing is remembered."""
+        """What the next tick gets. Partitions other than these are forgotten."""
         seen = {key: value for key, value in self.seen.items() if key in keys}
         waiting = sorted(self.waiting.intersection(keys))
         return json.dumps({**self.notes, "seen": seen, "waiting": waiting, "after": self._after})

@@ -1,4 +1,4 @@
-"""What each table and column of the warehouse holds, as the comments in the migrations say it.
+"""What each table and column of the warehouse contains, read from the comments in the migrations.
 
 Dagster shows this with the assets, also before there is a database. `columns.json` is read from a migrated database and
 written by `make columns`; a test compares the two, so the migrations stay the only place where a comment is written.
@@ -24,7 +24,7 @@ class Column:
     Attributes:
         name: as in the table.
         type: as PostgreSQL spells it.
-        nullable: whether the table admits NULL; of a view always true.
+        nullable: whether the table accepts NULL; always true for a view.
         description: the comment on the column.
     """
 
@@ -41,7 +41,7 @@ def columns_of(table: str) -> list[Column]:
         table: with its schema, such as ``customers.cdp_profiles``.
 
     Raises:
-        KeyError: no migration makes such a table; or `make columns` is due.
+        KeyError: no migration makes such a table, or `make columns` has to be run.
     """
     return [Column(**column) for column in _described()[table]]
 

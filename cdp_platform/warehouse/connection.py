@@ -1,10 +1,11 @@
 """Connections to the warehouse, and the tenant they act for.
 
 Every statement on a tenant's data runs inside `tenant_transaction`: row-level security then shows and accepts that
-tenant's rows only. Outside of it the policies show nothing, so a forgotten context loses no data to a stranger.
+tenant's rows only. Outside of it the policies show no rows, so code that forgets the tenant shows nothing to the wrong
+one.
 
-Nothing on a connection waits without a limit: connecting, statements, locks, idle transactions, and a server or client
-that has vanished. Waits of more than a few seconds say for whom they are (`waits`).
+Every wait on a connection has a limit: connecting, statements, locks, idle transactions, and a server or client that
+has vanished. A log line says who is waited for after a few seconds (`waits`).
 """
 
 from collections.abc import Generator, Mapping
@@ -22,7 +23,7 @@ from cdp_platform.settings import PostgresSettings
 from cdp_platform.warehouse import waits
 from cdp_platform.warehouse.statements import statement
 
-# For any PostgreSQL. A server that is there answers a new connection soon; one that vanishes is noticed in a minute.
+# For any PostgreSQL. A running server answers a new connection soon; a server that vanishes is noticed within a minute.
 NETWORK_LIMITS: Mapping[str, Any] = {
     "connect_timeout": 8,
     "keepalives_idle": 30,
@@ -30,13 +31,13 @@ NETWORK_LIMITS: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-# For all addresses of a host, and for the resolution of its name, which has no limit of its own.
+# Limit for all addresses of a host together, and for the resolution of its name, which has no limit of its own.
 _CONNECT_SECONDS = 12.0
-# As long as the build of a large index, for which those who write vectors wait.
+# As long as the build of a large index: writers of vectors wait for it.
 LOCK_SECONDS = 900
-# A transaction may wait for an outside system with all its attempts.
+# A transaction may wait for an outside system through all attempts of a call.
 _IDLE_SECONDS = 900
-# The same on the server's side: what a killed process or lost machine held is free within a minute.
+# The same on the server's side: locks of a killed process or a lost machine are released within a minute.
 _SERVER_LIMITS = {
     "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS}s",
     "tcp_keepalives_idle": "30",
@@ -50,7 +51,7 @@ _application = UNNAMED
 
 
 def act_as(application: str) -> None:
-    """Say what this process does; connections from now on carry it, so that whoever waits for them can name it."""
+    """Name what this process does: connections opened from now on carry the name, for those who wait for them."""
     global _application  # noqa: PLW0603 (a property of the process)
     _application = application
 
@@ -67,10 +68,10 @@ def limits(
     lock_seconds: int | None = None,
     search_path: str | None = None,
 ) -> dict[str, Any]:
-    """Connection parameters that bound every wait.
+    """Connection parameters that limit every wait.
 
     Args:
-        settings: have the limit of a statement.
+        settings: contain the default limit of a statement.
         statement_seconds: another limit of a statement.
         lock_seconds: another limit of the wait for a lock.
         search_path: where names without a schema are looked up.
@@ -82,7 +83,7 @@ def limits(
         **_SERVER_LIMITS,
         **({"search_path": search_path} if search_path else {}),
     }
-    # PostgreSQL cuts longer names, in the middle of a character if need be.
+    # PostgreSQL cuts longer names, even in the middle of a character.
     name = _application.encode("ascii", "replace")[:63].decode()
     options = " ".join(f"-c {setting}={value}" for setting, value in server.items())
     return {**NETWORK_LIMITS, "application_name": name, "options": options}
@@ -93,15 +94,15 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(',', 'pg_catalo
     SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e
     JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector'), 'pg_temp'), false)
 """
-# So many of a role's flaws are in the message; there can be one for every table.
+# Number of a role's rights that the message lists; there can be one for every table.
 _MOST_SHOWN = 5
 
 
 class _Connection(psycopg.Connection):
-    """Is closed when a statement is interrupted by something else than Ctrl-C, as Dagster does it to a run.
+    """A connection that closes when anything but Ctrl-C interrupts a statement, as Dagster interrupts a run.
 
-    psycopg cancels a statement for KeyboardInterrupt only. Otherwise the connection would still be busy: what cleans up
-    behind the interruption would fail on it, and that failure would take the place of the interruption.
+    psycopg cancels a statement for KeyboardInterrupt only. Otherwise the connection would still be busy. The cleanup
+    after the interruption would fail on it, and that failure would replace the interruption.
     """
 
     def wait(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,7 +139,7 @@ def open_connection(settings: PostgresSettings, *, user: str, password: str) -> 
 
     try:
         connection = within(_CONNECT_SECONDS, connect_once, late=lambda: psycopg.OperationalError("no answer in time"))
-        # Takes JSON values and, as orjson.Fragment, documents that are encoded already.
+        # Encodes JSON values, and accepts documents that are encoded already as orjson.Fragment.
         set_json_dumps(orjson.dumps, connection)
         resolve_names_safely(connection)
     except psycopg.OperationalError as error:
@@ -154,8 +155,8 @@ def open_connection(settings: PostgresSettings, *, user: str, password: str) -> 
 def resolve_names_safely(connection: psycopg.Connection) -> str:
     """Look names up in PostgreSQL's own schema, then in the one that has pgvector, then among temporary tables.
 
-    With the usual search path, whoever may create in `public` could put a function or operator there that fits better
-    than the one that is meant, and it would run with the rights of this connection.
+    With the usual search path, a role that may create in `public` could put a function or operator there that
+    PostgreSQL prefers to its own, and it would run with the rights of this connection.
 
     Returns:
         The search path.
@@ -167,18 +168,18 @@ def resolve_names_safely(connection: psycopg.Connection) -> str:
 
 def refusal(error: psycopg.OperationalError) -> str:
     """Why there is no connection, in one line."""
-    # The last of several attempts; indented lines below it are libpq's guesses.
+    # The last line is about the last of several attempts. Indented lines are libpq's guesses.
     lines = [line for line in str(error).strip().splitlines() if not line[:1].isspace()]
     return lines[-1].rstrip(".") if lines else type(error).__name__
 
 
 @contextmanager
 def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
-    """Connect as the platform's own role, which owns nothing and is bound by row-level security.
+    """Connect as the platform's own role, which owns no tables and is bound by row-level security.
 
     Raises:
         UnavailableError: no connection.
-        ConfigurationError: a role with rights that it must not have; says which, and the SQL that takes them away.
+        ConfigurationError: the role has rights that it must not have; names them, and the SQL that takes them away.
         BusyError: a lock was not free in time; says who holds it.
     """
     with (
@@ -207,7 +208,7 @@ def _refuse_excess_rights(connection: psycopg.Connection, settings: PostgresSett
 
 @contextmanager
 def limits_explained(connection: psycopg.Connection, settings: PostgresSettings) -> Generator[None]:
-    """Say of a wait that met its limit for whom it was, and what to do.
+    """Turn the error of a wait that reached its limit into one that names who was waited for, and what to do.
 
     Raises:
         BusyError: a lock was not free in time, or a statement took too long.
@@ -239,7 +240,7 @@ def limits_explained(connection: psycopg.Connection, settings: PostgresSettings)
 
 @contextmanager
 def long_statements(connection: psycopg.Connection, *, seconds: float) -> Generator[None]:
-    """One transaction whose statements may each take so long, such as the build of an index."""
+    """One transaction in which each statement may take this many seconds, such as the build of an index."""
     with connection.transaction():
         connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
         yield
@@ -247,7 +248,7 @@ def long_statements(connection: psycopg.Connection, *, seconds: float) -> Genera
 
 @contextmanager
 def tenant_transaction(connection: psycopg.Connection, tenant_id: str) -> Generator[psycopg.Connection]:
-    """One transaction that sees and writes rows of this tenant only; never inside that of another tenant."""
+    """One transaction that sees and writes rows of this tenant only; it cannot be inside one of another tenant."""
     with connection.transaction():
         row = connection.execute(
             "SELECT nullif(current_setting('app.tenant_id', true), ''), set_config('app.tenant_id', %s, true)",
@@ -260,7 +261,7 @@ def tenant_transaction(connection: psycopg.Connection, tenant_id: str) -> Genera
 
 
 def advisory_key(work: str) -> sql.Composed:
-    """The key of the advisory lock of this work, for statements."""
+    """The key of the advisory lock with this name, for statements."""
     return sql.SQL("hashtextextended({}, 0)").format(sql.Literal(f"cdp_platform:{work}"))
 
 
@@ -268,8 +269,8 @@ def advisory_key(work: str) -> sql.Composed:
 def single_flight(connection: psycopg.Connection, work: str, *, wait_seconds: float) -> Generator[bool]:
     """Hold the advisory lock of this work for the connection's session; yields whether it was free in time.
 
-    A session lock, because the work spans many transactions; a crashed session frees it by itself. All such work but a
-    migration is in `cdp_platform.ops.locks`.
+    A session lock, because the work spans many transactions. PostgreSQL releases it when the session ends or crashes.
+    All such locks but the migration's are in `cdp_platform.ops.locks`.
     """
     key = advisory_key(work)
     try:

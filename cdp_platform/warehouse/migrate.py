@@ -1,7 +1,7 @@
 """Bring the warehouse to the schema that this version of the platform needs.
 
 Migrations are alembic revisions that run one SQL file each, in `migrations/`. Only the owner of the tables runs them;
-the platform's own role gets what it needs from the group role ``cdp_platform`` and nothing more.
+the platform's own role gets the rights that it needs from the group role ``cdp_platform``, and no others.
 """
 
 from collections.abc import Generator
@@ -30,9 +30,9 @@ from cdp_platform.warehouse.versions import unmet
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _WAIT_SECONDS = 120
-# What changes every row of a large table takes its time.
+# A statement that changes every row of a large table takes hours.
 _STATEMENT_SECONDS = 6 * 3600
-# All readers of a table wait behind a migration that waits for it.
+# All readers of a table wait behind a migration that waits for a lock on it.
 _LOCK_SECONDS = 60
 
 
@@ -61,13 +61,13 @@ def current(connection: psycopg.Connection) -> str | None:
 
 
 def migrate(settings: PostgresSettings, *, revision: str | None = None) -> Migrated:
-    """Upgrade the warehouse to this version's schema; does nothing where it is there already.
+    """Upgrade the warehouse to this version's schema; does nothing if the warehouse has it already.
 
     Two migrations at once wait for each other. Also makes the platform's login role if the owner may create roles.
 
     Args:
         settings: of the warehouse and its owner.
-        revision: stop there, as an older version of the platform would; the newest if not given.
+        revision: where to stop, as an older version of the platform would; the newest if not given.
 
     Raises:
         ConfigurationError: no owner is configured, PostgreSQL or pgvector is too old or absent, the database is newer
@@ -152,7 +152,7 @@ def _alembic(settings: PostgresSettings, *, search_path: str) -> Generator[Confi
                 try:
                     yield config
                 except DBAPIError as error:
-                    # Of alembic's own statements. What went wrong is PostgreSQL's error, as of the others.
+                    # SQLAlchemy wraps errors of alembic's own statements; PostgreSQL's error says what is wrong.
                     raise error.orig or error from None
     finally:
         engine.dispose()
@@ -163,7 +163,7 @@ def _ensure_login_role(connection: psycopg.Connection, settings: PostgresSetting
     known = connection.execute("SELECT oid FROM pg_roles WHERE rolname = %s", [settings.db_user]).fetchone()
     if known is None:
         password = sql.Literal(settings.db_password.get_secret_value())
-        # Roles belong to the whole cluster: the migration of another warehouse may make it at this moment.
+        # Roles belong to the whole cluster: the migration of another warehouse may create this one at the same moment.
         with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
     member = connection.execute("SELECT pg_has_role(%s, 'cdp_platform', 'USAGE')", [settings.db_user]).fetchone()

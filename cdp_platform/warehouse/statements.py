@@ -1,4 +1,4 @@
-"""SQL that is longer than a line or two, in files beside the code that runs it."""
+"""SQL longer than two lines, in files beside the code that runs it."""
 
 from functools import cache
 from pathlib import Path
@@ -10,5 +10,5 @@ _ROOMS = Path(__file__).parent.parent
 
 @cache
 def statement(room: str, name: str) -> sql.SQL:
-    """What a file of the room's folder ``sql`` has, read once; ``name`` is without its ending."""
+    """The statement in ``sql/NAME.sql`` of a package of the platform; each file is read once."""
     return sql.SQL((_ROOMS / room / "sql" / f"{name}.sql").read_text())  # ty: ignore[invalid-argument-type]

@@ -1,16 +1,16 @@
-"""Which PostgreSQL and which pgvector the warehouse needs, and what to install where they are older or absent."""
+"""The versions of PostgreSQL and pgvector that the warehouse needs, and what to install if they are older or absent."""
 
 import psycopg
 
 POSTGRES = 17
-"""Major version. Index builds under a safe search path and the collation `pg_c_utf8` come with it."""
+"""Major version. It is the first with index builds under a safe search path and with the collation `pg_c_utf8`."""
 
 PGVECTOR = (0, 8)
-"""Filtered searches go on where an index gives too few rows (`hnsw.iterative_scan`) since this version."""
+"""The first version in which a filtered search continues if an index gives too few rows (`hnsw.iterative_scan`)."""
 
 
 def unmet(connection: psycopg.Connection) -> str | None:
-    """What the database lacks and what to install, in one line; None if it has all. Needs no schema of ours."""
+    """What the database lacks and what to install, in one line, or None. Works before any migration."""
     row = connection.execute(
         "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
         " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),"
@@ -18,7 +18,7 @@ def unmet(connection: psycopg.Connection) -> str | None:
     ).fetchone()
     assert row is not None  # noqa: S101 (one row always)
     number, name, available, installed = row
-    # Distributions add their own to it.
+    # Distributions append their own version to it.
     return _compared(number, name.split()[0], available, installed)
 
 

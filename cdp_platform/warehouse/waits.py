@@ -1,8 +1,8 @@
-"""Waiting for locks is never silent: whoever waits for more than a few seconds says for whom.
+"""A log line names who holds a lock that this process has waited for during several seconds.
 
-A thread looks at the connections of this process once a second: a statement that waits cannot speak for itself. The
-server is asked only about a statement that has been under way for `SPEAK_AFTER_SECONDS`. How long a wait may take is a
-limit of the connection (`cdp_platform.warehouse.connection`).
+A statement that waits cannot log, so a thread looks at the connections of this process once a second. It queries the
+server only about statements that have run for `SPEAK_AFTER_SECONDS`. The limit of a wait is set on the connection
+(`cdp_platform.warehouse.connection`).
 """
 
 import logging
@@ -24,7 +24,7 @@ _LOOK_SECONDS = 1.0
 
 
 class _Watched:
-    """A connection, how to ask about it, and what is known of its present wait."""
+    """A connection, how to open another one like it, and what is known of its present wait."""
 
     def __init__(self, connection: psycopg.Connection, reopen: Callable[[], psycopg.Connection]) -> None:
         self.connection = weakref.ref(connection)
@@ -40,7 +40,7 @@ _thread: threading.Thread | None = None
 
 
 def watch(connection: psycopg.Connection, reopen: Callable[[], psycopg.Connection]) -> None:
-    """Say for whom this connection waits, for as long as it is open; ``reopen`` makes another one like it."""
+    """Log who this connection waits for, as long as it is open; ``reopen`` opens another one like it."""
     global _thread  # noqa: PLW0603 (one per process)
     with _lock:
         _watched[id(connection)] = _Watched(connection, reopen)
@@ -50,7 +50,7 @@ def watch(connection: psycopg.Connection, reopen: Callable[[], psycopg.Connectio
 
 
 def last_blocker(connection: psycopg.Connection) -> str | None:
-    """Who held what this connection waits for, or has just waited for."""
+    """Who holds the lock that this connection waits for, or has just waited for; None if unknown."""
     found = _watched.get(id(connection))
     return found.blocker if found is not None and found.connection() is connection else None
 
@@ -71,7 +71,7 @@ def _run() -> None:
             try:
                 _ask(each)
             except (psycopg.Error, PlatformError) as error:
-                _log.debug("nobody could be asked who is waited for: %s", type(error).__name__)
+                _log.debug("could not query who is waited for: %s", type(error).__name__)
 
 
 def _is_due(each: _Watched, now: float) -> bool:
