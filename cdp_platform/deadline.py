@@ -1,7 +1,7 @@
-"""Work that has to answer in time, however it hangs.
+"""A time limit for any call.
 
-Timeouts of clients do not bound everything: the resolution of a name has none, and several addresses, attempts or slow
-pieces of an answer add up.
+Timeouts of clients do not limit everything: name resolution has none, and several addresses, attempts or slow parts of
+an answer add up.
 """
 
 import threading
@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 
 def within(seconds: float, work: Callable[[], T], *, late: Callable[[], Exception]) -> T:
-    """What the work returns or raises, if it does so in time.
+    """Return or raise what the work does, if it ends in time.
 
-    The work runs in a thread of its own. If it is late it is left alone there, and what it still does is forgotten: it
-    must only look, and close what it opens.
+    The work runs in a thread of its own. If it is late, the thread goes on and its result is ignored. So the work must
+    only read, and close what it opens.
 
     Args:
-        seconds: how long it may take.
+        seconds: longest time of the work.
         work: called once.
-        late: makes the error that is raised when time is over.
+        late: makes the error that is raised when the time is over.
     """
     answer: Future[T] = Future()
 

@@ -1,9 +1,9 @@
-"""Tables and queries of one tenant as pandas DataFrames: for notebooks, and for what a room computes over columns.
+"""Tables and queries of one tenant as pandas DataFrames, for notebooks and for computations of rooms over columns.
 
-What does not belong here: writing. A frame is read in one read-only transaction, and row-level security shows it the
-rows of its tenant only.
+This module only reads. A frame is read in one read-only transaction, in which row-level security shows only the rows of
+its tenant.
 
-The type of a column follows from PostgreSQL's type alone, never from the values in it:
+The type of a column depends only on PostgreSQL's type, and not on the values in it:
 
 =========================== ======================================================= ==============
 PostgreSQL                  pandas                                                  NULL
@@ -20,8 +20,8 @@ arrays, bytea, uuid, ...    list, bytes, UUID, ..., as object                   
 text and all other types    str                                                     NaN
 =========================== ======================================================= ==============
 
-The moments ``infinity`` and ``-infinity`` become the last and the first of all, hundreds of thousands of years away, so
-that they compare and sort as in PostgreSQL.
+The timestamps ``infinity`` and ``-infinity`` become the last and the first that pandas has, hundreds of thousands of
+years away, so that they compare and sort as in PostgreSQL.
 """
 
 import gc
@@ -46,18 +46,18 @@ from cdp_platform.errors import NotMigratedError, QueryError
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-# So many rows are Python objects at once.
+# Number of rows that are Python objects at the same time.
 _BATCH_ROWS = 10_000
 
 
 def table(
     name: str, *, tenant: str, floats: bool = False, connection: psycopg.Connection | None = None
 ) -> pd.DataFrame:
-    """All columns and all of a tenant's rows of a table or view, in no particular order.
+    """All columns and rows of a table or view of one tenant, in no particular order.
 
     Args:
         name: with its schema, such as ``customers.orders``.
-        tenant: whose rows.
+        tenant: the tenant whose rows are read.
         floats: amounts and other exact numbers as float64, which computes fast, instead of Decimal.
         connection: of the platform's role; by default one that is opened for this frame.
 
@@ -88,14 +88,14 @@ def query(
 
     Args:
         statement: with ``%s`` or ``%(name)s`` where a parameter belongs.
-        tenant: whose rows the statement sees.
-        parameters: what takes the places in the statement.
+        tenant: the tenant whose rows the statement sees.
+        parameters: values for the placeholders of the statement.
         floats: amounts and other exact numbers as float64, which computes fast, instead of Decimal.
         connection: of the platform's role; by default one that is opened for this frame.
 
     Raises:
-        QueryError: PostgreSQL refuses the statement, as it does when it is wrong or would write; or two columns have
-            the same name.
+        QueryError: PostgreSQL refuses the statement, because it is wrong or would write; or two columns have the same
+            name.
         UnknownTenantError: no such tenant.
         NotMigratedError: `cdp migrate` was not run.
         ConfigurationError, UnavailableError, BusyError: see `cdp_platform.warehouse.connection.connect`.
@@ -123,7 +123,7 @@ def _reading(tenant: str, connection: psycopg.Connection | None) -> Generator[ps
 
 
 _READS_ONLY = "A frame is one SELECT, which reads and never writes."
-# PostgreSQL declares a cursor for a SELECT only, and calls all else a mistake of syntax.
+# PostgreSQL declares cursors only for SELECT, and reports a syntax error for other statements.
 _MAY_BE_A_WRITE = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.SyntaxError,
@@ -150,7 +150,7 @@ def _read(
     connection: psycopg.Connection, statement: sql.SQL | sql.Composed, parameters: Any, *, floats: bool
 ) -> pd.DataFrame:
     with connection.cursor(name="cdp_frame") as declared:
-        # Runs nothing. PostgreSQL declares a cursor for a SELECT only, and says of which types its columns are.
+        # The statement does not run yet: PostgreSQL only declares the cursor, and returns the types of its columns.
         declared.execute(statement, parameters)
         columns = _columns(declared, connection, floats=floats)
     places = [sql.Identifier(f"c{place}") for place in range(len(columns))]
@@ -158,10 +158,10 @@ def _read(
         sql.SQL(column.sent).format(place)  # ty: ignore[invalid-argument-type]
         for column, place in zip(columns.values(), places, strict=True)
     )
-    # The statement may end in a comment.
+    # The line break ends a comment at the end of the statement.
     converted = sql.SQL("SELECT {} FROM ({}\n) AS q ({})").format(sent, statement, sql.SQL(", ").join(places))
     batches = [_frame(columns, ())]
-    # The server goes on while a batch is made into columns.
+    # The server sends further rows while a batch becomes columns.
     with connection.cursor() as cursor, _no_garbage_collection():
         rows = cursor.stream(converted, parameters, binary=True, size=_BATCH_ROWS)
         while batch := list(islice(rows, _BATCH_ROWS)):
@@ -171,7 +171,7 @@ def _read(
 
 @contextmanager
 def _no_garbage_collection() -> Generator[None]:
-    """Rows form no reference cycles. The collector would visit all of them again and again, for 40 % of the time."""
+    """Turn off the garbage collector: rows form no cycles, and visiting them repeatedly took 40 % of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -183,11 +183,11 @@ def _no_garbage_collection() -> Generator[None]:
 
 @dataclass(frozen=True)
 class _Column:
-    """How a column travels.
+    """How a column is sent and read.
 
     Attributes:
-        sent: SQL that makes what is sent of the value ``{}``.
-        made: makes a pandas array of what came, a value or None for each row.
+        sent: SQL expression for the server to send, with ``{}`` for the column.
+        made: makes a pandas array of the received values, one value or None per row.
     """
 
     sent: str
@@ -195,7 +195,7 @@ class _Column:
 
 
 def _columns(cursor: psycopg.ServerCursor, connection: psycopg.Connection, *, floats: bool) -> dict[str, _Column]:
-    """How each column of the declared cursor travels, by its name."""
+    """How each column of the declared cursor is sent and read, by its name."""
     description = cursor.description or []
     oids = [column.type_code for column in description]
     types = dict(
@@ -208,7 +208,7 @@ def _columns(cursor: psycopg.ServerCursor, connection: psycopg.Connection, *, fl
                 f"The query has two columns {column.name!r}, and a frame has one of each name. "
                 "Give one of them another name with AS."
             )
-        # What psycopg cannot read in binary form is read as PostgreSQL writes it.
+        # Types that psycopg cannot read in binary form are read as text.
         is_read = cursor.adapters.get_loader(oid, Format.BINARY) is not None
         name = "float of numeric" if floats and types[oid] == "numeric" else types[oid]
         columns[column.name] = _COLUMNS.get(name) or (_OBJECT if is_read else _TEXT)
@@ -227,7 +227,7 @@ def _of(dtype: str) -> Callable[[Sequence[Any]], Any]:
 
 
 def _floats(dtype: str) -> Callable[[Sequence[Any]], Any]:
-    # NumPy makes NaN of None.
+    # NumPy turns None into NaN.
     return lambda values: np.array(values, dtype=dtype)
 
 
@@ -241,15 +241,15 @@ def _objects(make: Callable[[Any], Any] = lambda value: value) -> Callable[[Sequ
 
 
 def _moments(width: str, epoch: int, units: int, dtype: str) -> Callable[[Sequence[bytes | None]], Any]:
-    """Moments as PostgreSQL sends them: a number since 2000.
+    """Read timestamps and dates as PostgreSQL sends them, as a number since 2000.
 
     Args:
-        width: of the number, as NumPy names it.
-        epoch: what to add, so that it counts since 1970.
-        units: how many units of pandas' type one of PostgreSQL's has.
+        width: NumPy's type of the number.
+        epoch: units of PostgreSQL from 1970 to 2000; added to the number.
+        units: number of units of pandas' type in one unit of PostgreSQL.
         dtype: pandas' type.
     """
-    # -infinity is the least number, infinity the greatest; no moment is near them.
+    # -infinity is the least number and infinity the greatest; no timestamp is close to them.
     null = np.iinfo(width).min + 1
     sent_null = np.array(null, dtype=f">{width}").tobytes()
     greatest = np.iinfo(np.int64).max - epoch
@@ -272,7 +272,7 @@ _MICROSECONDS_TO_2000 = _DAYS_TO_2000 * _SECONDS_OF_DAY * 1_000_000
 _OBJECT = _Column("{}", _objects())
 _TEXT = _Column("{}::text", _of("str"))
 
-# By PostgreSQL's name of the type. What is sent is what NumPy, orjson and Decimal read faster than psycopg does.
+# By PostgreSQL's name of the type. Each is sent in a form that NumPy, orjson or Decimal reads faster than psycopg.
 _COLUMNS = {
     "int2": _Column("{}", _of("Int16")),
     "int4": _Column("{}", _of("Int32")),

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 SCALES = ["small", "default", "large", "full"]
 
-# This check fails in the demo: among few documents, the few that are broken on purpose are a large share.
+# The demo breaks some documents on purpose. They are a large share of its few documents, so this check fails.
 _MAY_FAIL = {"rejected_share"}
-_REMARKS = {"customers_sync": "Some of the demo's documents are broken on purpose: those are the rejected ones."}
+_REMARKS = {"customers_sync": "The rejected documents are broken on purpose, to show what happens to them."}
 
 _NEXT = """\
 What to type next
-  make up                          the Dagster UI with schedules and sensors on
+  make up                          the Dagster UI, with schedules and sensors on
   .venv/bin/cdp status             how far each tenant's data has come
   .venv/bin/cdp rejected list      the broken documents of the demo
   .venv/bin/cdp sync --tenant harbour --full
@@ -51,9 +51,9 @@ def sandbox() -> None:
 @json_option
 @click.pass_obj
 def sandbox_start(platform: Platform, *, as_json: bool) -> None:
-    """Start what does not run.
+    """Start the sandbox, or the parts of it that do not run.
 
-    Writes a .env that points at it, if there is none.
+    Writes a .env that points at the sandbox, if there is none.
     """
     box = _here(platform)
     addresses = box.start()
@@ -64,7 +64,7 @@ def sandbox_start(platform: Platform, *, as_json: bool) -> None:
     platform.say(f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}")
     if not used:
         platform.say(
-            ".env points elsewhere and was left alone: commands will not use the sandbox.",
+            ".env points elsewhere and was not changed: commands do not use the sandbox.",
             label="warn",
             style="yellow",
         )
@@ -74,16 +74,16 @@ def sandbox_start(platform: Platform, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def sandbox_stop(platform: Platform, *, as_json: bool) -> None:
-    """Stop it; what it stored is kept."""
+    """Stop the sandbox. Its data is kept."""
     _here(platform).stop()
-    _confirm(platform, "Stopped. `cdp sandbox start` goes on where it was.", "stopped", as_json=as_json)
+    _confirm(platform, "Stopped. Its data is kept: `cdp sandbox start` goes on with it.", "stopped", as_json=as_json)
 
 
 @sandbox.command("status")
 @json_option
 @click.pass_obj
 def sandbox_status(platform: Platform, *, as_json: bool) -> None:
-    """Show its parts, where they answer and since when. Exit code 1 if one does not run."""
+    """Show the parts of the sandbox, their addresses, and since when they run. Exit code 1 if one does not run."""
     found = _here(platform).status()
     if as_json:
         platform.show_json(found)
@@ -101,9 +101,9 @@ def sandbox_status(platform: Platform, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def sandbox_reset(platform: Platform, *, as_json: bool) -> None:
-    """Stop it and delete all that it stored, and its .env."""
+    """Stop the sandbox, and delete its data and its .env."""
     _here(platform).reset()
-    _confirm(platform, "The sandbox is gone. `cdp sandbox start` makes a new one.", "deleted", as_json=as_json)
+    _confirm(platform, "The sandbox is deleted. `cdp sandbox start` makes a new one.", "deleted", as_json=as_json)
 
 
 def _confirm(platform: Platform, words: str, state: str, *, as_json: bool) -> None:
@@ -120,7 +120,7 @@ def _confirm(platform: Platform, words: str, state: str, *, as_json: bool) -> No
 def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
     """Run everything once, on embedded services with demo data.
 
-    Starts the sandbox, fills it with demo tenants, materializes all assets and shows the result. A second time it
+    Starts the sandbox, fills it with demo tenants, materializes all assets and shows the result. A second run
     changes nothing.
     """
     box = _here(platform)
@@ -134,17 +134,19 @@ def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--scale", type=click.Choice(SCALES), help="Write this much demo data; default: what is there.")
+@click.option(
+    "--scale", type=click.Choice(SCALES), help="Write this much demo data. Default: keep the data that is there."
+)
 @json_option
 @click.pass_obj
 def up(platform: Platform, scale: "Scale | None", *, as_json: bool) -> None:
     """Serve the Dagster UI, with schedules and sensors on.
 
-    Until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
+    Runs until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
     """
     box = _here(platform)
     if not (box.root / "workspace.yaml").exists():
-        raise SandboxError("This folder has no workspace.yaml: `cdp init` writes what a folder needs.")
+        raise SandboxError("This folder has no workspace.yaml: run `cdp init`, which writes it.")
     from cdp_sandbox.demo.preparing import prepare
     from cdp_sandbox.serve import serve
 
@@ -155,7 +157,7 @@ def up(platform: Platform, scale: "Scale | None", *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def down(platform: Platform, *, as_json: bool) -> None:
-    """Stop what `cdp up` serves, and the sandbox."""
+    """Stop the Dagster UI of `cdp up`, and the sandbox."""
     from cdp_sandbox.serve import stop_serving
 
     box = _here(platform)
@@ -163,7 +165,7 @@ def down(platform: Platform, *, as_json: bool) -> None:
     box.stop()
     _confirm(
         platform,
-        "Everything is stopped. What was stored is kept; `cdp sandbox reset` deletes it.",
+        "Everything is stopped. The data is kept; `cdp sandbox reset` deletes it.",
         "stopped",
         as_json=as_json,
     )

@@ -1,12 +1,11 @@
-"""The sandbox of one checkout as a whole: start, stop, look, throw away.
+"""The sandbox of one checkout: start, stop, status and reset.
 
-Here belongs which components there are, their ports and passwords, and the variables that point the platform at them.
-How one component is started is in `postgres.py` and `services.py`, what the platform finds in PostgreSQL in
-`databases.py`; what a person reads is printed by the command line.
+This module knows the components, their ports and passwords, and the variables that point the platform at them.
+`postgres.py` and `services.py` start one component each; `databases.py` makes the platform's databases and roles; the
+command line prints what a person reads.
 
-Everything the sandbox keeps is in `<checkout>/.sandbox/`. Nothing in there says what runs: that is asked of the
-running processes themselves, so a crash or a reboot leaves no wrong record behind, and the next start puts right
-whatever is missing.
+The sandbox keeps all its data in `<checkout>/.sandbox/`. No file there records which processes run: the running
+processes show that themselves. So a crash or a reboot leaves no wrong record, and the next start adds what is missing.
 """
 
 import contextlib
@@ -47,12 +46,11 @@ POSTGRES_PORT_VARIABLE = "SANDBOX_POSTGRES_PORT"
 SERVICES_PORT_VARIABLE = "SANDBOX_SERVICES_PORT"
 WEBSERVER_PORT_VARIABLE = "DAGSTER_WEBSERVER_PORT"
 
-# Of a checkout, and about the sandbox: it refers to what is served here.
+# A file of the checkout that refers to feeds of the sandbox.
 _INGESTION = "ingestion.yaml"
 
-# A choice of the person who runs the platform, not an address: may differ while the rest points here.
-# What a person may set as they like without leaving the sandbox.
-# A key of OpenAI is in many a shell; without its address it leads nowhere else.
+# Variables that may differ while the platform still uses the sandbox: they are choices, not addresses. Many shells set
+# an OpenAI key, which has no effect without OPENAI_BASE_URL.
 _FREE = {
     *("ARANGO_DB", "DEFAULT_TENANT_ID", "EMBEDDING_PROVIDER", "INGESTION_CONFIG_PATH", "OPENAI_API_KEY"),
     WEBSERVER_PORT_VARIABLE,
@@ -80,11 +78,11 @@ class ComponentStatus:
 
     Attributes:
         name: `postgres` or `services`.
-        running: It answers, and it is this checkout's.
+        running: It answers, and belongs to this checkout.
         address: Where it answers, or would answer once started.
         pid: Its process id, when there is a process.
         since: When that process was started, UTC.
-        problem: What is wrong and what to do, in one line; empty when it runs or is merely not started.
+        problem: What is wrong and what to do, in one line; empty if it runs or was not started.
     """
 
     name: str
@@ -165,7 +163,7 @@ class Sandbox:
                 shutil.rmtree(self.state_dir)
 
     def status(self) -> list[ComponentStatus]:
-        """Look at every component: whether it runs, where, since when, and what is wrong with it."""
+        """The state of every component: whether it runs, where, since when, and what is wrong."""
         postgres, services = self.postgres, self.services
         return [
             _status(
@@ -300,7 +298,7 @@ class Sandbox:
         try:
             return json.loads(self._credentials_file.read_text())
         except FileNotFoundError as error:
-            raise SandboxError("the sandbox has never been started here: run 'cdp sandbox start'") from error
+            raise SandboxError("the sandbox was never started here: run 'cdp sandbox start'") from error
         except PermissionError as error:
             raise self._foreign(error) from error
 
@@ -308,8 +306,10 @@ class Sandbox:
         if self._credentials_file.exists():
             return
         if self.postgres.data_dir.exists():
-            raise SandboxError(f"{self._credentials_file} is gone, and with it the passwords: run 'cdp sandbox reset'")
-        # What still runs when the state folder was deleted has neither its data nor the passwords that come now.
+            raise SandboxError(
+                f"{self._credentials_file} is missing, and it had the passwords: run 'cdp sandbox reset'"
+            )
+        # Processes that still run after the state folder was deleted have no data, and not the new passwords.
         self._stop()
         names = (SUPERUSER, WAREHOUSE_OWNER, PLATFORM_ROLE, DAGSTER_ROLE, "arango")
         _write_private(self._credentials_file, json.dumps({name: secrets.token_urlsafe(18) for name in names}))
@@ -326,7 +326,7 @@ class Sandbox:
             if not self._nothing_is_filled_in():
                 return
             self._forget_env_file()
-        # Chosen ports are kept, so that whoever chose them once need not do so in every shell.
+        # Chosen ports are kept in .env, so that they need not be set in every shell.
         chosen = {
             name: value
             for name in (POSTGRES_PORT_VARIABLE, SERVICES_PORT_VARIABLE)
@@ -335,7 +335,7 @@ class Sandbox:
         _write_private(self._env_file, env_file.text({**self.environment(), **chosen}))
 
     def _forget_env_file(self) -> None:
-        """Take the values of `.env` out of the environment: `cdp` read them, and they would go before the new ones."""
+        """Remove the values of `.env` from the environment, where `cdp` put them: they would override the new ones."""
         for name, value in dotenv_values(self._env_file).items():
             if os.environ.get(name) == value:
                 del os.environ[name]
@@ -345,13 +345,13 @@ class Sandbox:
         return self._env_file.read_text() == self._templates.get(".env")
 
     def _env_file_is_ours(self) -> bool:
-        """Tell whether `.env` is as a sandbox wrote it. It says so itself, and so survives a deleted `.sandbox/`."""
+        """Tell whether a sandbox wrote `.env` and nobody changed it. The file shows it, also without `.sandbox/`."""
         return self._env_file.exists() and env_file.is_as_written(self._env_file.read_text())
 
 
 @contextlib.contextmanager
 def _naming(variable: str, component: str) -> Generator[None]:
-    """Turn a taken port into an error that names the variable by which the component can be moved."""
+    """Turn a taken port into an error that names the variable to change."""
     try:
         yield
     except PortTakenError as error:
@@ -366,7 +366,7 @@ def _taken(port: int, variable: str, component: str) -> str:
 
 
 def _status(component: ComponentStatus, process: psutil.Process | None, port: int, variable: str) -> ComponentStatus:
-    """Complete what is known of a component by its process, and by what is wrong if it does not run."""
+    """Add a component's process, and what is wrong if it does not run."""
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             since = datetime.fromtimestamp(process.create_time(), UTC)

@@ -250,7 +250,7 @@ def _let_pass(user: pwd.struct_passwd, data_dir: Path) -> None:
                     f"PostgreSQL runs as the user {user.pw_name}, which cannot enter {folder}: "
                     f"run 'chmod o+x {folder}', or move the checkout elsewhere"
                 ) from error
-            _log.warning("chmod o+x %s: PostgreSQL runs as %s and has to pass through", folder, user.pw_name)
+            _log.warning("chmod o+x %s: PostgreSQL runs as %s and needs access", folder, user.pw_name)
     readable = stat.S_IROTH | stat.S_IXOTH
     if (_BINARIES / "postgres").stat().st_mode & readable != readable:
         ensure_folder_permissions(_BINARIES.parent, readable)
@@ -273,7 +273,7 @@ def _processes_in(data_dir: Path) -> list[psutil.Process]:
 
 
 def _last_words(log_file: Path, beginning: int) -> str:
-    """Return what the server complained about last, out of the part of its log that begins at this byte."""
+    """The last error in the part of the server's log that begins at this byte."""
     with log_file.open("rb") as log:
         log.seek(beginning)
         text = log.read()
@@ -283,4 +283,4 @@ def _last_words(log_file: Path, beginning: int) -> str:
 
 def _last_line(text: bytes) -> str:
     lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it says nothing"
+    return lines[-1] if lines else "no output"

@@ -1,7 +1,6 @@
-"""What the sandbox's process management shares: its error, free and taken ports, and the end of a process.
+"""Helpers for processes and ports, and the error class of the sandbox.
 
-Here belong small facts about processes and ports. Which processes the sandbox has, and in which order they start and
-stop, is in `lifecycle.py` and `postgres.py`.
+`lifecycle.py` and `postgres.py` know which processes there are, and in which order they start and stop.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ class SandboxError(click.ClickException):
 
 
 class PortTakenError(SandboxError):
-    """The port is taken by a program that is not ours to end."""
+    """Another program listens on the port."""
 
     def __init__(self, port: int) -> None:
         super().__init__(f"port {port} on {HOST} is taken by another program: choose another port")

@@ -1,4 +1,4 @@
-"""The Dagster webserver and daemon in the foreground, and every process that was started gone afterwards."""
+"""Runs the Dagster webserver and daemon in the foreground, and ends every process that they started."""
 
 import contextlib
 import json
@@ -25,35 +25,35 @@ from cdp_sandbox.processes import HOST, SandboxError, end, is_alive, port_is_fre
 
 _PATIENCE_SECONDS = 15
 _READY_SECONDS = 180
-# A log that is larger at a start begins anew; one older file is kept.
+# A larger log is renamed at the start, and a new one begins; one older file is kept.
 _LOG_BYTES = 10 * 1024 * 1024
 _STARTED = "cdp up at "
-# Runs print each of their events as a line of this kind, and the UI has them all. Dagster's own setting would silence
-# `dagster asset materialize` as well.
+# Runs print each event as a line of this kind, and the UI shows them all. Dagster's own setting would also silence
+# `dagster asset materialize`.
 _DEBUG_LINE = r"^[^ ]*[0-9-]{10} [0-9:]{8} [^ ]+ - [^ ]+ - [^ ]*DEBUG[^ ]* - "
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def serve(platform: Platform, box: Sandbox, prepare: Callable[[], None], *, as_json: bool = False) -> None:
-    """Prepare, start webserver and daemon, and wait for Ctrl-C, SIGTERM or the death of one of them.
+    """Prepare, start webserver and daemon, and wait for Ctrl-C, SIGTERM or the end of one of them.
 
-    Says where to look as soon as the UI answers.
+    Prints the addresses as soon as the UI answers.
 
     Raises:
-        SandboxError: the port is taken, it is served already, or a process did not start or ended by itself.
+        SandboxError: the port is taken, the folder is already served, or a process did not start or ended by itself.
     """
     marker = box.state_dir / "up.json"
     if _serving(marker):
         raise SandboxError("This folder is being served already: `cdp down` stops it.")
-    # Of a `cdp up` that was killed: a second daemon beside them would run everything twice.
+    # Ends what a killed `cdp up` left: with a second daemon everything would run twice.
     _end_sessions(_left_behind(marker))
-    # Its processes are asked for and not its answers: on a busy machine the stand-ins may take long to answer, and a
-    # sandbox that ran before, PostgreSQL with it, must not be stopped at the end.
+    # Looks at processes and not at answers, because stand-ins answer late on a busy machine, and a sandbox that ran
+    # before must not be stopped at the end.
     sandbox_ran = all(component.pid is not None for component in box.status())
     children: list[subprocess.Popen[bytes]] = []
-    # From here on these are ordinary ways out, so that what was started is stopped on them too.
+    # From here on these signals end the command in the ordinary way, so that it stops what it started.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Under nohup the end of the terminal is to be outlived.
+        # Under nohup the command goes on after the terminal has ended.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:
@@ -99,10 +99,10 @@ def _announce(platform: Platform, box: Sandbox, port: int, *, as_json: bool) -> 
     else:
         platform.say(
             f"Dagster UI  {ui}\nStand-ins   {stand_ins}\nLogs        {logs}\n"
-            "Schedules and sensors are on: a change in the stand-in ArangoDB is in the tables within two minutes.\n"
+            "Schedules and sensors are on: a change in the stand-in for ArangoDB is in the tables within two minutes.\n"
             "Ctrl-C stops everything that this command started."
         )
-    # In a pipe or a file too, this is there while the command runs.
+    # Without this, a pipe or file would get the output only when the command ends.
     sys.stdout.flush()
 
 
@@ -117,13 +117,13 @@ def stop_serving(box: Sandbox) -> None:
 
 
 def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a program of this environment in a session of its own: Ctrl-C in the terminal reaches us alone."""
+    """Start a program of this environment in a session of its own, so that Ctrl-C reaches only this process."""
     program = Path(sys.executable).with_name(command[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
     with log.open("ab") as output:
-        # Of what an earlier start wrote, this tells the new lines apart.
+        # Separates the new lines from those of an earlier start.
         output.write(f"{_STARTED}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
         output.flush()
         # It ends when the last process that writes to it has ended.
@@ -167,7 +167,7 @@ def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], logs: Path) -> 
         log = logs / f"{name}.log"
         if code < 0:
             raise SandboxError(f"The Dagster {name} was killed by {signal.Signals(-code).name} (see {log}).")
-        # Its last words may still be on their way into the log.
+        # Its last lines may not be in the log yet.
         time.sleep(0.5)
         _, _, written = log.read_text(errors="replace").rpartition(_STARTED)
         _, *lines = _COLOR.sub("", written).strip().splitlines()
@@ -176,9 +176,9 @@ def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], logs: Path) -> 
 
 
 def _end_sessions(leaders: list[int]) -> None:
-    """End processes and whatever they started, code servers and runs among them.
+    """End processes and all that they started, such as code servers and runs.
 
-    They share the session of the one who started them, and so are found where that one is dead already.
+    All processes of a session are found, also after the session's leader has ended.
     """
     end(
         [process for pid in leaders for process in _session(pid) if process.pid == pid],
@@ -215,10 +215,10 @@ def _serving(marker: Path) -> psutil.Process | None:
 
 
 def _left_behind(marker: Path) -> list[int]:
-    """Session leaders that the noted `serve` started, as far as anything of their sessions is alive."""
+    """Session leaders that the noted `serve` started and whose sessions still have processes."""
     noted = _noted(marker).get("children", [])
-    # Where the leader is dead its number may have been given away, but not while its session lasts; a stranger's
-    # session would not be at work in this folder.
+    # The id of a leader that has ended can be reused, but not while its session lasts. Processes of another session
+    # would not work in this folder.
     here = Path.cwd()
     return [
         child["pid"]
@@ -234,7 +234,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
 
 
 def _same(noted: dict[str, Any]) -> psutil.Process | None:
-    """The noted process if it is alive: its number may belong to another program by now."""
+    """The noted process if it is alive. Its id may belong to another program by now."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(noted["pid"])
         if process.create_time() == noted["started"] and is_alive(process):

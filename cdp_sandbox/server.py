@@ -1,8 +1,8 @@
 """The sandbox services process: one web front for all stand-ins.
 
 `python -m cdp_sandbox.server --host 127.0.0.1 --port 8529 --state-dir .sandbox` runs it in the foreground.
-Here belongs putting the stand-ins together, the page that says what answers, and the process. What a stand-in does is
-in its own folder; starting and stopping the process from outside is in `services.py`.
+This module puts the stand-ins together, makes the front page, and runs the process. Each stand-in has its own folder;
+`services.py` starts and stops the process from outside.
 
 Environment: `ARANGO_USER` (root if unset) and `ARANGO_PASSWORD` (empty if unset) are the root credentials of the
 ArangoDB stand-in. `ARANGO_JWT_SECRET` signs its tokens; if unset, a new secret is made at each start and older tokens
@@ -60,14 +60,14 @@ class StandIn:
 
     Attributes:
         name: What it stands in for.
-        path: Where it is mounted, without the slash at the end. Empty for the one that takes what no other takes.
+        path: Where it is mounted, without the slash at the end. Empty for the one that gets all other requests.
         app: What answers.
-        counts: What it holds: number of records, by place and kind.
-        words: What a place, a kind and its records are called there; None if it keeps nothing.
+        counts: Number of records, by place and kind.
+        words: Column titles for place, kind and number of records; None if it stores no data.
         close: Called once when the process ends.
-        distortions: The ways in which it can spoil its own answers.
-        logs_requests: Whether what arrives for it is kept, for tests to read.
-        page: Where people can look at what it holds, below its path. Empty if nowhere.
+        distortions: The ways in which it can distort its own answers.
+        logs_requests: Whether its requests are kept, for tests to read.
+        page: Path of its page for people, below its own path. Empty if it has none.
     """
 
     name: str
@@ -125,11 +125,11 @@ def stand_ins(state_dir: Path, base_url: str) -> list[StandIn]:
 
 
 def make_app(services: Sequence[StandIn], state_dir: Path) -> ASGIApp:
-    """Put stand-ins together behind one front that can be told to misbehave, and notes what arrives."""
+    """One app for all stand-ins, which can inject faults and logs requests."""
 
     def home(request: Request) -> Response:
         parts = "".join(_section(service, str(request.base_url).rstrip("/")) for service in services)
-        intro = "<p class=muted>Stand-ins for outside systems, for this machine only. Their state is in "
+        intro = "<p class=muted>Stand-ins for outside systems. Only this machine can reach them. Their data is in "
         intro += f"<code>{escape(str(state_dir))}</code>.</p>"
         return page("cdp sandbox", f"<main><h1>cdp sandbox</h1>{intro}{parts}</main>", style=_STYLE)
 
@@ -143,7 +143,7 @@ def make_app(services: Sequence[StandIn], state_dir: Path) -> ASGIApp:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the process until it is told to end."""
+    """Run the process until a signal ends it."""
     parser = argparse.ArgumentParser(prog="python -m cdp_sandbox.server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8529)
@@ -151,12 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     state_dir = options.state_dir.absolute()
     state_dir.mkdir(parents=True, exist_ok=True)
-    # Documents have no cycles, and looking through millions of them for some takes longer than answering.
+    # Documents form no cycles, and searching millions of them for cycles takes longer than answering.
     gc.set_threshold(100_000, 50, 100)
     try:
         services = stand_ins(state_dir, f"http://{options.host}:{options.port}")
     except sqlite3.OperationalError as error:
-        sys.exit(f"cannot open the state in {state_dir}, another process may have it open: {error}")
+        sys.exit(f"cannot open the data in {state_dir}: {error}. Stop the other process that uses it: cdp sandbox stop")
     # uvicorn ends its work on SIGTERM and then raises it again, which would end the process before its files close.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lifespan="off",
             access_log=False,
             log_level="warning",
-            # Each stand-in answers with the headers of what it stands in for.
+            # Each stand-in sends the headers of the system that it stands in for.
             server_header=False,
             date_header=False,
             # A client that is quiet for a while must not find its connection closed: a real server waits this long.
@@ -189,7 +189,7 @@ def _section(service: StandIn, base: str) -> str:
     head = f"<h2>{escape(service.name)}</h2><p>Base address: <code>{escape(base + service.path)}</code></p>"
     place, kind, records = service.words or ("", "", "")
     table = f"<table><tr><th>{place}</th><th>{kind}</th><th class=n>{records}</th></tr>{rows}</table>"
-    nothing = "It holds nothing yet." if service.words else "It keeps nothing."
+    nothing = "No data yet." if service.words else "It stores no data."
     held = f"<div class=box tabindex=0>{table}</div>" if rows else f"<p class=muted>{nothing}</p>"
     link = f'<p><a class=button href="{escape(service.path + service.page)}">Open</a></p>' if service.page else ""
     return f"<section>{head}{held}{link}</section>"

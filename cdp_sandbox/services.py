@@ -118,4 +118,4 @@ class ServicesProcess:
 
 def _last_line(log_file: Path) -> str:
     lines = log_file.read_text(errors="replace").strip().splitlines()
-    return f"{lines[-1] if lines else 'it says nothing'} (see {log_file})"
+    return f"{lines[-1] if lines else 'no output'} (see {log_file})"

@@ -1,6 +1,6 @@
-"""How the sandbox's pages look: one skeleton and one style, light and dark, on a screen and on a phone.
+"""The skeleton and style that all pages of the sandbox share: light and dark, for large and small screens.
 
-Here belongs what all pages share. Nothing is fetched from anywhere, and no page needs a script.
+Pages load nothing from other servers and need no scripts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from html import escape
 
 from starlette.responses import HTMLResponse
 
-# Says to the browser what the pages promise: whatever text ends up in one, nothing runs and nothing is fetched.
+# The browser runs no script and loads nothing, whatever text a page contains.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'"
 
 _ICON = (

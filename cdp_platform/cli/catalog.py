@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from cdp_platform.catalog.config import Ingestor
 
 ingestor_option: Callable[..., Any] = click.option(
-    "--ingestor", "name", metavar="NAME", required=True, help="As the file that INGESTION_CONFIG_PATH names has it."
+    "--ingestor",
+    "name",
+    metavar="NAME",
+    required=True,
+    help="Name of the ingestor in the file of INGESTION_CONFIG_PATH.",
 )
 
 # Columns of the table at the end of a run, as `show_result` takes them.
@@ -35,9 +39,9 @@ def catalog() -> None:
 @ingestor_option
 @json_option
 def catalog_report(name: str, *, as_json: bool) -> None:
-    """Show what is there of an ingestor, and how its last rounds went and why.
+    """Show the live rows of an ingestor, and how its last rounds went and why.
 
-    A round is one reading of the registry or of a feed that found something new, was stopped or failed.
+    A round is one reading of the registry or of a feed that changed rows, was blocked or failed.
     """
     from cdp_platform.catalog import counts, rounds
 
@@ -49,7 +53,8 @@ def catalog_report(name: str, *, as_json: bool) -> None:
     if as_json:
         show_json({"ingestor": ingestor.name, "tenant": ingestor.tenant, "live": live, "rounds": last})
         return
-    names = {each.organization_id: each.name for each in live}
+    names = {each.organization_id: each.name for each in live} | {rounds.REGISTRY: "registry"}
+    named = [(names.get(each.organization_id, each.organization_id), each) for each in last]
     show(
         f"Last rounds of {ingestor.name}, tenant {ingestor.tenant}",
         [
@@ -58,33 +63,24 @@ def catalog_report(name: str, *, as_json: bool) -> None:
         ],
         [
             (
-                names.get(each.organization_id, each.organization_id) or "registry",
+                of,
                 *(each.outcome, each.finished_at, each.shards),
                 *((each.groups, each.products, each.offers) if each.organization_id else (None, None, None)),
                 *(each.new, each.changed, each.unchanged, each.gone, each.rejected),
             )
-            for each in last
+            for of, each in named
         ],
         empty=f"No round of {ingestor.name} yet: `cdp catalog ingest --ingestor {ingestor.name}` makes one.",
     )
-    for each in last:
+    for of, each in named:
         if each.reason:
-            of = names.get(each.organization_id, each.organization_id) or "registry"
             approved = f" Approved at {each.approved_at:%Y-%m-%d %H:%M} UTC." if each.approved_at else ""
             say(f"{of}: {each.reason}{approved}", label=f"{each.outcome}:", style="red")
-    codes = [
-        (names.get(each.organization_id, each.organization_id) or "registry", code, count)
-        for each in last
-        for code, count in each.rejected_by_code.items()
-    ]
+    codes = [(of, code, count) for of, each in named for code, count in each.rejected_by_code.items()]
     if codes:
         show("Rejected", ["of", "code", "items"], codes, empty="")
         say(f"`cdp rejected list --tenant {ingestor.tenant}` shows each with its path.")
-    remarks = [
-        (names.get(each.organization_id, each.organization_id) or "registry", remark, count)
-        for each in last
-        for remark, count in each.remarks.items()
-    ]
+    remarks = [(of, remark, count) for of, each in named for remark, count in each.remarks.items()]
     if remarks:
         show("Noticed in items that were taken", ["of", "remark", "items"], remarks, empty="")
 
@@ -93,9 +89,9 @@ def catalog_report(name: str, *, as_json: bool) -> None:
 @ingestor_option
 @json_option
 def catalog_approve(name: str, *, as_json: bool) -> None:
-    """Let the next round remove as much as the one that was stopped would have.
+    """Let the next round remove as much as the blocked one would have.
 
-    For a feed that is smaller on purpose. The sensor asks for that round; `cdp catalog ingest` does it at once.
+    For a feed that is smaller on purpose. The sensor asks for that round; `cdp catalog ingest` starts it at once.
     """
     from cdp_platform.catalog import rounds
 
@@ -107,14 +103,14 @@ def catalog_approve(name: str, *, as_json: bool) -> None:
         return
     for each in approved:
         say(f"{each.organization_id}: the next round may remove what vanished from the feed.")
-    say(f"`cdp catalog ingest --ingestor {ingestor.name}` makes that round now.")
+    say(f"`cdp catalog ingest --ingestor {ingestor.name}` starts that round now.")
 
 
 @catalog.command("ingest")
 @ingestor_option
 @json_option
 def catalog_ingest(name: str, *, as_json: bool) -> None:
-    """Take one ingestor's registry and feeds, in this process.
+    """Take the registry and the feeds of one ingestor, in this process.
 
     Exit code 1 if a step or a check fails.
     """
@@ -134,7 +130,7 @@ def catalog_ingest(name: str, *, as_json: bool) -> None:
 
 
 def ingest(names: list[str]) -> Any:
-    """Run the room of the catalogue for these ingestors, neighbours in their file, on Dagster's own instance."""
+    """Run `catalog_ingest` for these ingestors, which are neighbours in their file, on Dagster's own instance."""
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration.in_process import run_job
 
@@ -143,7 +139,7 @@ def ingest(names: list[str]) -> Any:
 
 
 def _a_number(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
-    """NaN is between no two numbers, and no share would be greater than it."""
+    """Refuse NaN, which click's range accepts and no share is greater than."""
     if value is not None and math.isnan(value):
         raise click.BadParameter("nan is not a number from 0 to 1.")
     return value
@@ -155,14 +151,14 @@ def _a_number(_context: click.Context, _parameter: click.Parameter, value: float
     "--max-share",
     type=click.FloatRange(0, 1),
     callback=_a_number,
-    help="Share of a table that may go at once; 1 after a look at --dry-run. A half if not given.",
+    help="Share of a table that may be deleted at once, by default 0.5. Look at --dry-run before you give 1.",
 )
 @json_option
 def catalog_cleanup(*, dry_run: bool, max_share: float | None, as_json: bool) -> None:
     """Delete what is past its retention, of all active tenants; runs daily by itself.
 
     Products that were removed more than PRODUCT_RETENTION_DAYS ago, categories that nothing uses, rounds older than
-    ROUND_RETENTION_DAYS. Exit code 1 if more would go of a tenant than may at once.
+    ROUND_RETENTION_DAYS. Exit code 1 if more of a tenant's table is due than may be deleted at once.
     """
     from cdp_platform.catalog import cleanup
 

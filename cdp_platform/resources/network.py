@@ -1,4 +1,4 @@
-"""Why a connection or request failed, in the words of a person and without what an address may hold."""
+"""Reasons why a connection or request failed, in plain words and without parts of an address."""
 
 import errno
 import http.client
@@ -10,7 +10,7 @@ _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOW
 _REFUSED = {errno.ECONNREFUSED}
 _BROKEN_OFF = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
 
-# Names of clients' own errors, which are not imported for it; the more telling ones first.
+# Names of clients' error classes, which are not imported here; the more specific ones first.
 _BY_NAME = {
     "InvalidSchema": "the address begins with neither http:// nor https://",
     "UnsupportedProtocol": "the address begins with neither http:// nor https://",
@@ -19,16 +19,16 @@ _BY_NAME = {
     "LocationParseError": "the address is not usable",
     "InvalidProxyURL": "the address of the proxy (HTTP_PROXY, HTTPS_PROXY) is not usable",
     "NameResolutionError": "the name of the host is not known (DNS)",
-    "ProxyError": "the proxy (HTTP_PROXY, HTTPS_PROXY) does not let it through",
+    "ProxyError": "the proxy (HTTP_PROXY, HTTPS_PROXY) refuses the connection",
     "ConnectTimeoutError": "no answer to the attempt to connect",
     "ConnectTimeout": "no answer to the attempt to connect",
-    "ReadTimeoutError": "the connection is taken, but no answer comes in time",
-    "ReadTimeout": "the connection is taken, but no answer comes in time",
-    "WriteTimeout": "the connection is taken, but nothing is read there",
+    "ReadTimeoutError": "the connection is accepted, but no answer comes in time",
+    "ReadTimeout": "the connection is accepted, but no answer comes in time",
+    "WriteTimeout": "the connection is accepted, but the server does not read",
     "TooManyRedirects": "it redirects in a circle",
     "ChunkedEncodingError": "the answer breaks off",
     "IncompleteRead": "the answer breaks off",
-    "ContentDecodingError": "the answer is packed in another way than it says",
+    "ContentDecodingError": "the answer is not encoded as its header says",
     "RemoteProtocolError": "the answer is not HTTP",
     "InvalidJSONError": "the answer is not JSON",
     "JSONDecodeError": "the answer is not JSON",
@@ -36,7 +36,7 @@ _BY_NAME = {
 
 
 def reason(error: BaseException) -> str:
-    """Why it failed, as the end of a sentence: the first cause that is known, else the name of the error's kind."""
+    """The reason of a failure as the end of a sentence: the first known cause, else the name of the error's class."""
     chain = list(_chain(error))
     for each in chain:
         if (known := _of_the_system(each)) is not None:
@@ -52,7 +52,7 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _of_the_system(error: BaseException) -> str | None:  # noqa: PLR0911 (one for each trouble)
+def _of_the_system(error: BaseException) -> str | None:  # noqa: PLR0911 (one per kind of error)
     match error:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not valid: {error.verify_message.rstrip('.')}"
@@ -67,19 +67,19 @@ def _of_the_system(error: BaseException) -> str | None:  # noqa: PLR0911 (one fo
         case OSError() if error.errno in _REFUSED:
             return "nothing listens there (connection refused)"
         case OSError() if error.errno in _NO_WAY:
-            return "there is no way to that network or host"
+            return "there is no route to that network or host"
         case OSError() if error.errno in _BROKEN_OFF:
             return "the connection was broken off"
         case http.client.RemoteDisconnected():
             return "the connection was closed without an answer"
         case Exception() if "disconnected without sending a response" in str(error):
-            # httpx has one kind of error for this and for what is no HTTP.
+            # httpx has one class of error for this and for answers that are not HTTP.
             return "the connection was closed without an answer"
     return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it is made of: clients keep the cause as an argument, a ``reason``, or Python's own chain."""
+    """The error and its causes, which clients keep as an argument, as ``reason``, or in Python's own chain."""
     waiting, seen = [error], set()
     while waiting:
         each = waiting.pop(0)

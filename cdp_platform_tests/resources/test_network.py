@@ -56,7 +56,7 @@ Fault = tuple[Callable[[], AbstractContextManager[int]], str, str | tuple[str, s
 FAULTS: dict[str, Fault] = {
     "nothing listens": (silence.closed_port, "http://127.0.0.1:{}", "nothing listens there (connection refused)"),
     "packets are dropped": (silence.full_backlog, "http://127.0.0.1:{}", "no answer to the attempt to connect"),
-    "it is mute": (silence.mute, "http://127.0.0.1:{}", "the connection is taken, but no answer comes in time"),
+    "it is mute": (silence.mute, "http://127.0.0.1:{}", "the connection is accepted, but no answer comes in time"),
     "it resets": (
         partial(silence.answering, silence.reset),
         "http://127.0.0.1:{}",

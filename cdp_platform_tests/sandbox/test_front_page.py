@@ -20,4 +20,4 @@ def test_each_stand_in_is_described_in_its_own_words(sandbox: SandboxProcess):
     assert sections["ArangoDB 3.11"] in ([], ["Database", "Collection", "Documents"])
     # It is no matter of time.
     assert sections["OpenAI&#x27;s embeddings"] == []
-    assert "It keeps nothing." in page
+    assert "It stores no data." in page

@@ -1,10 +1,9 @@
-"""Writes the demo tenants into ArangoDB, over the wire, as any other program would.
+"""Writes the demo tenants into ArangoDB over its HTTP interface: databases, collections, indexes and documents.
 
-Here belong databases, collections, indexes and the writing. What is written is made in `retail.py` and `cdnow.py`;
-`preparing.py` registers the tenants with the platform.
+`retail.py` and `cdnow.py` make the documents; `preparing.py` registers the tenants with the platform.
 
-What was written is noted in the collection `demo_manifest` of each database. It makes a second fill change nothing,
-and it marks the database as ours: a database of the same name that lacks it is not touched.
+The collection `demo_manifest` of each database records what was written. Because of it a second fill changes nothing. A
+database of the same name without it belongs to somebody else and is not changed.
 """
 
 import hashlib
@@ -85,7 +84,7 @@ def fill(
         tenants: Which tenants; all of them by default.
         reference: What counts as now in the invented tenants; all of their documents lie before it. By default what the
             last fill used, and for the first one the beginning of this day, UTC.
-        progress: Told after every thousand documents.
+        progress: Called after every thousand documents.
 
     Raises:
         SandboxError: ArangoDB refuses a document, cannot be reached, or holds a database of a tenant's name that is
@@ -141,7 +140,7 @@ def touch(
                 product=product["_key"],
                 metric="purchase",
                 transaction=f"TOUCH-{moment:%Y%m%d%H%M%S}-{number}",
-                # CDNOW's CDs have no list price; this is what most of them cost.
+                # CDs of CDNOW have no list price; most cost this.
                 value=product.get("salePrice", 14.99),
                 currency=product["priceCurrency"],
                 quantity=1,
@@ -161,14 +160,14 @@ def _collections(tenant: DemoTenant, scale: Scale, reference: datetime) -> Colle
 
 @contextmanager
 def _connected(hosts: str) -> Generator[ArangoClient]:
-    # A person is waiting: left alone, python-arango would try for 18 seconds before it says that nobody is there.
+    # By default python-arango tries for 18 seconds before it reports that no server is there. A person is waiting.
     client = ArangoClient(
         hosts, resolver_max_tries=1, http_client=DefaultHTTPClient(_REQUEST_SECONDS, retry_attempts=1)
     )
     try:
         yield client
     except (ArangoError, OSError) as error:
-        raise SandboxError(f"ArangoDB at {hosts} does not do as it is told: {error}") from error
+        raise SandboxError(f"ArangoDB at {hosts} refuses a request, or cannot be reached: {error}") from error
     finally:
         client.close()
 
@@ -189,7 +188,7 @@ def _ensure_database(client: ArangoClient, tenant: DemoTenant, username: str, pa
         if not database.has_collection(name):
             database.create_collection(name, edge=name == CONVERSIONS)
     for name in (PROFILES, CONVERSIONS):
-        # The index that LEO CDP's own databases have for reading what changed since a moment.
+        # LEO CDP's own databases have this index for reading changes.
         database.collection(name).add_index({"type": "persistent", "fields": ["updatedAt", "_key"]})
     return database
 
@@ -219,7 +218,7 @@ def _fill_collection(
     written = 0
     for start in range(0, len(documents), _BATCH):
         batch = documents[start : start + _BATCH]
-        # Some were deleted since: put those back, and leave alone what others changed.
+        # Insert documents that were deleted since, and keep those that others changed.
         written += _import(database, name, batch, on_duplicate="ignore" if same else "replace")
         if progress:
             progress(f"{tenant.id}/{name}", start + len(batch), len(documents))

@@ -1,7 +1,7 @@
 """Makes a sandbox ready for the demo: services, schema, tenants and their data.
 
-Here belong the steps and their order, and the rows that a person would write into the warehouse for the tenants. The
-documents in ArangoDB are written in `fill.py`, the events of referral links in `referrals.py`.
+This module has the steps and their order, and the rows that a person would insert into the warehouse for the tenants.
+`fill.py` writes the documents in ArangoDB, `referrals.py` the events of referral links.
 """
 
 import psycopg
@@ -17,12 +17,12 @@ from cdp_sandbox.processes import SandboxError
 
 
 def prepare(platform: Platform, box: Sandbox, scale: Scale | None) -> None:
-    """Sandbox running, schema migrated, demo tenants registered and their databases filled.
+    """Start the sandbox, migrate the schema, register the demo tenants and fill their databases.
 
-    Without a scale, demo tenants that are registered are left as they are, retired ones too.
+    Without a scale, registered demo tenants are not changed, not even retired ones.
 
     Raises:
-        SandboxError: The environment points at other services, or a service does not do its part.
+        SandboxError: The environment points at other services, or a service fails.
     """
     with platform.working("Starting the sandbox"):
         box.start()
@@ -39,7 +39,7 @@ def prepare(platform: Platform, box: Sandbox, scale: Scale | None) -> None:
 
 
 def _fill(platform: Platform, box: Sandbox, scale: Scale) -> None:
-    """Write the demo tenants into the stand-in ArangoDB, and register them."""
+    """Write the demo tenants into the stand-in for ArangoDB, and register them."""
     env = box.environment()
     source = (env["ARANGO_HOST"], env["ARANGO_USER"], env["ARANGO_PASSWORD"])
     with platform.bars() as bars:
