@@ -1,32 +1,32 @@
 """What embedding costs beside the provider: the queue, the worker, loading vectors with an index, and searching them.
 
-The texts are those of the profiles that `benchmarks.sync` loads: about 74 characters, which the local provider
-embeds in 13 microseconds or more. It takes longer for longer texts, and the worker's share is smaller then. Everything
-runs on one embedded PostgreSQL, as the platform's role, bound by row-level security. Nothing is taken off for what else
-the machine does; a figure is the median of its rounds unless said otherwise.
+The texts are those of the profiles that `benchmarks.sync` loads: about 74 characters, which the local provider embeds
+in 13 microseconds or more. Longer texts take longer, and the worker's share is smaller then. Everything runs on one
+embedded PostgreSQL, as the platform's role, bound by row-level security. The figures include what else the machine
+does; each is the median of its rounds unless said otherwise.
 
-Claim and ack is one connection that claims 100 jobs in a transaction (`queue.take`: it also ends expired leases, makes
-the texts, hashes them and compares the hashes) and ends them in another (`answers.settle`: it locks those that are
-still the claim's, and completes them), until the queue is empty. Nothing is embedded, and no vector, passage or ledger
-is written; a row beside it has vectors and passages written too.
+Claim and ack is one connection that claims 100 jobs in a transaction (`jobs.claim`: it also ends expired leases, makes
+the texts, hashes them and compares the hashes) and completes them in another (`settlement.settle`: it locks those that
+the claim still has), until the queue is empty. Nothing is embedded, and no vector, passage or usage is written;
+another row of the table has vectors and passages written too.
 
-The worker is `worker.drain`, from its first connection to its last commit: texts without vectors get them, at 64 a
-request. The provider's own time is that of the very same batches, embedded by it alone, in turns with the worker. There
-is no index on the vectors, as there is none when a platform begins. Unchanged is `worker.drain` over texts that have
-their vectors; who enqueued them is not measured, as that is part of the transaction that writes a row.
+The worker is `worker.drain`, from its first connection to its last commit: texts without vectors get them, 64 per
+request. The provider's own time is for the same batches, embedded by the provider alone; both alternate. There is no
+index on the vectors, as in a new installation. Unchanged is `worker.drain` over texts that have their vectors.
+Enqueuing is not measured, since it is part of the transaction that writes a row.
 
-Loads are what the asset does: drain, and build the indexes that are due. Vectors come from a table, so no provider's
-time is in them, but the queue's and the worker's is. First load has all vectors of three tenants and no index before
-its end. Into live indexes is measured on a part: a tenth as many, all of the large tenant, whose index holds half as
-many. Each is measured once.
+A load is what the asset does: drain, and build missing indexes. Vectors come from a table, so a load includes the time
+of the queue and the worker, and no time of a provider. The first load has all vectors of three tenants and no index
+before its end. The load into live indexes has a tenth of them, all of the large tenant, whose index holds one half.
+Each is measured once.
 
 A search is `search.nearest` for 10 vectors, one after another on one connection, with everything in memory. Recall is
-the share of the 10 nearest that is found; the worst of all queries counts as well as their mean, which hides it. Of
-the tenants one has 87 % of the vectors and one 12 %; the third is small enough for the platform to compare all of its
-vectors, which misses none. Every vector compared is `search.nearest_exact`, for a tenth of the queries in the same
-run. Vectors are made up: 500 groups of 256 dimensions.
+the share of the 10 nearest that is found; there is a bar for the worst query beside the mean. One tenant has 87 % of
+the vectors and another one 12 %. The third is so small that the platform compares all of its vectors, and misses none.
+Every vector compared is `search.nearest_exact`, for a tenth of the queries in the same run. Vectors are generated: 500
+groups of 256 dimensions.
 
-The peak of memory is this process's and has all made-up vectors and texts in it; PostgreSQL's is not in it.
+The peak of memory is that of this process, with all generated vectors and texts; it does not include PostgreSQL.
 
     python -m benchmarks.embeddings [--texts N] [--vectors N] [--rounds N] [--json]
 """
@@ -75,7 +75,7 @@ FIRST, BUILD, LIVE = "first load, indexes afterwards", "of that, building", "int
 
 @dataclass(frozen=True)
 class Searched:
-    """How long searches took, and what they found of what they should.
+    """How long searches took, and their recall.
 
     Attributes:
         p50: milliseconds.
@@ -91,7 +91,7 @@ class Searched:
 
 
 class Bench:
-    """The measurements. Those of the queue come before those of loads, which empty the tables."""
+    """The measurements. Measure the queue before loads, which empty the tables."""
 
     def __init__(
         self, database: BenchmarkDatabase, connection: psycopg.Connection, model: Model, settings: EmbeddingSettings
@@ -110,7 +110,7 @@ class Bench:
         return median(self.jobs[name] / seconds for seconds in self.seconds[name])
 
     def overhead(self) -> float:
-        """What the worker takes beyond the provider's own time, as a share of that, median of the rounds."""
+        """Time of the worker beyond the provider's own time, as a share of the provider's, median of the rounds."""
         pairs = zip(self.seconds[WORKER], self.seconds[PROVIDER], strict=True)
         return median(ours / alone for ours, alone in pairs) - 1
 
@@ -121,7 +121,7 @@ class Bench:
         narrate(f"{texts:,} profiles")
         fill(self._connection, _QUEUE, range(texts))
         made = grouped(_CLAIMED, self._model.dimensions, queries=0)[0]
-        # Loads the provider's model, which no round has to.
+        # Loads the provider's model before the first round.
         self._local.embed(["warm"], purpose="document")
         for number in range(1, rounds + 1):
             narrate(f"round {number} of {rounds}")
@@ -254,7 +254,7 @@ class Bench:
             self.seconds[BUILD], self.jobs[BUILD] = [ended - drained], count
 
     def _forget_all_but(self, held: int, more: int) -> None:
-        """Let the large tenant have so many vectors, and so many texts that wait for theirs."""
+        """Leave the large tenant with ``held`` vectors, and with ``more`` texts that wait for theirs."""
         with tenant_transaction(self._connection, _LARGE):
             gone = [
                 entity_id
@@ -278,7 +278,7 @@ class Bench:
         narrate(f"  search, {tenant_id}")
         for query in queries[:20]:
             exact(query), nearest(query)
-        # In turns, so that what else the machine does slows both.
+        # Both alternate, so that other work on the machine slows both.
         milliseconds: dict[str, list[float]] = {"exact": [], "nearest": []}
         recalls = []
         for number, query in enumerate(queries):
@@ -296,7 +296,7 @@ class Bench:
     # What was measured.
 
     def rows(self) -> list[dict[str, Any]]:
-        """What was measured, a row each."""
+        """One row per measurement."""
         order = (CLAIM, CLAIM_AND_WRITE, PROVIDER, WORKER, IN_PROVIDER, UNCHANGED, FIRST, BUILD, LIVE)
         return [
             {
@@ -327,7 +327,7 @@ class Bench:
         ]
 
     def bars(self) -> list[Bar]:
-        """What they are held to."""
+        """The bars that the measurements must meet."""
         return [
             Bar(f"{CLAIM}: jobs per second", self.per_second(CLAIM), 20_000),
             Bar("the worker beyond the provider's own time, share", self.overhead(), 0.25, at_least=False),

@@ -151,18 +151,14 @@ def lock(
         entity_ids: of the jobs.
         wait_for: the one entity whose job is waited for. Other jobs that are locked are left out.
     """
-    names = {"tenant_id": claim.tenant_id, "kind": claim.kind, "claim": claim.claim_id}
-    query = statement("embeddings", "lock_claimed_jobs")
     if wait_for is not None:
-        connection.execute(query, {**names, "ids": [wait_for]})
-    rows = connection.execute(query + sql.SQL(" SKIP LOCKED"), {**names, "ids": entity_ids})
-    return {entity_id for (entity_id,) in rows}
+        _claimed(connection, claim, [wait_for], sql.SQL(" FOR UPDATE"))
+    return _claimed(connection, claim, entity_ids, sql.SQL(" FOR UPDATE SKIP LOCKED"))
 
 
 def still_claimed(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str]) -> set[str]:
     """Entities whose jobs the claim still has, whether they are locked or not."""
-    rows = _execute(connection, "claimed_jobs", claim.tenant_id, claim.kind, ids=entity_ids, claim=claim.claim_id)
-    return {entity_id for (entity_id,) in rows}
+    return _claimed(connection, claim, entity_ids, sql.SQL(""))
 
 
 def reopen(connection: psycopg.Connection, tenant_id: str, kind: Kind, entity_ids: Collection[str]) -> set[str]:
@@ -254,6 +250,14 @@ def oldest_waiting(connection: psycopg.Connection, tenant_id: str, kind: Kind) -
         [tenant_id, kind],
     ).fetchone()
     return row[0] if row else None
+
+
+def _claimed(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], locking: sql.SQL) -> set[str]:
+    rows = connection.execute(
+        statement("embeddings", "claimed_jobs") + locking,
+        {"tenant_id": claim.tenant_id, "kind": claim.kind, "ids": entity_ids, "claim": claim.claim_id},
+    )
+    return {entity_id for (entity_id,) in rows}
 
 
 def _end_expired(connection: psycopg.Connection, tenant_id: str, kind: Kind) -> int:

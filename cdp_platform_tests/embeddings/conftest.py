@@ -1,4 +1,4 @@
-"""The desk of one test: a warehouse with a model and tenants whose texts are embedded."""
+"""Fixtures of the room: a warehouse with a model, and a tenant."""
 
 import psycopg
 import pytest
@@ -14,7 +14,7 @@ def job() -> str:
 
 @pytest.fixture
 def desk(warehouse: Warehouse, app: psycopg.Connection) -> Desk:
-    """A warehouse with one model, and the worker at work in it."""
+    """A warehouse with one model."""
     return Desk(warehouse, app)
 
 

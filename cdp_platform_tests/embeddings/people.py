@@ -1,4 +1,4 @@
-"""Profiles with vectors of the test's own making, written straight into the tables."""
+"""Profiles with vectors that a test chooses, written directly into the tables."""
 
 from collections.abc import Sequence
 
@@ -23,12 +23,12 @@ SELECT r.* FROM unnest(%s::text[]) AS id CROSS JOIN LATERAL jsonb_populate_recor
 
 
 def axis(number: int) -> np.ndarray:
-    """A direction that has nothing in common with those of other numbers."""
+    """A direction that is orthogonal to those of other numbers."""
     return np.eye(DIMENSIONS)[number]
 
 
 def around(centre: np.ndarray, count: int, *, spread: float = 0.3, seed: int = 0) -> np.ndarray:
-    """Vectors of length 1 about a direction; with a large spread they are anywhere."""
+    """Vectors of length 1 around a direction; with a large spread they have any direction."""
     noise = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)) / np.sqrt(DIMENSIONS)
     vectors = centre / np.linalg.norm(centre) + spread * noise
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -85,6 +85,6 @@ class People:
             self.connection.execute(statement)
 
     def rows(self, query: str, tenant_id: str = "acme") -> dict[str, tuple]:
-        """By the first column, the others."""
+        """The other columns by the first one."""
         with tenant_transaction(self.connection, tenant_id):
             return {row[0]: row[1:] for row in self.connection.execute(query).fetchall()}

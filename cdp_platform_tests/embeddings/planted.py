@@ -1,4 +1,4 @@
-"""Vectors that a test makes up, written as fast as they can be."""
+"""Generated vectors, written fast."""
 
 import numpy as np
 import psycopg
@@ -10,7 +10,7 @@ from cdp_platform.warehouse.connection import tenant_transaction
 
 
 def clustered(count: int, dimensions: int, *, seed: int, clusters: int = 60, spread: float = 0.35) -> np.ndarray:
-    """Vectors of length 1 about some centres, which are the same whatever the seed."""
+    """Vectors of length 1 around some centres, which are the same for every seed."""
     centres = np.random.default_rng(0).standard_normal((clusters, dimensions))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     rng = np.random.default_rng(seed)

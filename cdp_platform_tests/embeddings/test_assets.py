@@ -1,4 +1,4 @@
-"""The assets of the room on a real instance: one tenant, ranges of tenants, trouble."""
+"""The assets of the room on a real instance: one tenant, ranges of tenants, faults."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ def new_tenant(warehouse: Warehouse, app: psycopg.Connection) -> Callable[[str],
 
 @pytest.fixture
 def openai(openai_stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> OpenAIStub:
-    """The stand-in is what the environment names."""
+    """The stand-in, to which the environment points."""
     for name, value in openai_stub.environment().items():
         monkeypatch.setenv(name, value)
     settings.forget()

@@ -85,7 +85,7 @@ def test_nobody_with_a_vector_is_no_cluster(people: People):
 
 
 def test_the_same_vectors_give_the_same_clusters_and_nothing_is_written(people: People):
-    # Groups that run into each other: where a profile goes depends on every digit.
+    # Groups that overlap: the cluster of a profile depends on every digit.
     for number in range(5):
         people.join("abcde"[number], around(axis(number), 60, spread=1.2, seed=number))
     first = cluster_profiles(people.connection, "acme", people.model)
@@ -157,13 +157,13 @@ def test_vectors_of_another_model_are_not_taken(people: People):
 
 
 def test_terms_are_those_that_set_a_cluster_apart(people: People):
-    # Everybody likes travel; a street is one person's own, and a number that two share may be one family's.
+    # All have travel in common; a street belongs to one person, and a number that two share may be that of a family.
     people.join("a", around(axis(0), 60), content="{number} Main Street; Chef; travel, cooking; coffee,coffee")
     people.join("b", around(axis(1), 40), content="{number} Main Street; Nurse; travel, fitness")
     people.join("c", around(axis(1), 2, spread=0.1), content="Nurse; secret")
     found = cluster_profiles(people.connection, "acme", people.model)
     assert found.sizes == {1: 60, 2: 42}
-    # All of cluster 1 has travel, and hardly less of cluster 2: it is the last of 1, and none of 2.
+    # All of cluster 1 have travel, and nearly all of cluster 2: it is the last term of 1, and no term of 2.
     assert found.terms == {1: ["Chef", "coffee", "cooking", "travel"], 2: ["Nurse", "fitness"]}
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed anywhere, and run again, leaves what a run leaves that was never killed."""
+"""A run that is killed anywhere and run again leaves the same rows as a run that was never killed."""
 
 import itertools
 import os
@@ -41,7 +41,7 @@ def fresh(desk: Desk, openai_stub: OpenAIStub) -> Callable[[], _Pair]:
             desk.drain(Recorder(), tenant)
             tenant.write({"p1": "", "p2": "moved", **{f"q{each:02}": f"new town {each}" for each in range(7)}})
             tenant.enqueue("p3")
-            # The embedding of these is not what is counted here.
+            # The cost of embedding these is not counted here.
             tenant.change("DELETE FROM embeddings.spend")
         openai_stub.clear()
         return pair
@@ -86,7 +86,7 @@ def test_a_run_that_is_killed_around_any_call_is_completed_by_the_next(
             break
         processing = [{job for job, status in tenant.jobs().items() if status == "processing"} for tenant in pair]
         assert any(processing)
-        # Nobody takes what may still be with a worker.
+        # Texts that may still be with a worker are not taken.
         work(pair)
         for tenant, texts in zip(pair, processing, strict=True):
             assert {job for job, status in tenant.jobs().items() if status == "processing"} == texts
@@ -130,7 +130,7 @@ class _Mortal:
 def _is_killed(provider: Provider, desk: Desk, pair: _Pair) -> bool:
     """Run in a child; whether it was killed."""
     with warnings.catch_warnings():
-        # Threads of the test do not live in the child, and it waits for none of them.
+        # Threads of the test do not run in the child, and it waits for none of them.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:

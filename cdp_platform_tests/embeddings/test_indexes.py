@@ -65,7 +65,7 @@ def test_an_index_that_a_tenant_has_outgrown_is_replaced(warehouse: Warehouse, d
     assert indexes.finish_load(desk.app, "profile", model_id) == 0
     plant(desk.app, acme.tenant_id, desk.model, vectors(100), first=1_500)
     analyse(warehouse)
-    # A reader of the old one, that does not end, keeps it and does not hold up the load.
+    # A reader that does not end keeps the old index, and does not block the load.
     with warehouse.superuser() as reader, reader.transaction():
         reader.execute("SELECT count(*) FROM embeddings.embedding")
         assert indexes.finish_load(desk.app, "profile", model_id) == 1

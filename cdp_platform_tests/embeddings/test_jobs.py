@@ -1,4 +1,4 @@
-"""What the queue promises: who gets in, when, and what is there afterwards."""
+"""The jobs of texts: which texts are enqueued, when they are claimed, and what is stored afterwards."""
 
 import itertools
 import threading
@@ -81,7 +81,7 @@ def test_a_text_of_a_megabyte_is_cut_and_lands(desk: Desk, acme: Tenant):
     assert outcome.embedded == 2
     assert len(provider.texts[0]) == desk.model.max_characters
     acme.require_right(desk.model)
-    # Beyond what the model gets: nothing to send, but other words to find.
+    # Only the part beyond the model's limit changed: nothing to send, but other words to find.
     acme.write({"p1": long[:5_000] + "the end"})
     assert (desk.drain(provider, acme).unchanged, len(provider.batches)) == (1, 1)
     acme.require_right(desk.model)
@@ -138,7 +138,7 @@ def test_a_worker_holds_no_job_while_it_waits_for_one_that_somebody_enqueues(des
         with desk.connect() as connection, tenant_transaction(connection, "acme"):
             connection.execute(change, ["p3"])
             holds_p3.set()
-            # In the other direction than a worker that locks in order.
+            # In the opposite order of a worker.
             within(10, lambda: acme_jobs(connection)["p1"] == "completed")
             connection.execute(change, ["p1"])
 
@@ -168,7 +168,7 @@ _changes = st.one_of(
 )
 _steps = st.one_of(
     _changes,
-    # A run that is cut short after some calls, with what happens during its first.
+    # A run whose provider fails after some calls, and the changes that happen during its first call.
     st.tuples(st.just("drain"), st.integers(0, 4), st.lists(_changes, max_size=3)),
     st.tuples(st.just("vanish"), st.integers(1, 5)),
 )
@@ -216,7 +216,7 @@ def test_whatever_happens_in_whichever_order_vectors_are_those_of_the_texts_in_t
             change(what, *arguments)
     tenant.let_time_pass()
     assert desk.drain(Recorder(), tenant).error is None
-    # A job that vanished five times is dead until somebody puts it back.
+    # A job whose worker vanished five times is dead until a person retries it.
     with tenant_transaction(desk.app, tenant.tenant_id):
         jobs.retry(desk.app, tenant.tenant_id, "profile")
     assert desk.drain(Recorder(), tenant).waiting == 0

@@ -1,4 +1,4 @@
-"""What audiences of lookalikes promise, on vectors whose neighbourhoods are known."""
+"""Lookalike audiences, on vectors whose neighbours are known."""
 
 import numpy as np
 import psycopg
@@ -39,7 +39,7 @@ def test_a_segment_of_two_kinds_finds_the_neighbours_of_both(people: People):
     people.join("n", around(axis(1), 30, seed=1), segment="s")
     first = people.join("a", around(axis(0), 10, seed=2))
     second = people.join("b", around(axis(1), 10, seed=3))
-    # Like the mean of all members, and so nearer to it than either kind's neighbours, but like no member.
+    # Near to the mean of all members, nearer than the neighbours of either kind, but like no member.
     decoys = people.join("z", around(axis(0) + axis(1), 40, spread=0.1, seed=4))
     found = find_lookalikes(people.connection, "acme", people.model, "s", size=20, floor=0.0)
     assert found.centroids == 2
@@ -57,7 +57,7 @@ def test_nobody_below_the_floor_is_taken_and_the_floor_is_said(people: People):
     people.join("half", around(axis(0) + axis(1), 10, spread=0.1, seed=1))
     near = people.join("near", around(axis(0), 5, spread=0.1, seed=2))
     found = find_lookalikes(people.connection, "acme", people.model, "s", size=100)
-    # Between the members and the crowd; 0.71, as the half have it, is far below.
+    # Between the members and all others; 0.71, which half of all have, is far below.
     assert found.floor is not None
     assert 0.85 < found.floor < 1
     assert set(audience(people)) == set(near)

@@ -55,7 +55,7 @@ def embed(provider: Provider, texts: list[str]) -> np.ndarray:
 
 @contextmanager
 def server(answer: Callable[[dict[str, Any]], tuple[int, Any]]) -> Generator[tuple[str, list[dict[str, Any]]]]:
-    """A server of one's own making for what the stand-in is too well-behaved to do; gives its address and requests."""
+    """A server whose answers the test writes, for faults that the stand-in lacks; yields its address and requests."""
     requests: list[dict[str, Any]] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -254,7 +254,7 @@ def test_an_error_does_not_quote_the_texts_that_the_provider_quotes(openai_stub:
         with pytest.raises(RefusedTextError) as refused:
             provider.embed(["fine", secret], purpose="document")
     assert str(refused.value).endswith("(HTTP 422: (text): too long)")
-    # What keeps an error keeps its cause with it.
+    # An error that is stored is stored with its cause.
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
 
@@ -285,7 +285,7 @@ def test_a_paced_request_says_when_to_come_back(
     assert paced.value.retry_after_seconds == seconds
     assert paced.value.transient
     assert openai_stub.fired() == [1]
-    # One request and no more: whoever asks decides when to ask again.
+    # One request: the caller decides when to try again.
     assert openai_stub.requests() == [TEXTS]
     embed(remote, TEXTS)
 
@@ -340,7 +340,7 @@ def test_a_connection_that_breaks_is_no_texts_fault(remote: Provider, openai_stu
     openai_stub.spoil(action, times=2)
     with pytest.raises(UnavailableError, match="no answer"):
         remote.embed(TEXTS, purpose="document")
-    # The second is still to come: the client itself did not try again.
+    # The second fault is not used: the client did not try again by itself.
     assert openai_stub.fired() == [1]
     assert openai_stub.requests() == [TEXTS]
 

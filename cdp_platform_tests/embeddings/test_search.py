@@ -1,4 +1,4 @@
-"""Nearest vectors: right, of one tenant, by the index where it pays. With words: best first, and why."""
+"""Nearest vectors: exact, of one tenant, by the index where it is worth having. With words: best first, and why."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def crowd(server: Server, _migrated_template: str) -> Iterator[Crowd]:
             "scattered": clustered(LARGE, 256, seed=3, clusters=LARGE // 4, spread=0.05),
             "small": clustered(SMALL, 256, seed=2),
         }
-        # Whoever reads another tenant's rows finds this one: it is nearest to a query.
+        # A search that reads another tenant's rows finds this one: it is nearest to a query.
         vectors["small"][:10] = QUERIES[:10]
         ids = {}
         for tenant_id, those in vectors.items():
@@ -94,7 +94,7 @@ def test_no_query_of_a_large_tenant_is_answered_from_the_wrong_place(crowd: Crow
     recalls = crowd.recalls("large", QUERIES)
     assert min(recalls) >= 0.8
     assert np.mean(recalls) >= 0.98
-    # By the index, as it should be for nearly all of them.
+    # By the index, for nearly all of them.
     assert np.mean([len(crowd.by_index("large", query)) == 10 for query in QUERIES]) >= 0.95
 
 
@@ -102,7 +102,7 @@ def test_where_neighbours_do_not_stand_out_all_vectors_are_compared(crowd: Crowd
     queries = crowd.vectors["scattered"][::120]
     assert min(crowd.recalls("scattered", queries)) >= 0.8
     assert np.mean([crowd.by_index("scattered", query) == [] for query in queries]) >= 0.9
-    # The few of the group itself are found by the index.
+    # The index finds the few of the group itself.
     assert np.mean([len(crowd.by_index("scattered", query, k=1)) for query in queries]) >= 0.9
 
 

@@ -1,4 +1,4 @@
-"""What the queue's sensor asks for, tick by tick on a real instance."""
+"""The runs that the sensor of the queue asks for, tick by tick on a real instance."""
 
 import threading
 import time
@@ -63,7 +63,7 @@ def test_a_change_that_comes_while_it_listens_ends_the_tick(desk: Desk, look: Lo
     first = models.live
 
     def live(connection: psycopg.Connection) -> list[models.Model]:
-        # The first thing of a look; the look before was without result when this comes a second time.
+        # Each look begins with this; a second call means that the first look found nothing.
         listening.set()
         return first(connection)
 

@@ -1,4 +1,4 @@
-"""What is embedded of an entity, and that nobody's e-mail address or phone number is."""
+"""The text that is embedded of an entity, without e-mail addresses and phone numbers."""
 
 import hashlib
 import re

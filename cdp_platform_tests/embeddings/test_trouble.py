@@ -1,4 +1,4 @@
-"""What providers, other workers and servers do to a run, and that no text is lost, sent for nothing, or left behind."""
+"""Faults of providers, other workers and servers: no text is lost, sent for nothing, or left behind."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -163,7 +163,7 @@ def test_a_provider_that_needs_a_person_says_so_and_keeps_the_queue(desk: Desk, 
     assert "200 texts wait" in str(outcome.error)
     assert desk.counts(acme) == {"pending": 200}
     assert set(acme.attempts().values()) == {0}
-    # Nobody has to wait after it was mended.
+    # After the fault is corrected there is no wait.
     openai_stub.clear()
     assert desk.drain(_remote(openai_stub, desk.model), acme).embedded == 200
 
@@ -189,7 +189,7 @@ def test_a_defect_of_a_provider_is_loud_and_the_texts_go_back_at_once(desk: Desk
     acme.require_right(desk.model)
 
 
-# Other workers, and texts on the move.
+# Other workers, and texts that change meanwhile.
 
 
 def test_an_answer_that_comes_after_the_lease_writes_nothing(desk: Desk, acme: Tenant):
@@ -223,7 +223,7 @@ def test_a_worker_that_vanished_is_a_failed_attempt_and_five_are_enough(desk: De
     assert (outcome.dead, outcome.embedded) == (1, 0)
     words = acme.rows("SELECT status, attempts, last_error FROM embeddings.embedding_job")
     assert words == [("dead", 5, "its worker vanished")]
-    # What changed while it was with that worker is another text.
+    # A text that changed while the worker had it is another text.
     acme.write({"p1": "vinh"})
     acme.change(vanish)
     acme.change("UPDATE embeddings.embedding_job SET attempts = 4, changed_meanwhile = true")
@@ -277,7 +277,7 @@ def test_a_fault_of_one_tenant_costs_no_other_anything(desk: Desk, acme: Tenant)
     outcome = desk.drain(Recorder(), acme, other)
     assert isinstance(outcome.error, psycopg.errors.CheckViolation)
     other.require_right(desk.model)
-    # It is not sent again and again for nothing.
+    # It is not sent again before its lease ends.
     assert desk.counts(acme) == {"processing": 10}
 
 
@@ -290,7 +290,7 @@ def test_connections_that_are_cut_fail_the_run_and_the_next_one_completes(desk: 
     with pytest.raises(psycopg.OperationalError):
         desk.drain(provider, acme)
     assert len(provider.batches) >= 5
-    # What was claimed went back by a new connection.
+    # Claimed jobs were put back by a new connection.
     assert "processing" not in desk.counts(acme)
     assert set(acme.attempts().values()) == {0}
     assert desk.drain(Recorder(), acme).waiting == 0

@@ -1,4 +1,4 @@
-"""What one run of the worker promises."""
+"""One run of the worker."""
 
 import math
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ def test_a_text_that_is_refused_costs_the_others_nothing_but_some_calls(desk: De
     assert reconcile(desk.app, "acme", "profile").enqueued == 0
     desk.drain(provider, acme)
     assert len(provider.batches) == calls
-    # Another text is another matter.
+    # A changed text is sent.
     acme.write({"p00037": "hanoi"})
     assert desk.drain(provider, acme).embedded == 1
     acme.require_right(desk.model)
@@ -128,10 +128,10 @@ def test_a_budget_stops_at_the_text_that_would_exceed_it_and_says_so(desk: Desk,
     assert outcome.note == "the budget of $60 for today (UTC) is used up; 88 texts wait"
     other.require_right(desk.model)
     assert acme.usage() == (1, 12, 48, 48)
-    # Tomorrow; the queue calls nobody for it today.
+    # They wait for tomorrow, and the sensor asks for no run today.
     assert desk.drain(provider, acme, budget=Decimal(60)).embedded == 0
     assert desk.app.execute("SELECT * FROM embeddings.waiting()").fetchall() == []
-    # What the estimate was too high by is there for whoever puts them back.
+    # The estimate was too high: after the correction, the rest of the budget is available for a retry.
     acme.retry()
     assert desk.drain(provider, acme, budget=Decimal(60)).embedded == 2
     assert desk.counts(acme) == {"completed": 14, "pending": 86}
@@ -220,7 +220,7 @@ def test_while_one_of_two_models_is_away_the_other_is_served(desk: Desk, acme: T
     assert len(acme.vectors(desk.model)) == 600
     assert (len(recorders[building.model_id].batches), outcome.waiting) == (1, 600)
     assert str(outcome.error) == "no answer; 600 texts wait."
-    # They make room for texts that the other model has not seen yet.
+    # They are put off, so that texts without a vector of the other model are claimed first.
     assert acme.rows("SELECT count(*) FROM embeddings.embedding_job WHERE not_before > now()") == [(600,)]
     desk.wait()
     acme.let_time_pass()

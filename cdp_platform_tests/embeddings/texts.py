@@ -1,4 +1,4 @@
-"""Tenants whose profiles have texts that a test writes, and a provider that a test watches and disturbs."""
+"""Tenants whose profiles have texts that a test writes, and a provider that records its calls and can fail."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ SET living_location = excluded.living_location, closed_at = NULL, closed_reason 
 
 @dataclass
 class Recorder:
-    """A provider in this process, with the vectors of OpenAI's stand-in; `disturb` may change the world, or raise."""
+    """A provider in this process, with the vectors of OpenAI's stand-in; `disturb` is called first, and may raise."""
 
     disturb: Callable[[Sequence[str]], object] = lambda _texts: None
     batches: list[list[str]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Recorder:
 
 
 def once(what: Callable[[], object]) -> Callable[[Sequence[str]], None]:
-    """Do something at the first call and never again."""
+    """Do something at the first call only."""
     todo = [what]
 
     def disturb(_texts: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ def once(what: Callable[[], object]) -> Callable[[Sequence[str]], None]:
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came to be"
@@ -84,7 +84,7 @@ class Tenant:
     tenant_id: str
 
     def write(self, texts: Mapping[str, str]) -> None:
-        """Profiles with these texts, in this order; those that were there get the new ones."""
+        """Upsert profiles with these texts, in this order."""
         with tenant_transaction(self.connection, self.tenant_id):
             self.connection.execute(INSERT, [list(texts), list(texts.values()), self.tenant_id])
 
@@ -128,7 +128,7 @@ class Tenant:
         )
 
     def let_time_pass(self) -> None:
-        """What is to be tried again later, or belongs to a worker, may be tried now."""
+        """End all leases, and make all jobs due."""
         self.expire_leases()
         self.change(
             "UPDATE embeddings.embedding_job SET not_before = now() - interval '1 second' WHERE not_before > now()"
@@ -167,7 +167,7 @@ class Tenant:
 
 @dataclass
 class Desk:
-    """A warehouse with a model and tenants, and the worker at work for them."""
+    """A warehouse with a model and tenants, and runs of the worker for them."""
 
     warehouse: Warehouse
     app: psycopg.Connection
@@ -197,7 +197,7 @@ class Desk:
         return Tenant(self.warehouse, self.app, tenant_id)
 
     def drain(self, provider: Provider, *tenants: Tenant, batch_size: int = 64, **options: Any) -> DrainResult:
-        """One run; returns the outcome of the first tenant."""
+        """One run; returns the result of the first tenant."""
         given: dict[str, Any] = {"open_provider": lambda _model: provider, "batch_size": batch_size}
         names = [tenant.tenant_id for tenant in tenants]
         return worker.drain(self.connect, names, "profile", **given | options)[names[0]]

@@ -4,15 +4,19 @@ Each mechanism has a function that writes what the version of 0016 had at that m
 """
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
 import psycopg
 import pytest
 
+from cdp_platform.embeddings import worker
+from cdp_platform.embeddings.reconcile import reconcile
 from cdp_platform.errors import PacedError
 from cdp_platform.ops.gate import MINUTE, Gate
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
-from cdp_platform_tests.conftest import Server, postgres_settings
+from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings
+from cdp_platform_tests.embeddings.texts import INSERT, Recorder, Tenant
 
 ACCOUNT = "google-sheets cdp@project.iam.gserviceaccount.com"
 
@@ -26,7 +30,36 @@ def turns_taken(superuser: psycopg.Connection) -> None:
     superuser.execute("SELECT ops.take_turn(%s, 60), ops.rest(%s, 300)", [f"{ACCOUNT} reads", f"{ACCOUNT} reads"])
 
 
-CONTENT: tuple[Callable[[psycopg.Connection], None], ...] = (turns_taken,)
+# A worker is at work: p1 waits, p2 is with the worker, p3 with a worker that vanished, p4 was given up, and p5 has its
+# vector. Each token costs a dollar, the model is paused for ten minutes, and 48 dollars are spent today.
+TEXTS = {"p1": "hanoi", "p2": "hue", "p3": "saigon", "p4": "vinh", "p5": "dalat"}
+JOBS = """
+UPDATE embeddings.embedding_job SET status = 'processing', claim = gen_random_uuid(),
+    lease_until = now() + CASE entity_id WHEN 'p2' THEN interval '1 minute' ELSE interval '-1 second' END
+WHERE entity_id IN ('p2', 'p3');
+UPDATE embeddings.embedding_job SET status = 'dead', attempts = 5, content_hash = embeddings.text_hash('vinh', 1000)
+WHERE entity_id = 'p4';
+UPDATE embeddings.embedding_job SET status = 'completed' WHERE entity_id = 'p5';
+INSERT INTO embeddings.embedding_model (provider, name, dimensions, max_characters, price_per_million_tokens, state,
+    paused_until, pauses, pause_reason)
+VALUES ('openai', 'text-embedding-3-small', 16, 1000, 1000000, 'active', now() + interval '10 minutes', 3, 'HTTP 503');
+INSERT INTO embeddings.embedding (tenant_id, kind, entity_id, model_id, vector, content_hash)
+SELECT 'acme', 'profile', 'p5', model_id, array_fill(0.25::float4, ARRAY[16])::vector,
+    embeddings.text_hash('dalat', 1000)
+FROM embeddings.embedding_model;
+INSERT INTO embeddings.passage (tenant_id, kind, entity_id, content) VALUES ('acme', 'profile', 'p5', 'dalat');
+INSERT INTO embeddings.usage (tenant_id, model_id, day, calls, texts, tokens, cost)
+SELECT 'acme', model_id, (now() AT TIME ZONE 'UTC')::date, 1, 12, 48, 48 FROM embeddings.embedding_model;
+"""
+
+
+def texts_embedded(superuser: psycopg.Connection) -> None:
+    """Jobs in every state, a paused model, and a part of the day's budget."""
+    superuser.execute(INSERT, [list(TEXTS), list(TEXTS.values()), "acme"])
+    superuser.execute(JOBS.encode())
+
+
+CONTENT: tuple[Callable[[psycopg.Connection], None], ...] = (turns_taken, texts_embedded)
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +91,45 @@ def test_a_rest_that_was_asked_for_goes_on(migrated: psycopg.Connection) -> None
     assert 200 < closed.seconds <= 300
     with pytest.raises(PacedError):
         gate.take(wait_seconds=10)
+
+
+def test_jobs_pauses_and_costs_of_embeddings_go_on_and_nothing_is_sent_twice(
+    migrated: psycopg.Connection, server: Server
+) -> None:
+    settings = postgres_settings(server, migrated.info.dbname)
+    acme = Tenant(Warehouse(settings, server), migrated, "acme")
+    provider = Recorder()
+
+    def drain(budget: Decimal | None = None) -> worker.DrainResult:
+        return worker.drain(
+            lambda: connect(settings),
+            ["acme"],
+            "profile",
+            open_provider=lambda _model: provider,
+            batch_size=10,
+            budget=budget,
+        )["acme"]
+
+    # The model stays paused, for the same reason.
+    result = drain()
+    assert (result.calls, "is paused until" in (result.note or ""), provider.batches) == (0, True, [])
+    gate = Gate(migrated, "embeddings openai text-embedding-3-small")
+    closed = gate.closed()
+    assert closed is not None
+    assert (500 < closed.seconds <= 600, closed.reason) == (True, "HTTP 503")
+    migrated.execute("UPDATE ops.gate SET rests_until = now() WHERE name = %s", [gate.name])
+    # The budget is used up.
+    result = drain(Decimal(48))
+    assert (result.calls, result.note) == (0, "the budget of $48 for today (UTC) is used up; 2 texts wait")
+    acme.change("UPDATE embeddings.embedding_job SET not_before = now() WHERE not_before > now()")
+    # Waiting texts are sent once. The other worker's text is left to it until its lease ends.
+    drain()
+    assert sorted(provider.texts) == ["hanoi", "saigon"]
+    assert acme.jobs() == {"p1": "completed", "p2": "processing", "p3": "completed", "p4": "dead", "p5": "completed"}
+    acme.expire_leases()
+    drain()
+    assert sorted(provider.texts) == ["hanoi", "hue", "saigon"]
+    assert reconcile(migrated, "acme", "profile").enqueued == 0
+    drain()
+    assert len(provider.texts) == 3
+    assert acme.usage()[3] > 48
