@@ -96,8 +96,9 @@ def relations() -> dict[str, set[str]]:
 
 @cache
 def functions() -> set[str]:
+    """Functions and domains."""
     migrations = (WAREHOUSE / "migrations" / "versions").glob("*.sql")
-    return {name for file in migrations for name in re.findall(r"FUNCTION (\w+\.\w+)", file.read_text())}
+    return {name for file in migrations for name in re.findall(r"(?:FUNCTION|DOMAIN) (\w+\.\w+)", file.read_text())}
 
 
 def is_there(name: str, column: str | None) -> bool:
