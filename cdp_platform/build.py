@@ -1,4 +1,4 @@
-"""The one place where rooms and resources are put together."""
+"""Puts rooms and resources together."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from cdp_platform.referrals.defs.resources import TrackerResource
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """All rooms with the production resources.
+    """All rooms, with resources that read their settings from the environment.
 
     Args:
         resources: replaces resources by name, for tests and the command line.
@@ -44,7 +44,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "tracker": TrackerResource(),
             **(resources or {}),
         },
-        # A spawned step costs two seconds, and ours wait for databases.
+        # Starting a process for each step would take two seconds, and the steps mostly wait for databases.
         executor=dg.in_process_executor,
     )
     return with_code_references(dg.Definitions.merge(shared, customers(), catalog(), embeddings(), referrals()))

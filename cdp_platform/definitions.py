@@ -1,4 +1,4 @@
-"""What Dagster loads: `-m cdp_platform.definitions`, workspace.yaml and `[tool.dg]` all name this module."""
+"""The module that Dagster loads: workspace.yaml, `[tool.dg]` and `-m cdp_platform.definitions` name it."""
 
 import dagster as dg
 

@@ -1,6 +1,6 @@
-"""Where Dagster keeps its runs and events, as the `dagster.yaml` of `DAGSTER_HOME` says.
+"""Where Dagster keeps its runs and events: read from the `dagster.yaml` of `DAGSTER_HOME`.
 
-Dagster itself is not asked: it would create what is missing before it answers.
+Dagster itself is not asked, since it would create missing files and tables.
 """
 
 import os
@@ -14,13 +14,13 @@ from psycopg.conninfo import make_conninfo
 from cdp_platform.errors import ConfigurationError
 
 _NAMES = {"hostname": "host", "port": "port", "db_name": "dbname", "username": "user", "password": "password"}
-# Without a password there may be a login by other means, and the port has a default.
+# A login may need no password, and the port has a default.
 _OPTIONAL = {"password", "port"}
 
 
 @dataclass(frozen=True)
 class DagsterHome:
-    """What is configured.
+    """The parts of a `dagster.yaml` that the platform reads.
 
     Attributes:
         conninfo: how to connect to its PostgreSQL; None if it uses another storage, by default SQLite files.
@@ -32,7 +32,7 @@ class DagsterHome:
 
 
 def read() -> DagsterHome | None:
-    """Read the file; None if this environment names no home of Dagster.
+    """Read the file; None if DAGSTER_HOME is not set.
 
     Raises:
         ConfigurationError: there is no such file, it cannot be read, or a variable that it refers to is not set.
@@ -55,7 +55,7 @@ def require_file(home: str) -> Path:
     """The `dagster.yaml` of this home.
 
     Raises:
-        ConfigurationError: it has none, and so Dagster would keep its runs in SQLite files there.
+        ConfigurationError: there is none, so Dagster would keep its runs in SQLite files there.
     """
     file = Path(home) / "dagster.yaml"
     if not file.is_file():
@@ -67,7 +67,7 @@ def require_file(home: str) -> Path:
 
 
 def _of_class(storage: Any) -> Any:
-    """The configuration of a storage that is named by its class, if it is one of PostgreSQL."""
+    """The configuration of a storage that is given as module and class, if it is a PostgreSQL storage."""
     is_postgres = storage and storage.get("module", "").startswith(("dagster_postgres", "cdp_platform."))
     return storage["config"] if is_postgres else None
 

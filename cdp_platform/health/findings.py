@@ -1,4 +1,4 @@
-"""Is every outside system there, which version is it, how fast does it answer, and what is to be done if not."""
+"""The state of every outside system: whether it answers, its version and latency, and what to do if it does not."""
 
 import time
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from cdp_platform.warehouse.versions import unmet
 
 T = TypeVar("T")
 
-# Systems that are looked at at the same time: all of them together take little longer than one that hangs.
+# Number of systems that are looked at in parallel: together they take little longer than one that hangs.
 _AT_ONCE = 16
-# A user may not be let into all of them.
+# Number of tenants' databases to try, since the user may not have access to each.
 _DATABASES_TO_TRY = 3
 
 
@@ -37,8 +37,8 @@ class Finding:
     Attributes:
         system: what was looked at.
         state: ``ok``, ``warn`` (works, but not as it should) or ``error``.
-        version: as the system says, or ''.
-        latency_ms: of one small request, None if there was no answer.
+        version: as the system reports it, or ''.
+        latency_ms: milliseconds that one small request took; None if there was no answer.
         advice: what is wrong and what to do, or ''.
     """
 
@@ -49,7 +49,7 @@ class Finding:
     advice: str = ""
 
     def worsen(self, state: str, advice: str) -> None:
-        """Note a flaw."""
+        """Add a problem. The state never becomes better."""
         self.state = "error" if "error" in {self.state, state} else state
         self.advice = f"{self.advice} {advice}".strip()
 
@@ -60,7 +60,7 @@ Look = Callable[[Finding], object]
 def examine() -> list[Finding]:
     """Look at the warehouse, Dagster's database, ArangoDB and each active tenant's database and spreadsheet.
 
-    Also at the tracker's database and the server of embeddings, where there are such.
+    Also at the tracker's database and the server of embeddings, if these are configured.
     """
     warehouse = Finding("PostgreSQL (warehouse)")
     registered: list[Tenant] = []
@@ -119,7 +119,7 @@ def _dagster_storage(finding: Finding) -> None:
 
 
 def _arango(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
-    """The server and each active tenant's database; nothing where all tenants are without one."""
+    """The server and each active tenant's database; nothing if no tenant has one."""
     read_from = with_database(registered)
     if not read_from and any(tenant.active for tenant in registered):
         return []
@@ -131,7 +131,7 @@ def _arango(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
 
 
 def _arango_server(read_from: list[Tenant], finding: Finding) -> None:
-    """Whether the server is there and lets the user in; which databases there are is another matter."""
+    """Check that the server answers and lets the user in. Any database will do for that."""
     databases = [settings.arango().db, *(tenant.arango_database for tenant in read_from)]
     for name in filter(None, dict.fromkeys(["_system", *databases[:_DATABASES_TO_TRY]])):
         try:
@@ -190,7 +190,7 @@ def _embeddings() -> list[tuple[Finding, Look]]:
 
 
 def _spreadsheets(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
-    """Each spreadsheet that worksheets go to: is it there, and shared with the service account."""
+    """Check each spreadsheet that worksheets are written to: that it exists and is shared with the service account."""
 
     def ask(tenant: Tenant, finding: Finding) -> None:
         _timed(finding, lambda: looks.google(tenant, registered))
@@ -204,7 +204,7 @@ def _spreadsheets(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
 
 
 def _configured(system: str, looks_at: Callable[[], list[tuple[Finding, Look]]]) -> list[tuple[Finding, Look]]:
-    """The looks at a kind of system; where its settings are wrong, one that says so."""
+    """The looks at a kind of system; if its settings are wrong, a finding that says so instead."""
     try:
         return looks_at()
     except ConfigurationError as error:
@@ -220,7 +220,7 @@ def _timed(finding: Finding, ask: Callable[[], T]) -> T:
 
 
 def _take(finding: Finding, look: Look) -> None:
-    """Have a look, and note what is wrong. A fault of one system hides no other."""
+    """Look, and add an error as a problem of the finding, so that one system's error hides no other."""
     try:
         look(finding)
     except PlatformError as error:

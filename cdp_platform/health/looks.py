@@ -1,7 +1,7 @@
-"""One quick look at an outside system before long work, and for `cdp health`.
+"""Quick looks at outside systems: before long work, and for `cdp health`.
 
-A run waits and tries again, for it may have been started at night. A person wants to know now: a look answers within
-`LOOK_SECONDS`, whatever hangs on the way (a name, a connection, TLS, an answer), and says what to do.
+A run waits and tries again, since nobody may be watching it. A look is for a person who waits: it answers within
+`LOOK_SECONDS`, even if resolving a name, a connection, TLS or an answer hangs, and says what to do.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,13 +31,13 @@ from cdp_platform.warehouse.connection import NETWORK_LIMITS, connect, refusal
 T = TypeVar("T")
 
 LOOK_SECONDS = 10.0
-# Of each step of a look.
+# Limit of each step of a look.
 _STEP_SECONDS = 8.0
 _GOOGLE = Patience(answer=_STEP_SECONDS, attempts=1, turn=3.0)
 
 
 def arango(database: str, ask: Callable[[ArangoDatabase], T]) -> T:
-    """What a small question to a database of ArangoDB gives.
+    """Ask a database of ArangoDB a small question, and return its answer.
 
     Raises:
         SourceError: no answer, or a refusal.
@@ -55,7 +55,7 @@ def google(tenant: Tenant, registered: Sequence[Tenant]) -> None:
     """Read the list of worksheets of the tenant's spreadsheet.
 
     Raises:
-        ConfigurationError: the account may not, or there is no such spreadsheet.
+        ConfigurationError: the account has no access, or there is no such spreadsheet.
         SourceError: no answer.
     """
     configured = settings.google()
@@ -70,13 +70,13 @@ def google(tenant: Tenant, registered: Sequence[Tenant]) -> None:
         ):
             spreadsheet.sheets()
 
-    # Turns are that far away only where others use Google's whole quota, so it is there.
+    # The next turn is so far away only if other processes use up Google's quota, so Google answers.
     with suppress(PacedError):
         _answered(f"Google Sheets at {configured.google_sheets_url}", "GOOGLE_SHEETS_URL", look)
 
 
 def tracker() -> None:
-    """Connect to the tracker's database, where it has one of its own, and see that its relations are there.
+    """Connect to the tracker's database, if it has one of its own, and check that its relations are there.
 
     Raises:
         ConfigurationError: its address is not usable.
@@ -94,10 +94,10 @@ def tracker() -> None:
 
 
 def embeddings_server(provider: str) -> None:
-    """Ask the server of an embedding provider for anything; whatever it answers, it is there. Costs nothing.
+    """Check that the server of an embedding provider answers. Any answer counts; the request costs nothing.
 
     Args:
-        provider: one on this machine has no server.
+        provider: its name. Those that run on this machine have no server and are not asked.
 
     Raises:
         SourceError: no answer.
@@ -122,10 +122,10 @@ def embeddings_server(provider: str) -> None:
 
 
 def registry(ingestor: Ingestor) -> None:
-    """Look whether the registry of an ingestor can be read.
+    """Read the registry of an ingestor.
 
     Raises:
-        SourceError: it cannot; says what to do.
+        SourceError: it cannot be read; the message says what to do.
     """
     hurried = with_short_timeout(ingestor)
 
@@ -140,7 +140,7 @@ def dagster_storage(conninfo: str) -> str:
     """Connect to Dagster's own database; returns the server's version.
 
     Args:
-        conninfo: as the dagster.yaml in use has it, see `dagster_home`.
+        conninfo: the one of the dagster.yaml in use, see `dagster_home`.
 
     Raises:
         SourceError: no answer in time.

@@ -24,15 +24,15 @@ class TenantStatus:
     """One source of one tenant.
 
     Attributes:
-        tenant_id: whose.
-        source: the collection.
+        tenant_id: the tenant.
+        source: name of the collection.
         last_success_at: when it was last read to its end; None if never.
         read_until: the watermark, as ISO 8601 in UTC.
         lag: greatest stamp in the source now, less the watermark; None if unknown.
         source_count: documents in the source now, None if it could not be asked.
-        rejected: documents that wait.
-        undated: documents whose ``updatedAt`` was no moment or lay in the future when they were last read; every sync
-            reads these again.
+        rejected: number of rejected documents that wait.
+        undated: number of documents whose ``updatedAt`` was not a timestamp, or was in the future, when they were last
+            read; every sync reads these again.
         problem: why the source could not be asked, or ''.
     """
 
@@ -48,10 +48,10 @@ class TenantStatus:
 
 
 def read() -> list[TenantStatus]:
-    """The status of the sources of every active tenant that has a database, each asked now."""
+    """The status of every source of every active tenant that has a database. Each source is asked."""
     with connect(settings.postgres()) as connection:
         read_from = with_database(tenants.registered(connection))
-        # All at the same time: a server that hangs costs one wait, and not one for each tenant.
+        # In parallel, so that a server that hangs costs one wait and not one for each tenant.
         with ThreadPoolExecutor(_AT_ONCE, "source") as pool:
             asked = list(pool.map(_ask, read_from))
         return [
