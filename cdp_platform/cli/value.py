@@ -24,11 +24,11 @@ def value() -> None:
 @click.option("--days", type=click.IntRange(min=1), required=True, help="How many days after it to predict.")
 @json_option
 def value_backtest(tenant_id: str, *, until: datetime, days: int, as_json: bool) -> None:
-    """Predict the spend of a time that is over, and compare.
+    """Predict the spend of a past time, and compare.
 
     Fits the models on what happened until a day, as the asset customer_value does on everything, and compares what they
-    expect of the days after it with what customers did. Beside it stands the assumption of clv_est, that the last 90
-    days go on. Changes nothing. Exit code 1 if no currency has a model.
+    expect of the days after it with what customers did. The assumption of clv_est, that the last 90
+    days go on, is shown beside it. Changes nothing. Exit code 1 if no currency has a model.
     """
     from cdp_platform.customers.backtest import backtest
 

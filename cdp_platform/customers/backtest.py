@@ -1,4 +1,4 @@
-"""How good the expected spend would have been: fitted on what was known at a day, compared with the days after it."""
+"""Fits the models on the data up to a day, and compares the expected spend with the days after it."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,13 +17,13 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one way to predict said of the customers of a currency, beside what they did.
+    """One way's predictions for the customers of a currency, compared with what they did.
 
     Attributes:
         spend: sum over customers, in units of currency.
-        error: spend / actual spend - 1; None where nothing was spent.
-        top_tenth_share: which share of the actual spend the tenth of customers brought that it puts first.
-        none_share: which share of the actual spend those brought of whom it expected none.
+        error: spend / actual spend - 1; None if nothing was spent.
+        top_tenth_share: share of the actual spend by the tenth of customers with the greatest predictions.
+        none_share: share of the actual spend by customers with a prediction of zero.
     """
 
     spend: float
@@ -33,14 +33,14 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Backtest:
-    """How the predictions for one currency went.
+class BacktestResult:
+    """The predictions for one currency and the actual spend.
 
     Attributes:
-        customers: those with a purchase until the day.
-        actual_spend: what they spent in the days after, refunds included, in units of currency.
-        model: None where no model could be fitted; ``fitted`` says why.
-        older: by the assumption of ``clv_est``, that the last 90 days go on.
+        customers: number of customers with a purchase until the day.
+        actual_spend: their spend in the days after, refunds included, in units of currency.
+        model: None if no model could be fitted; ``fitted`` says why.
+        older: predictions by the assumption of ``clv_est``, that the last 90 days go on.
     """
 
     currency: str
@@ -53,10 +53,10 @@ class Backtest:
     older: Prediction
 
 
-def backtest(connection: psycopg.Connection, tenant: Tenant, until: date, days: int) -> list[Backtest]:
-    """Predict the spend of the days after a day, by currency, from nothing but what happened until its end.
+def backtest(connection: psycopg.Connection, tenant: Tenant, until: date, days: int) -> list[BacktestResult]:
+    """Predict the spend of the days after a day, by currency, from the data up to the end of that day.
 
-    Changes nothing. Profiles are taken as they are now, and their orders as they were then.
+    Changes nothing. Profiles are used as they are now, and their orders as they were then.
 
     Raises:
         ConfigurationError: the days to predict are not over yet, or nobody had bought anything.
@@ -89,16 +89,16 @@ def backtest(connection: psycopg.Connection, tenant: Tenant, until: date, days: 
 
 def _compare(
     fitted: CurrencyModel, until: date, days: int, *, expected: Floats, older: Floats, actual: Floats
-) -> Backtest:
+) -> BacktestResult:
     has_model = fitted.spend is not None
-    return Backtest(
+    return BacktestResult(
         currency=fitted.currency,
         until=until,
         days=days,
         customers=len(actual),
         actual_spend=float(actual.sum()),
         fitted=fitted,
-        # Customers whose purchases have no date have no expectation.
+        # Customers without a dated purchase have no expectation.
         model=_judge(np.nan_to_num(expected), actual) if has_model else None,
         older=_judge(older, actual),
     )

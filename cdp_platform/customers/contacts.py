@@ -1,7 +1,6 @@
 """E-mail addresses and phone numbers in one normal form.
 
-An address that cannot be used is None here and stays as the source wrote it in the row's ``_raw`` column: a bad contact
-costs the contact, not the customer.
+An unusable address becomes None and does not reject the profile; the row's ``_raw`` column has what the source wrote.
 """
 
 import re
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 _PLAIN_LOCAL_PART = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 
-# Most common first: the first that fits ends the search.
+# The most common types come first, because the search ends at the first that fits.
 _NUMBER_TYPES = (
     "mobile",
     "fixed_line",
@@ -28,26 +27,26 @@ _NUMBER_TYPES = (
 )
 
 _SEPARATORS = str.maketrans("", "", " ().-")
-# The full parser refuses much longer texts, whatever they hold.
+# Longer texts are left to the full parser.
 _LONGEST_PLAIN_NUMBER = 32
 
 
 @lru_cache(maxsize=4096)
 def _domain_is_usable(domain: str) -> bool:
-    """Whether an address at this (ASCII, lower case) domain passes; a tenant's customers share few domains."""
+    """Whether an address at this (ASCII, lower case) domain is valid. Customers share few domains, hence the cache."""
     return _validated(f"a@{domain}") is not None
 
 
 def email(raw: str | None) -> str | None:
     """Normal form of an address: trimmed, lower case, internationalised domains as Unicode; None if unusable.
 
-    Syntax only. Whether a mailbox exists is for the campaign that writes to it to find out.
+    Only the syntax is checked, and not whether the mailbox exists.
     """
     if not raw:
         return None
     address = raw.strip().lower()
     local, _, domain = address.rpartition("@")
-    # Most addresses are plain; they take the full validator's verdict on their domain and nothing else of its time.
+    # Most addresses are plain: for them only the domain is checked by the full validator, which is slow.
     if len(address) <= 254 and len(local) <= 64 and domain.isascii() and _PLAIN_LOCAL_PART.fullmatch(local):
         return address if _domain_is_usable(domain) else None
     return _validated(address)
@@ -65,8 +64,8 @@ def _validated(address: str) -> str | None:
 def phone(raw: str | None, region: str) -> str | None:
     """E.164 form of a phone number, or None if it is not valid.
 
-    A number without `+` is read as it is dialled in the region: with one of the region's own international prefixes
-    (`00` only where people dial out with it), its national prefix, or neither.
+    A number without `+` is read as people dial it in the region: with one of the region's own international prefixes
+    (`00` only if it is one), with its national prefix, or with neither.
     """
     if not raw:
         return None
@@ -91,12 +90,12 @@ def _parsed(raw: str, region: str) -> str | None:
 
 @lru_cache
 def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
-    """Country code of a region, and a pattern of the numbers that the full parser is sure to take.
+    """Country code of a region, and a pattern of numbers that the full parser would accept in any case.
 
-    They have the country code (after `+` or an international prefix of the region), the national prefix or nothing
-    before a national number that is valid in the region's own numbering plan. Where a number could be read in another
-    way (it begins like a prefix), or a country code is shared and the region is not the one that is asked first, the
-    pattern does not fit and the full parser decides.
+    These are national numbers that are valid in the region's own numbering plan, after the country code (with `+` or an
+    international prefix of the region), after the national prefix, or alone. The pattern does not fit, and the full
+    parser decides, if a number could be read in another way (it begins like a prefix), or if the country code is shared
+    and the region is not the main one.
     """
     import phonenumbers  # noqa: PLC0415 (heavy; definitions load without it)
 
@@ -106,7 +105,7 @@ def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
     prefix = plan.national_prefix_for_parsing
     # A prefix that is more than digits may rewrite the number.
     stripped = f"(?:{prefix})?" if prefix and prefix.isdecimal() else ""
-    # Atomic: the full parser takes the first prefix that fits and does not try the others.
+    # An atomic group, as the full parser uses the first prefix that fits and does not try the others.
     abroad = rf"(?:\+|(?>{plan.international_prefix})){plan.country_code}"
     dialled = rf"(?:{abroad}|(?!{plan.international_prefix}|{plan.country_code}){stripped})"
     no_prefix = f"(?!{prefix})" if prefix else ""
@@ -118,6 +117,6 @@ def _plain_numbers(region: str) -> tuple[str, re.Pattern[str]]:
 
 
 def _described(numbers: "PhoneNumberDesc") -> str:
-    """A pattern of the national numbers of a description, which gives their digits and their lengths."""
+    """A pattern of the national numbers of a description, made of its digits and lengths."""
     lengths = "|".join(rf"\d{{{length}}}" for length in numbers.possible_length)
     return rf"(?=(?:{lengths})\Z)(?:{numbers.national_number_pattern})"

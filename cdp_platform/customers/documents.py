@@ -1,7 +1,8 @@
-"""Reading a source document field by field, strictly and without loss.
+"""Reads the fields of a source document, strictly and without loss.
 
-Absent and null are NULL, and the CDP's empty string is its way of saying absent. A value of another type than the field
-has is never guessed at: the document is rejected with a code and the JSON path, and waits in ``ops.rejected_record``.
+Absent and null become NULL, and so does an empty string, which the CDP writes for absent values. A value of a wrong
+type is never converted by guessing: the document is rejected with a code and the JSON path, and waits in
+``ops.rejected_record``.
 """
 
 import math
@@ -19,7 +20,7 @@ from cdp_platform.ops.rejected import RejectedDocumentError
 
 Document = dict[str, Any]
 
-# What JSON calls numbers; isinstance would take booleans too.
+# Types of JSON numbers; isinstance would accept booleans too.
 _NUMBERS = frozenset({int, float})
 _DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
 
@@ -39,7 +40,7 @@ def canonical(document: Document) -> bytes:
         if _has_large_integer(document):
             raise RejectedDocumentError("number_out_of_range", "$", "a whole number has more than 64 bits") from None
         raise RejectedDocumentError("nested_too_deep", "$", "it is nested deeper than 254 levels") from None
-    # Most documents hold no escape at all, and a single byte is looked for much faster.
+    # Most documents contain no escape at all, and the search for a single byte is much faster.
     if b"\\" in encoded and b"\\u0000" in encoded:
         path = first_path(document, lambda value: isinstance(value, str) and "\0" in value)
         if path:
@@ -48,14 +49,14 @@ def canonical(document: Document) -> bytes:
 
 
 def fingerprint(document: Document, *, version: int, beside: Any = None) -> tuple[bytes, bytes]:
-    """Canonical bytes of a document, and the 16-byte hash that tells whether it has to be loaded again.
+    """Canonical bytes of a document, and the 16-byte hash that says whether it has to be written again.
 
     ``_rev`` is left out of the hash: it changes on every write, also on one that changes nothing else.
 
     Args:
-        document: as the source has it.
-        version: of the mapping; raising it makes the next full read load every document again.
-        beside: what else the row is made of (JSON value), such as joined documents.
+        document: the source document.
+        version: of the mapping; a higher one makes the next full read write every document again.
+        beside: other JSON values that the row is made of, such as joined documents.
     """
     unrevised = document.copy()
     unrevised.pop("_rev", None)
@@ -67,7 +68,7 @@ def fingerprint(document: Document, *, version: int, beside: Any = None) -> tupl
 
 
 def text(document: Document, name: str) -> str | None:
-    """A string; numbers are taken as they print, since source systems differ on ids."""
+    """A string. Whole numbers become their decimal digits, since source systems write ids in both forms."""
     value = document.get(name)
     if isinstance(value, str):
         return value or None
@@ -79,14 +80,14 @@ def text(document: Document, name: str) -> str | None:
 
 
 def integer(document: Document, name: str, *, bits: int = 32) -> int | None:
-    """A whole number of so many bits, sign included."""
+    """A whole number that fits into ``bits`` bits, sign included."""
     value = document.get(name)
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     limit = 1 << bits - 1
-    # The very type, because a boolean is an int to isinstance.
+    # `type` and not isinstance, for which a boolean is an int.
     if type(value) is int and -limit <= value < limit:
         return value
     raise RejectedDocumentError("not_an_integer", f"$.{name}", f"{name} is {_kind(value)}, not a whole number")
@@ -103,7 +104,7 @@ def number(document: Document, name: str) -> float | None:
 
 
 def decimal(document: Document, name: str) -> Decimal | None:
-    """An exact amount: the shortest decimal that reads back as the source's number, or a plain decimal string."""
+    """An exact amount, from a number (the shortest decimal that gives it) or from a string of plain decimal digits."""
     value = document.get(name)
     if value is None or value == "":
         return None
@@ -115,7 +116,7 @@ def decimal(document: Document, name: str) -> Decimal | None:
 
 
 def timestamp(document: Document, name: str) -> datetime | None:
-    """A moment in UTC, in any layout that `moments.moment` reads."""
+    """A moment in UTC, from any layout that `moments.moment` reads."""
     value = document.get(name)
     if value is None or value == "":
         return None
@@ -131,9 +132,8 @@ def timestamp(document: Document, name: str) -> datetime | None:
 def consent(document: Document, name: str) -> bool | None:
     """Whether a person agreed: True for the CDP's 1, False for -1 (refused or blocked), None for 0 (no data) and null.
 
-    Only 1 is an agreement, so a greater code of a newer CDP is no data. And 1 proves nothing by itself: the CDP sets
-    ``receiveEmail`` and ``receiveSMS`` to 1 when an e-mail address or a phone number is entered, and ``receiveAds`` at
-    once.
+    A code above 1, of a newer CDP, counts as no data. Code 1 is no proof of consent: the CDP sets ``receiveEmail`` and
+    ``receiveSMS`` to 1 when an e-mail address or a phone number is entered, and ``receiveAds`` for every new profile.
     """
     value = document.get(name)
     if value is None or isinstance(value, bool):
@@ -143,7 +143,7 @@ def consent(document: Document, name: str) -> bool | None:
 
 
 def texts(document: Document, name: str) -> list[str]:
-    """A list of strings; nulls and empty strings in it say nothing and are dropped."""
+    """A list of strings, without nulls and empty strings."""
     if not (items := _items(document, name)):
         return []
     return [
@@ -167,7 +167,7 @@ def objects(document: Document, name: str) -> list[Document]:
 
 
 def references(document: Document, name: str, attributes: tuple[str, ...]) -> list[Document]:
-    """A list of the CDP's RefKeys, cut to ``id`` and the given attributes."""
+    """A list of the CDP's RefKeys, reduced to ``id`` and the given attributes."""
     found = []
     for at, item in enumerate(objects(document, name)):
         reference = {"id": item.get("id")}
@@ -180,7 +180,7 @@ def references(document: Document, name: str, attributes: tuple[str, ...]) -> li
 
 
 def mapping(document: Document, name: str) -> Document:
-    """An object; empty where the source has none."""
+    """An object; empty if the source has none."""
     value = document.get(name)
     if value is None or value == "":
         return {}
@@ -205,7 +205,7 @@ def is_storable(value: str) -> bool:
 
 
 def _items(document: Document, name: str) -> list[Any]:
-    """The elements of a list, null ones too; empty where the source has none."""
+    """The elements of a list, nulls included; empty if the source has none."""
     value = document.get(name)
     if isinstance(value, list):
         return value
@@ -221,7 +221,7 @@ def _element(item: Any, name: str, at: int) -> str:
 
 
 def _kind(value: Any) -> str:
-    """What a value is, in words, and never the value itself: it may be personal."""
+    """The type of a value in words. The value itself may be personal data and is left out."""
     if isinstance(value, str):
         return "another text"
     if isinstance(value, bool):

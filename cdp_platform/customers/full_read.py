@@ -28,7 +28,7 @@ from cdp_platform.errors import WorkerLostError
 from cdp_platform.resources.arango import Bookmark
 from cdp_platform.warehouse import load
 
-# For a process that was told to end.
+# How long a process may take to end after its pipes were closed.
 _END_SECONDS = 10
 
 
@@ -38,7 +38,7 @@ class SecondWorker:
 
     Attributes:
         connect: opens its connection to the warehouse; for a process, something that can be pickled.
-        open_database: opens its database; likewise.
+        open_database: opens its ArangoDB database; for a process, something that can be pickled.
         as_process: whether it is a process. Else it is a thread of this one.
     """
 
@@ -62,10 +62,10 @@ def read_everything(
     Args:
         connection: outside any transaction.
         source: the tenant's database.
-        reading: that the batches belong to.
+        reading: the reading that the batches belong to.
         mapper: of the collection.
         so_far: the run before this.
-        progress: is told how many documents the run has read, after each batch.
+        progress: called after each batch with the number of documents that the run has read.
         second: takes every other batch as soon as it is ready; None to read alone.
 
     Raises:

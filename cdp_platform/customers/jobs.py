@@ -1,4 +1,4 @@
-"""Names of the room's jobs, for those who start them or wait for them."""
+"""Names of the room's jobs, for code that starts them or waits for them."""
 
 SYNC = "customers_sync"
 RECONCILE = "customers_reconcile"

@@ -26,7 +26,7 @@ from cdp_platform.ops.watermark import Watermark
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
 
-# Stamps ahead of the source's clock by more than this are an error, and not the skew between two clocks.
+# A timestamp further ahead of the source's clock than this is an error; less may be the difference between two clocks.
 _AHEAD = timedelta(minutes=10)
 
 FOREIGN_TENANT = "foreign_tenant"
@@ -40,16 +40,16 @@ class SyncResult:
 
     Attributes:
         erased: left out because their person was erased.
-        erased_by_merge: profiles, not documents: of erased persons, learnt by reading that the source merged them.
-        rejected_by_code: how many were rejected for which reason.
-        remarks: what was noticed that cost no document, and how often.
-        source_count: documents in the source as the run began.
-        undated: of the documents in the source, how many have an ``updatedAt`` that is no moment or lies in the future:
-            every run reads these again.
-        rows: rows of the tenant in the table as the run ended.
+        erased_by_merge: profiles (not documents) that were erased because the source merged them with an erased person.
+        rejected_by_code: number of rejected documents by code.
+        remarks: number of remarks by name; a remark rejects no document.
+        source_count: documents in the source when the run began.
+        undated: documents in the source whose ``updatedAt`` is no moment or is in the future; every run reads these
+            again.
+        rows: rows of the tenant in the table when the run ended.
         full: whether the source was read from its beginning.
-        watermark: the stamp that the source has been read to.
-        greatest: the greatest stamp that was read, in any layout: the watermark once everything is read.
+        watermark: the timestamp up to which the source was read.
+        greatest: the greatest timestamp that was read, in any layout. It becomes the watermark when everything is read.
     """
 
     read: int = 0
@@ -69,7 +69,7 @@ class SyncResult:
     greatest: Watermark | None = None
 
     def add(self, batch: "SyncResult") -> None:
-        """Count a batch in."""
+        """Add the numbers of a batch."""
         self.read += batch.read
         self.new += batch.new
         self.changed += batch.changed
@@ -83,7 +83,7 @@ class SyncResult:
 
 @dataclass
 class SoFar:
-    """A run up to its last landed batch: what it did, and the position that is its watermark."""
+    """A run up to its last landed batch: what it did, and the position of its watermark."""
 
     result: SyncResult
     position: Watermark | None
@@ -94,9 +94,9 @@ class Reading:
     """What all batches of one reading of a collection have in common.
 
     Attributes:
-        trusted_until: the source's clock as the reading began. A stamp ahead of it is an error of its writer: its
-            document lands, but if it became the watermark, everything written until that moment would be missed.
-        ordered: the documents come in the order of their stamps, and everything before the last one was read.
+        trusted_until: the source's clock when the reading began. A document with a later timestamp lands, but its
+            timestamp never becomes the watermark: documents written until that moment would be missed.
+        ordered: the documents come in the order of their timestamps, and all before the last one were read.
     """
 
     tenant: Tenant
@@ -116,7 +116,7 @@ def land_in_turn(
 
     Args:
         connection: outside any transaction.
-        reading: that the batch belongs to.
+        reading: the reading that the batch belongs to.
         mapper: of the collection.
         batch: documents, ordered by (updatedAt, _key) if the reading is.
         turn: returns once every batch before this one is committed, with what the run did so far.
@@ -186,14 +186,14 @@ def land(
 
 @dataclass
 class _Staged:
-    """A batch on its way.
+    """A batch that is mapped and not written yet.
 
     Attributes:
         batch: all its documents.
-        held: keys of the documents that the target has in some version.
-        rows: keys of those that are staged.
-        unchanged: keys of those that the target has as they are.
-        rejections: of those that cannot be taken.
+        held: keys of the documents that the table has in some version.
+        rows: keys of the documents that are staged.
+        unchanged: keys of the documents that the table has in this version.
+        rejections: of the documents that cannot be mapped.
     """
 
     batch: list[Document]
@@ -204,7 +204,7 @@ class _Staged:
 
 
 def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> _Staged:
-    """Map a batch and bring its rows close to the table; locks nothing."""
+    """Map a batch and copy its rows into the temporary table; locks nothing."""
     mapper.remarks.clear()
     erased = _Erased.of(connection, tenant, mapper, batch)
     rejections: list[Rejection] = []
@@ -241,7 +241,7 @@ def _rejection(document: Document, mapper: Mapper, error: RejectedDocumentError)
 
 
 def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, staged: _Staged) -> SyncResult:
-    """Write a staged batch, less what is about erased persons, in the transaction that staged it."""
+    """Write a staged batch without documents of erased persons, in the transaction that staged it."""
     left_out, by_merge = _erase(connection, tenant, mapper, staged.batch)
     if left_out:
         load.delete(connection, mapper.target, tenant.tenant_id, left_out, staged=bool(staged.rows))
@@ -271,9 +271,9 @@ class _Erased:
     """The documents of a batch that are about erased persons.
 
     Attributes:
-        left_out: keys of all of them.
-        unread: profiles of which this version was not left out before. It may say that the person was merged, or have a
-            new e-mail address.
+        left_out: keys of all of these documents.
+        unread: profiles in a version that was not left out before. It may say that the person was merged, or have a new
+            e-mail address.
     """
 
     left_out: set[str]
@@ -281,7 +281,7 @@ class _Erased:
 
     @classmethod
     def of(cls, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> "_Erased":
-        """Look for tombstones of the documents, and of the persons that they are about."""
+        """Look up tombstones of the documents and of their persons."""
         if not erasure.anybody_erased(connection, tenant.tenant_id):
             return cls(set(), [])
         keys = [key(document) for document in batch]
@@ -303,20 +303,20 @@ class _Erased:
 def _erase(
     connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]
 ) -> tuple[set[str], int]:
-    """Keep erasures waiting, and erase whoever the batch says is one person with somebody who was erased.
+    """Make erasures wait, and erase the profiles that belong to an erased person according to the batch.
 
     Returns:
-        Keys of the documents that stay out, and how many profiles were erased by that.
+        Keys of the documents that are left out, and the number of profiles that were erased.
     """
     with connection.transaction() as shared:
         erasure.while_nobody_is_erased(connection, tenant.tenant_id)
         erased = _Erased.of(connection, tenant, mapper, batch)
         if erased.unread:
-            # Gives the lock back: two who hold it both would wait for each other to have it alone.
+            # Releases the shared lock: two sessions that share it would wait for each other to hold it alone.
             raise psycopg.Rollback(shared)
     by_merge: set[str] = set()
     if erased.unread:
-        # Alone, so not while this transaction shares it.
+        # This transaction no longer shares the lock, so it can take it alone.
         locks.take(connection, locks.erasure(tenant.tenant_id))
         erased = _Erased.of(connection, tenant, mapper, batch)
     read: set[int] = set()
@@ -328,7 +328,7 @@ def _erase(
             )
             by_merge |= set(family) - set(before)
         _leave_out(connection, tenant, mapper, batch, erased.left_out)
-        # Somebody who was erased now may be in this batch again.
+        # A person who was erased in this loop may have more documents in this batch.
         erased = _Erased.of(connection, tenant, mapper, batch)
     _leave_out(connection, tenant, mapper, batch, erased.left_out)
     return erased.left_out, len(by_merge)
@@ -349,7 +349,7 @@ def _leave_out(
 
 
 def _persons(document: Document, tenant: Tenant, mapper: Mapper) -> list[str]:
-    """Whom a document is about; another tenant's has no say about ours."""
+    """The persons that a document is about; none if it belongs to another tenant."""
     return mapper.persons(document) if _owner(document) in (None, tenant.tenant_id) else []
 
 
@@ -358,10 +358,10 @@ def _revision(document: Document) -> str:
 
 
 def _position(batch: list[Document], trusted_until: datetime) -> Watermark | None:
-    """The last document of a sorted batch whose stamp may become the watermark while more documents are to come.
+    """The last document of a sorted batch whose timestamp may become the watermark before everything is read.
 
-    Only the layout of LEO CDP may: in the order of AQL, its later moments come later, and everything after a text of it
-    is found by asking for what is not before that text.
+    Only timestamps in LEO CDP's layout may: AQL sorts them in the order of time, so a query for texts that are not
+    before one finds everything later.
     """
     for document in reversed(batch):
         value = document.get("updatedAt")
@@ -371,7 +371,7 @@ def _position(batch: list[Document], trusted_until: datetime) -> Watermark | Non
 
 
 def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | None, int]:
-    """The greatest stamp of a batch among the layouts that are not in order, and the number of undated documents."""
+    """The greatest timestamp of a batch in layouts without order, and the number of undated documents."""
     greatest: tuple[datetime, Document] | None = None
     undated = 0
     ahead = trusted_until + _AHEAD
@@ -379,7 +379,7 @@ def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | 
     for document in batch:
         value = document.get("updatedAt")
         if _is_in_order(value):
-            # Most documents: no need to parse the text.
+            # This is the usual case, and the text need not be parsed.
             undated += not "1971" <= value <= latest_text
             continue
         moment = updated_at.usable(value)
@@ -391,12 +391,12 @@ def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | 
 
 
 def _is_in_order(value: Any) -> TypeGuard[str]:
-    """Whether a stamp is in the layout of LEO CDP: its texts have the order of time."""
+    """Whether a timestamp is in LEO CDP's layout, whose texts sort in the order of time."""
     return isinstance(value, str) and value[10:11] == "T" and value[-1:] == "Z" and value[4:5] == "-"
 
 
 def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
-    """The greater position, of equal ones the other; the overlap begins before the one that is known."""
+    """The later of two positions; of equal ones ``other``."""
     if one is None or other is None:
         return one or other
     return one if datetime.fromisoformat(one.stamp) > datetime.fromisoformat(other.stamp) else other

@@ -1,4 +1,4 @@
-"""How documents of a collection become rows of a table, for whoever moves them: one mapper per collection."""
+"""The mappers of all collections: how documents become rows of a table."""
 
 from collections import Counter
 from typing import Any, Protocol
@@ -18,8 +18,8 @@ class Mapper(Protocol):
     """How documents of one collection become rows of one table.
 
     Attributes:
-        version: is raised when a row comes out differently for the same document; every document is then read again.
-        remarks: how often something was noticed that costs no document, such as an unusable e-mail address.
+        version: raised when a document gives another row than before; every document is then read again.
+        remarks: number of remarks by name, such as unusable e-mail addresses; a remark rejects no document.
     """
 
     collection: str
@@ -28,14 +28,14 @@ class Mapper(Protocol):
     remarks: Counter[str]
 
     def prepare(self, batch: list[Document]) -> None:
-        """Fetch what the rows of this batch need beside their documents."""
+        """Fetch what the rows of this batch need in addition to their documents."""
 
     def persons(self, document: Document) -> list[str]:
         """Keys of the profiles that the document is about."""
         ...
 
     def addresses(self, document: Document) -> list[str]:
-        """E-mail addresses of the person that the document describes, as it has them."""
+        """E-mail addresses of the person that the document describes, as they are in the document."""
         ...
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:

@@ -1,8 +1,8 @@
-"""What a customer is worth: the figures of ``customers.customer_metrics``.
+"""Simple figures of what customers are worth: ``customers.customer_metrics``.
 
-The formulae live in the SQL function ``customers.customer_figures`` (migration 0011), set-based and per currency.
-Their source is the ETL that this room takes over; its worked rows are the golden tests. ``clv_est`` takes the last 90
-days for the years to come; `value` has an estimate that was tested against what customers did.
+The formulas are in the SQL function ``customers.customer_figures`` (migration 0011), set-based and per currency. Their
+source is the ETL that this room replaces, whose example rows are tests. ``clv_est`` assumes that the last 90 days go on
+for years; `value` has an estimate that was compared with what customers did later.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class MetricsResult:
-    """What a refresh did and left.
+    """What a refresh did, and what the table has now.
 
     Attributes:
         computed: customers whose figures were computed.
@@ -33,11 +33,11 @@ class MetricsResult:
 
 
 def refresh(connection: psycopg.Connection, tenant_id: str, *, full: bool = False) -> MetricsResult:
-    """Bring the metrics of a tenant to the present. Writes only rows whose figures changed.
+    """Compute the metrics of a tenant as of now. Writes only rows whose figures changed.
 
     Args:
         connection: of the platform's role, outside any transaction.
-        tenant_id: whose customers they are.
+        tenant_id: the tenant of the customers.
         full: compute all customers, not only those whose figures can have changed since the last refresh.
     """
     with tenant_transaction(connection, tenant_id):
@@ -54,11 +54,11 @@ def refresh(connection: psycopg.Connection, tenant_id: str, *, full: bool = Fals
 
 
 def audit(connection: psycopg.Connection, tenant_id: str, *, sample: int = 200) -> tuple[int, int]:
-    """Compute a random sample of customers anew, as of the last refresh.
+    """Compute a random sample of customers again, as of the last refresh.
 
     Returns:
-        How many rows were compared, and how many of those differ from what is stored. Customers that changed since the
-        last refresh are left out.
+        The number of rows that were compared, and of those that differ from the stored ones. Customers that changed
+        since the last refresh are left out.
     """
     with tenant_transaction(connection, tenant_id):
         compared, differing = _row(

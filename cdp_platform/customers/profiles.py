@@ -1,7 +1,8 @@
 """How a document of ``cdp_profile`` becomes a row of ``customers.cdp_profiles``.
 
-Grain: one row per profile and tenant, also when the CDP has merged it away, deactivated or removed it; such a row is
-closed with the reason. Field meanings and codes are those of LEO CDP's ``Profile`` and ``AbstractProfile`` classes.
+Grain: one row per profile and tenant. A profile that the CDP merged into another one, deactivated or removed has a
+    closed
+row with the reason. Fields and codes are those of LEO CDP's classes ``Profile`` and ``AbstractProfile``.
 """
 
 from collections import Counter
@@ -22,10 +23,10 @@ from cdp_platform.warehouse.load import Target
 
 COLLECTION = "cdp_profile"
 
-# When a profile without any date was closed.
+# Time of closing of a profile that has no date at all.
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
-# Raise it when a row comes out differently for the same document: the next sync then reads everything again.
+# Raise it when the same document gives another row: the next sync then reads everything again.
 VERSION = 3
 
 # ProfileGenderCode of LEO CDP.
@@ -40,7 +41,7 @@ GENDERS = {
     7: "unknown",
 }
 
-# PersistentObject of LEO CDP; 1 and whatever is above is alive.
+# PersistentObject of LEO CDP; with 1 and above a profile is active.
 CLOSING_STATUS = {0: "inactive", -1: "invalid", -4: "removed", -44: "dead"}
 
 TARGET = Target(
@@ -141,17 +142,17 @@ class ProfileMapper:
         """Fetch the touchpoints that these profiles name and that were not seen before, in one query."""
         wanted = {key for document in batch for key in _touchpoint_keys(document)} - self._touchpoints.keys()
         if wanted:
-            # A touchpoint that is gone keeps its id; the profile is not worse for it.
+            # A touchpoint that does not exist any more is reduced to its id.
             self._touchpoints |= {key: {"id": key} for key in wanted}
             for touchpoint in self._fetch_touchpoints(sorted(wanted)):
-                # One that PostgreSQL could not store would cost every profile that names it.
+                # A touchpoint that PostgreSQL cannot store would cause every profile that names it to be rejected.
                 with suppress(RejectedDocumentError):
                     read.canonical(touchpoint)
                     self._touchpoints[touchpoint["id"]] = touchpoint
 
     def persons(self, document: Document) -> list[str]:
-        """The profile, and the one that it was merged into."""
-        # As `row` takes it: numbers as they print. What is no text is no key of anybody.
+        """The profile, and the profile that it was merged into."""
+        # Read as in `row`, where numbers become digits. A value that is no text is nobody's key.
         with suppress(RejectedDocumentError):
             root = read.text(document, "rootProfileId")
             if read.is_key(root) and root != read.key(document):
@@ -159,7 +160,7 @@ class ProfileMapper:
         return [read.key(document)]
 
     def addresses(self, document: Document) -> list[str]:
-        """Whatever may be an e-mail address of the person; of rows and rejected documents: ``customers.addresses``."""
+        """All values that may be e-mail addresses of the person. ``customers.addresses`` finds those of rows."""
         found = [document.get("primaryEmail")]
         for name, prefix in (("secondaryEmails", ""), ("identities", "email:")):
             values = document.get(name)
@@ -171,14 +172,14 @@ class ProfileMapper:
         return [value for value in found if isinstance(value, str) and read.is_storable(value)]
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
-        """Canonical bytes and hash, which also tells when a joined touchpoint or the phone region changed."""
+        """Canonical bytes and hash; the hash also changes with a joined touchpoint and the phone region."""
         return read.fingerprint(document, version=VERSION, beside=[self._region, self._joined(document)])
 
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
         """The row, in the order of ``TARGET.columns``.
 
         Raises:
-            RejectedDocumentError: a field is not what it has to be.
+            RejectedDocumentError: a field has a wrong type or value.
         """
         status_code = read.integer(document, "status")
         root_profile_id = read.text(document, "rootProfileId")
@@ -274,7 +275,7 @@ class ProfileMapper:
 
 
 def _touchpoint_keys(document: Document) -> list[str]:
-    """Keys of the touchpoints that a profile names; what is not a list of them is `row`'s to reject."""
+    """Keys of the touchpoints that a profile names; `row` rejects a value that is no list of texts."""
     keys = document.get("topEngagedTouchpointIds")
     return [key for key in keys if isinstance(key, str) and key] if isinstance(keys, list) else []
 
@@ -295,5 +296,5 @@ def _status(status_code: int | None, closed_reason: str | None) -> str:
 
 def _gender(document: Document) -> str | None:
     code = read.integer(document, "gender")
-    # A code of a newer CDP is unknown to us; the document keeps it.
+    # A code of a newer CDP counts as unknown; the stored document has it.
     return None if code is None else GENDERS.get(code, "unknown")

@@ -1,11 +1,11 @@
-"""How often customers will buy, and for how much: BG/NBD and Gamma-Gamma, fitted by maximum likelihood.
+"""Models of how often customers will buy and for how much: BG/NBD and Gamma-Gamma, fitted by maximum likelihood.
 
 Sources: P. Fader, B. Hardie, K. L. Lee, "Counting Your Customers the Easy Way: An Alternative to the Pareto/NBD Model",
 Marketing Science 24(2), 2005 (BG/NBD); P. Fader, B. Hardie, "The Gamma-Gamma Model of Monetary Value", 2013. Time is in
-weeks, as in the papers. Only arrays go in and out: no connection, no currency.
+weeks, as in the papers. Functions take and return arrays; they know neither connections nor currencies.
 
-Packages that fit these models: `lifetimes` and its successor `btyd` are no longer maintained, and `pymc-marketing`
-brings a sampler and a compiler.
+No package is used: `lifetimes` and its successor `btyd` are no longer maintained, and `pymc-marketing` depends on a
+sampler and a compiler.
 """
 
 from collections.abc import Callable
@@ -17,28 +17,28 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# Parameters are sought between exp(-_BOUND) and exp(_BOUND). The best value at a border means that there is none.
+# Parameters are searched between exp(-_BOUND) and exp(_BOUND). A maximum at one of these bounds counts as no maximum.
 _BOUND = 12.0
-# The likelihood may have several maxima: starts from these multiples of a first guess compete on a sample of so many
-# customers, and the best goes on with all of them.
+# The likelihood may have several maxima. The search starts at each of these multiples of a first guess, on a sample of
+# `_SAMPLE` customers; the best result is the start of the search with all customers.
 _STARTS = (1.0, 0.2, 5.0)
 _SAMPLE = 20_000
 _NO_MAXIMUM = "the likelihood has no maximum"
 
 
 class NoModelError(Exception):
-    """The data are not what the model describes; the message says why, as the end of a sentence."""
+    """The model does not fit the data; the message is the end of a sentence that says why."""
 
 
 @dataclass(frozen=True)
 class PurchaseModel:
-    """BG/NBD: when a customer buys, and after which purchase it leaves.
+    """BG/NBD: when customers buy, and after which purchase they leave.
 
     Attributes:
         r: shape of the gamma distribution of purchases per week over customers.
-        alpha: its rate, in weeks.
+        alpha: rate of that distribution, in weeks.
         a: first parameter of the beta distribution of the probability of leaving after a purchase.
-        b: its second parameter.
+        b: second parameter of that distribution.
     """
 
     r: float
@@ -47,12 +47,12 @@ class PurchaseModel:
     b: float
 
     def probability_alive(self, frequency: Floats, recency: Floats, age: Floats) -> Floats:
-        """The probability that each customer has not left; 1 for those who never came back.
+        """The probability that each customer has not left; 1 for customers with a single purchase.
 
         Args:
-            frequency: repeat purchases, that is purchases after the first.
+            frequency: repeat purchases, that is, purchases after the first.
             recency: weeks from the first purchase to the last.
-            age: weeks from the first purchase to the moment of the question.
+            age: weeks from the first purchase to the moment in question.
         """
         from scipy.special import expit  # noqa: PLC0415 (0.2 s)
 
@@ -68,19 +68,20 @@ class PurchaseModel:
         return expit(-odds)
 
     def expected_purchases(self, frequency: Floats, recency: Floats, age: Floats, weeks: float) -> Floats:
-        """How many purchases each customer is expected to make in the next weeks; equation (10) of the paper."""
+        """The expected number of purchases of each customer in the next weeks; equation (10) of the paper."""
         from scipy.special import hyp2f1  # noqa: PLC0415
 
-        # At a = 1 the formula is 0 / 0, with a limit; next to it, the limit is what it gives.
+        # At a = 1 the formula is 0 / 0 and has a limit; a value next to 1 gives that limit.
         a = self.a if abs(self.a - 1) > 1e-6 else 1 + 1e-6
-        # Many customers share a frequency and an age.
+        # Computed once for all customers with the same frequency and age.
         (x, age_of_pair), of_pair, _ = _groups(frequency, age)
         z = weeks / (self.alpha + age_of_pair + weeks)
         # The paper's (1 - z) ** (r + x) * 2F1(r + x, b + x; a + b + x - 1; z) by Euler's transformation: without it the
-        # two factors leave the range of floats for customers with hundreds of purchases.
+        # two factors are outside the range of floats for customers with hundreds of purchases.
         with np.errstate(over="ignore", invalid="ignore"):
             remaining = (1 - z) ** (a - 1) * hyp2f1(a - 1, a + self.b - 1 - self.r, a + self.b + x - 1, z)
-        # 0 times infinity, where a is in the hundreds: everybody leaves at once.
+        # The product is 0 times infinity if a is in the hundreds: then every customer leaves at once, and the limit is
+        # 0.
         remaining = np.nan_to_num(remaining, nan=0.0)
         if_alive = (a + self.b + x - 1) / (a - 1) * (1 - remaining)
         return if_alive[of_pair] * self.probability_alive(frequency, recency, age)
@@ -88,12 +89,12 @@ class PurchaseModel:
 
 @dataclass(frozen=True)
 class SpendModel:
-    """Gamma-Gamma: what a customer pays for one purchase.
+    """Gamma-Gamma: how much customers pay for one purchase.
 
     Attributes:
         p: shape of the gamma distribution of a customer's purchases.
         q: shape of the gamma distribution, over customers, of its rate.
-        gamma: the rate of that, in units of currency.
+        gamma: rate of that distribution, in units of currency.
     """
 
     p: float
@@ -101,17 +102,17 @@ class SpendModel:
     gamma: float
 
     def expected_mean(self, frequency: Floats, mean: Floats) -> Floats:
-        """What each customer is expected to pay for a purchase: between its own mean and that of all.
+        """The expected spend per purchase of each customer, between its own mean and the mean of all.
 
         Args:
-            frequency: how many purchases the mean is of; 0 for customers of whom nothing is known.
-            mean: what a purchase cost so far; of no consequence where there was none.
+            frequency: number of purchases behind the mean; 0 if there is none.
+            mean: mean spend per purchase so far; ignored if the frequency is 0.
         """
         return self.p * (self.gamma + frequency * mean) / (self.p * frequency + self.q - 1)
 
 
 def fit_purchases(frequency: Floats, recency: Floats, age: Floats) -> PurchaseModel:
-    """The BG/NBD model under which these customers are most likely.
+    """The BG/NBD model with the greatest likelihood for these customers.
 
     Args:
         frequency: repeat purchases of each customer.
@@ -126,16 +127,17 @@ def fit_purchases(frequency: Floats, recency: Floats, age: Floats) -> PurchaseMo
 
 
 def fit_spend(frequency: Floats, mean: Floats) -> SpendModel:
-    """The Gamma-Gamma model under which these means are most likely.
+    """The Gamma-Gamma model with the greatest likelihood for these means.
 
     Args:
-        frequency: how many purchases of a customer its mean is of, at least 1.
-        mean: what they cost on average, above 0.
+        frequency: number of purchases behind each customer's mean, at least 1.
+        mean: mean spend per purchase, above 0.
 
     Raises:
-        NoModelError: there is no maximum, as where all purchases cost the same; or the mean over customers is infinite.
+        NoModelError: there is no maximum, for example if all purchases cost the same; or the mean over customers is
+            infinite.
     """
-    # In units of the mean over all: the same numbers for dong and for dollars.
+    # In units of the mean over all customers, so that the numbers are alike for dong and for dollars.
     scale = float(mean.mean())
     p, q, gamma = _maximum(_likelihood_of_spend, [2.0, 3.0, 1.0], frequency, mean / scale)
     if q <= 1:
@@ -144,13 +146,14 @@ def fit_spend(frequency: Floats, mean: Floats) -> SpendModel:
 
 
 Likelihood = Callable[[Floats], tuple[float, Floats]]
-"""Takes the logarithms of parameters; returns minus the mean log-likelihood per customer, and its gradient."""
+"""Takes the logarithms of the parameters; returns minus the mean log-likelihood per customer, and its gradient."""
 
 
 def _likelihood_of_purchases(frequency: Floats, recency: Floats, age: Floats) -> Likelihood:
     from scipy.special import gammaln, psi  # noqa: PLC0415
 
-    # Identical customers count once, with a weight. What depends on the frequency alone is computed per frequency.
+    # Identical customers are computed once, with a weight. Terms that depend on the frequency alone are computed per
+    # frequency.
     (x, t_x, t), _, weight = _groups(frequency, recency, age)
     (counts,), _, with_count = _groups(frequency)
     total = float(len(frequency))
@@ -160,7 +163,7 @@ def _likelihood_of_purchases(frequency: Floats, recency: Floats, age: Floats) ->
     def negative(parameters: Floats) -> tuple[float, Floats]:
         r, alpha, a, b = np.exp(parameters)
         log_t, log_t_x = np.log(alpha + t), np.log(alpha + t_x)
-        # Two ways to be silent since the last purchase: not to have bought yet, and to have left.
+        # A customer without a purchase since the last one either has not bought yet or has left.
         silent = -(r + x) * log_t
         left = np.where(again, np.log(a) - np.log(b + before) - (r + x) * log_t_x, -np.inf)
         either = np.logaddexp(silent, left)
@@ -208,7 +211,7 @@ def _likelihood_of_spend(x: Floats, mean: Floats) -> Likelihood:
 
 
 def _maximum(likelihood: Callable[..., Likelihood], guess: list[float], *columns: Floats) -> list[float]:
-    """The parameters, all above 0, under which the customers of these columns are most likely."""
+    """The parameters, all above 0, with the greatest likelihood for the customers of these columns."""
     from scipy.optimize import minimize  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
@@ -219,7 +222,7 @@ def _maximum(likelihood: Callable[..., Likelihood], guess: list[float], *columns
 
     step = -(-len(columns[0]) // _SAMPLE)
     sample = likelihood(*(column[::step] for column in columns))
-    # One thread: where others work too, several take ten times as long, waiting for each other.
+    # One thread, because several take ten times as long when other processes use the processors too.
     with threadpool_limits(1, user_api="blas"):
         starts = [climb(sample, np.log(guess) + np.log(factor)) for factor in _STARTS]
         best = min((each for each in starts if np.isfinite(each.fun)), key=lambda each: each.fun, default=None)
@@ -234,9 +237,9 @@ def _maximum(likelihood: Callable[..., Likelihood], guess: list[float], *columns
 
 
 def _groups(*columns: Floats) -> tuple[list[Floats], npt.NDArray[np.intp], Floats]:
-    """Rows that are alike as one: the columns of these, the place of each row among them, and how many each stands for.
+    """The different rows of these columns as columns, the place of each row among them, and how often each occurs.
 
-    As `numpy.unique` with an axis, ten times as fast.
+    The same as `numpy.unique` with an axis, ten times as fast.
     """
     order = np.lexsort(columns)
     ordered = [column[order] for column in columns]

@@ -30,18 +30,18 @@ _PAGE = 1000
 
 @dataclass
 class ReconciliationResult:
-    """What a comparison found and did, in documents; a row of ``ops.reconciliation``.
+    """What a reconciliation found and did, in documents; a row of ``ops.reconciliation``.
 
     Attributes:
         source_count: documents in the source, those of erased persons left out.
-        target_count: of those, how many are here in the end, as open or closed rows or waiting rejected.
-        source_checksum: exclusive or of the 64-bit hashes of the keys, in hex.
-        target_checksum: likewise; equal to the source's if just the same keys are on both sides.
-        missing: were in the source and not here.
-        changed: were here in another version.
-        gone: are here and not in the source.
-        closed: of those, how many were closed.
-        landed: what became of the missing and changed ones.
+        target_count: documents that are here in the end, as open or closed rows or rejected.
+        source_checksum: exclusive or of the 64-bit hashes of the source's keys, in hex.
+        target_checksum: the same for the keys that are here; equal to the source's if both sides have the same keys.
+        missing: documents of the source that were not here.
+        changed: documents that were here in another version.
+        gone: documents that are here and not in the source.
+        closed: gone documents that were closed.
+        landed: what was done with the missing and changed documents.
     """
 
     source_count: int = 0
@@ -56,7 +56,7 @@ class ReconciliationResult:
 
     @property
     def stopped(self) -> bool:
-        """Whether so many documents are gone that a person has to decide."""
+        """Whether more is gone than may be closed without a person's approval."""
         return self.closed < self.gone
 
 
@@ -106,7 +106,7 @@ def reconcile(
 
 
 def last(connection: psycopg.Connection, tenant: Tenant, collection: str) -> ReconciliationResult | None:
-    """The newest comparison of a collection, without what was landed; None before the first."""
+    """The newest reconciliation of a collection, without ``landed``; None before the first."""
     names = [each.name for each in fields(ReconciliationResult) if each.name != "landed"]
     query = sql.SQL(
         "SELECT {} FROM ops.reconciliation WHERE tenant_id = %s AND source = %s ORDER BY compared_at DESC LIMIT 1"
@@ -117,7 +117,7 @@ def last(connection: psycopg.Connection, tenant: Tenant, collection: str) -> Rec
 
 
 class _Comparison:
-    """Both sides as sets in PostgreSQL: temporary tables of this connection, and what is here."""
+    """Both sides as sets in PostgreSQL: the source in temporary tables of this connection, and the tenant's rows."""
 
     def __init__(self, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> None:
         self._connection = connection
@@ -133,7 +133,7 @@ class _Comparison:
 
     @contextmanager
     def tables(self) -> Generator[None]:
-        """The temporary tables: they live through the several transactions of a comparison."""
+        """Create the temporary tables; they last through all transactions of a reconciliation."""
         self._connection.execute("CREATE TEMPORARY TABLE source_key (key text, revision text)")
         self._connection.execute("CREATE TEMPORARY TABLE unread_key (key text, missing boolean)")
         try:
@@ -143,20 +143,20 @@ class _Comparison:
                 self._connection.execute("DROP TABLE source_key, unread_key")
 
     def take(self, page: list[tuple[str, str]]) -> None:
-        """A page of keys and revisions of the source."""
+        """Add a page of keys and revisions of the source."""
         with self._connection.cursor() as cursor, cursor.copy("COPY source_key FROM STDIN") as writer:
             for row in page:
                 writer.write_row(row)
 
     def find_unread(self) -> tuple[int, int]:
-        """How many documents of the source are missing here, and how many are here in another version."""
+        """Find documents of the source that are missing here or changed; returns both numbers."""
         with tenant_transaction(self._connection, self._tenant.tenant_id):
             self._connection.execute("ANALYZE source_key")
             self._execute("reconcile_find_unread")
             return self._counted("reconcile_count_unread")
 
     def unread(self) -> Iterator[list[str]]:
-        """Their keys, page by page."""
+        """Keys of the missing and changed documents, page by page."""
         after = ""
         query = "SELECT key FROM unread_key WHERE key > %(after)s ORDER BY key LIMIT %(page)s"
         while rows := self._connection.execute(query, {"after": after, "page": _PAGE}).fetchall():
@@ -173,15 +173,15 @@ class _Comparison:
         self._execute("reconcile_leave_erased_out")
 
     def count_gone(self) -> tuple[int, int]:
-        """How many documents are here, and how many of those are not in the source."""
+        """The number of documents that are here, and of those that the source does not have."""
         return self._counted("reconcile_count_gone")
 
     def close_gone(self) -> int:
-        """Close what is gone; returns how many documents that were."""
+        """Close the rows of gone documents; returns the number of documents."""
         return self._counted("reconcile_close_gone")[0]
 
     def record(self, found: ReconciliationResult) -> None:
-        """Note both sides as they are now."""
+        """Store the state of both sides as a row of ``ops.reconciliation``."""
         found.source_count, found.source_checksum = self._counted("reconcile_checksum_of_source")
         found.target_count, found.target_checksum = self._counted("reconcile_checksum_of_held")
         names = [each.name for each in fields(found) if each.name != "landed"]

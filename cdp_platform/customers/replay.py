@@ -1,4 +1,4 @@
-"""Trying all rejected documents of a tenant again, after the mapping or the tenant's settings were mended."""
+"""Tries all rejected documents of a tenant again, after the mapping or the tenant's settings were corrected."""
 
 import psycopg
 
@@ -10,6 +10,6 @@ from cdp_platform.ops.tenants import Tenant
 
 
 def replay(connection: psycopg.Connection, source: TenantSource, tenant: Tenant) -> dict[str, SyncResult]:
-    """What became of a tenant's waiting documents, by collection; see `sync.replay`."""
+    """Replay a tenant's rejected documents; returns the result of each collection. See `sync.replay`."""
     mappers = [mapper_of(collection, tenant, source) for collection in COLLECTIONS]
     return {mapper.collection: sync.replay(connection, tenant, mapper) for mapper in mappers}

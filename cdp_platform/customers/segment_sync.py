@@ -1,7 +1,7 @@
-"""Syncing the people of one segment, without waiting for everybody else: their profiles, then their conversions.
+"""Syncs the people of one segment only: their profiles, then their conversions.
 
-The watermark of the collections stays where it is: it speaks of all documents. Who has left the segment since is found
-by comparing with the rows that still have it, and read again.
+The watermarks of the collections do not move, because they are about all documents. Profiles that left the segment are
+found by comparing with the rows that still name it, and are read again.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ class SegmentResult:
     """What a run over a segment did.
 
     Attributes:
-        landed: what became of the documents that were read.
-        members: profiles that are in the segment now.
-        left: profiles that were in it when they were last read, and no longer are.
+        landed: what was done with the documents that were read.
+        members: profiles in the segment now.
+        left: profiles that were in it when they were last read, and are not now.
     """
 
     landed: SyncResult = field(default_factory=SyncResult)
@@ -46,11 +46,11 @@ def sync_profiles(
     *,
     progress: Progress = lambda _read, _total: None,
 ) -> SegmentResult:
-    """Bring the profiles of a segment up to date, and those that have left it.
+    """Sync the profiles of a segment, and those that left it.
 
     Raises:
         BusyError: a sync of this tenant's profiles did not end in time; nothing was done.
-        UnknownSegmentError: neither the source nor a row here knows the segment.
+        UnknownSegmentError: neither the source nor a row has the segment.
     """
     result = SegmentResult()
     with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
@@ -80,7 +80,7 @@ def sync_transactions(
     *,
     progress: Progress = lambda _read, _total: None,
 ) -> SegmentResult:
-    """Bring the conversions of a segment's profiles up to date; its profiles are those whose rows have it.
+    """Sync the conversions of a segment's profiles, which are those whose rows name it.
 
     Raises:
         BusyError: a sync of this tenant's conversions did not end in time; nothing was done.
@@ -97,7 +97,7 @@ def sync_transactions(
 
 
 def _members(connection: psycopg.Connection, tenant: Tenant, segment_id: str) -> list[str]:
-    """Profiles whose rows have the segment, by an index on it."""
+    """Profiles whose rows name the segment; an index finds them."""
     with tenant_transaction(connection, tenant.tenant_id):
         rows = connection.execute(
             "SELECT profile_id FROM customers.cdp_profiles WHERE tenant_id = %s AND segments @> %s ORDER BY 1",

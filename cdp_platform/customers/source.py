@@ -1,4 +1,4 @@
-"""What is asked of a tenant's ArangoDB database: the queries in `aql/`, and nothing about where the answers go."""
+"""Reads a tenant's ArangoDB database with the queries in `aql/`; what is done with the answers is not here."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
@@ -17,17 +17,17 @@ from cdp_platform.errors import ConfigurationError, MissingCollectionError
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.resources.arango import ArangoDatabase, Bookmark
 
-# What the sync asks for is one range of this index; without it the server sorts the whole collection each time.
+# The sync reads one range of this index; without the index the server sorts the whole collection each time.
 WANTED_INDEX = ("updatedAt", "_key")
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """A collection at a glance.
+    """Number and greatest timestamp of a collection's documents.
 
     Attributes:
         count: its number of documents.
-        greatest: its greatest ``updatedAt`` that is not in the future, in the form of `stamp`; None without any.
+        greatest: its greatest ``updatedAt`` that is not in the future, in the form of `stamp`; None if there is none.
     """
 
     count: int
@@ -59,7 +59,7 @@ def database_of(tenant: Tenant) -> str:
 
 
 def with_database(registered: Iterable[Tenant]) -> list[Tenant]:
-    """Those of the tenants that are read: active ones that have a database."""
+    """The tenants that are read: active ones that have a database."""
     return [tenant for tenant in registered if tenant.active and tenant.arango_database]
 
 
@@ -81,21 +81,17 @@ class TenantSource:
         self._database = database
         self._only = tenant.tenant_id if CustomerSettings.of(tenant).shared_database else None
 
-    def everything(self, collection: str) -> Generator[list[Document]]:
-        """All documents, ordered by (updatedAt, _key), in batches."""
-        return self._stream("all_documents", collection)
-
     def changed_since(self, collection: str, since: datetime) -> Generator[list[Document]]:
-        """Documents stamped at or after ``since`` whose stamps are in the order of time; likewise."""
+        """Documents from ``since`` on whose timestamps sort by time, ordered by (updatedAt, _key), in batches."""
         for begin, end in updated_at.in_order(since):
             yield from self._stream("changed_documents", collection, begin=begin, end=end)
 
     def scattered(self, collection: str, since: datetime, now: datetime) -> Generator[list[Document]]:
-        """All others that can have been stamped since, in no order, and those whose stamp is no moment."""
+        """All other documents that may be from ``since`` on, and those without a usable timestamp, in no order."""
         return self._stream("scattered_documents", collection, name=collection, ranges=updated_at.scattered(since, now))
 
     def begin(self, collection: str) -> tuple[list[Document], Bookmark]:
-        """As `everything`, for several readers: the first batch, and where to go on."""
+        """Begin to read all documents, ordered by (updatedAt, _key): the first batch, and where to go on."""
         return self._database.begin(aql("all_documents"), {"@collection": collection, "tenant": self._only})
 
     def resume(self, bookmark: Bookmark) -> tuple[list[Document], Bookmark]:
@@ -103,7 +99,7 @@ class TenantSource:
         return self._database.resume(bookmark)
 
     def end(self, bookmark: Bookmark) -> None:
-        """Free what the source keeps for a reading that has ended."""
+        """Release what the server keeps for a reading that has ended."""
         self._database.end(bookmark)
 
     def keys(self, collection: str) -> Generator[list[tuple[str, str]]]:
@@ -126,23 +122,23 @@ class TenantSource:
         return self._stream("conversions_of_profiles", transactions.COLLECTION, **bind_vars)
 
     def has_segment(self, segment_id: str) -> bool:
-        """Whether the CDP has a segment of this key; False where it keeps no segments."""
+        """Whether the CDP has a segment of this key; False if it has no collection of segments."""
         try:
             return bool(self._database.query(aql("segment"), {"segment": segment_id}))
         except MissingCollectionError:
             return False
 
     def touchpoints(self, keys: list[str]) -> list[Document]:
-        """The touchpoints of these keys that exist; none where the CDP has no such collection."""
+        """The touchpoints of these keys that exist; none if the CDP has no such collection."""
         try:
             return self._database.query(aql("touchpoints"), {"keys": keys, "tenant": self._only})
         except MissingCollectionError:
             return []
 
     def states(self) -> dict[str, SourceState]:
-        """Count and greatest stamp of each collection, in one question for all.
+        """Number of documents and greatest timestamp of each collection, in one query.
 
-        In a shared database these are of all its tenants together.
+        In a shared database these are about all its tenants together.
         """
         names = {"profiles": profiles.COLLECTION, "conversions": transactions.COLLECTION}
         (found,) = self._database.query(aql("source_states"), {f"@{name}": names[name] for name in names})
@@ -153,7 +149,7 @@ class TenantSource:
         }
 
     def count(self, collection: str) -> int:
-        """How many documents the tenant has."""
+        """The number of documents that the tenant has."""
         if self._only is None:
             (count,) = self._database.query("RETURN LENGTH(@@collection)", {"@collection": collection})
         else:
@@ -161,7 +157,7 @@ class TenantSource:
         return count
 
     def now(self) -> datetime:
-        """The time by the source's clock."""
+        """The time on the source's clock."""
         (epoch_ms,) = self._database.query("RETURN DATE_NOW()")
         return _moment_of(epoch_ms)
 
@@ -174,6 +170,6 @@ def _moment_of(epoch_ms: int) -> datetime:
 
 
 def _greatest(values: list[Any], now: datetime) -> str | None:
-    """Of the greatest stamps of several layouts, the greatest moment that is not in the future."""
+    """The greatest moment that is not in the future, among the greatest timestamps of each layout."""
     found = [moment for value in values if (moment := updated_at.usable(value)) and moment <= now]
     return stamp(max(found)) if found else None

@@ -39,7 +39,7 @@ _WORTH_A_THREAD = 10_000
 _WORTH_A_PROCESS = 50_000
 
 Progress = Callable[[int, int | None], None]
-"""Called after each batch with the documents read so far and how many there are in all, None if unknown."""
+"""Called after each batch with the number of documents read so far, and of all documents; None if that is unknown."""
 
 
 def sync(
@@ -52,12 +52,12 @@ def sync(
     second: SecondWorker | None = None,
     progress: Progress = lambda _read, _total: None,
 ) -> SyncResult:
-    """Bring one tenant's table up to its collection.
+    """Read what changed in one tenant's collection into its table.
 
     Args:
         connection: of the platform's role, outside any transaction.
         source: the tenant's database.
-        tenant: whose rows they are.
+        tenant: the owner of the rows.
         mapper: of the collection.
         full: read every document again, not only those since the watermark.
         second: shares a full read that is large enough; None to read alone. A process is used for a very large one
@@ -66,8 +66,8 @@ def sync(
 
     Raises:
         BusyError: another sync of this tenant and collection did not end in time; nothing was done.
-        SourceError: the source could not be read to its end; what came before is landed and will not be read again.
-        WorkerLostError: the second process was ended from outside; likewise.
+        SourceError: the source could not be read to its end. Batches before that are landed and will not be read again.
+        WorkerLostError: the second process was ended from outside. Batches before that are landed, too.
     """
     collection, database = mapper.collection, tenant.arango_database
     with locks.held(connection, locks.sync(tenant.tenant_id, collection)), load.collector_at_rest():

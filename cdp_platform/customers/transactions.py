@@ -1,7 +1,8 @@
 """How an edge of ``cdp_profile2conversion`` becomes a row of ``customers.transactions``.
 
 Grain: one row per edge, that is per product line of an order; the lines of one order share ``order_id``. Amounts are
-exact decimals beside their currency, and no currency is assumed where the source has none.
+    exact
+decimals with their currency. If the source has no currency, none is assumed.
 """
 
 from collections import Counter
@@ -18,7 +19,7 @@ from cdp_platform.warehouse.load import Target
 
 COLLECTION = "cdp_profile2conversion"
 
-# Raise it when a row comes out differently for the same document: the next sync then reads everything again.
+# Raise it when the same document gives another row: the next sync then reads everything again.
 VERSION = 2
 
 TARGET = Target(
@@ -67,12 +68,12 @@ class TransactionMapper:
         """Nothing to join."""
 
     def persons(self, document: Document) -> list[str]:
-        """Whoever bought."""
+        """The profile that bought."""
         collection, _, profile_id = str(document.get("_from")).partition("/")
         return [profile_id] if collection == self._profiles and read.is_key(profile_id) else []
 
     def addresses(self, document: Document) -> list[str]:
-        """None: it describes a purchase."""
+        """None, as the document describes a purchase."""
         return []
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
@@ -83,7 +84,7 @@ class TransactionMapper:
         """The row, in the order of ``TARGET.columns``.
 
         Raises:
-            RejectedDocumentError: a field is not what it has to be.
+            RejectedDocumentError: a field has a wrong type or value.
         """
         _, profile_id = _vertex(document, "_from", self._profiles)
         product_id = _vertex(document, "_to")[1] if document.get("_to") else None
@@ -127,7 +128,7 @@ def _currency(document: Document) -> str | None:
     if value is None:
         return None
     code = value.strip().upper()
-    # The standard's own word for no currency.
+    # ISO 4217's code for no currency.
     if code == "XXX":
         return None
     if code not in currencies.money():

@@ -1,10 +1,10 @@
-"""Where in the order of ArangoDB those values of ``updatedAt`` are that can be a moment at or after another.
+"""Ranges of ``updatedAt`` values, in AQL's order, that can be at or after a moment.
 
-AQL orders null, booleans, numbers and texts one after the other, and texts by collation. So `2026-06-01 10:00:00` lies
-before `2026-06-01T09:00:00Z`, the basic dates of a year lie behind all its extended ones, and `05:00:00-05:00` lies
-before `09:00:00Z` although it is an hour later. LEO CDP writes one layout, whose order is that of time. Imports and
-scripts write others into the same collection. Each of them has a range of its own here, and one index on ``updatedAt``
-serves them all.
+AQL sorts null, booleans, numbers and texts one after the other, and texts by collation. So `2026-06-01 10:00:00` is
+before `2026-06-01T09:00:00Z`, the basic dates of a year are after all its extended ones, and `05:00:00-05:00` is before
+`09:00:00Z` although it is an hour later. LEO CDP writes one layout, which sorts by time. Imports and scripts write
+other layouts into the same collection. Each layout has a range of its own here, and one index on ``updatedAt`` serves
+all ranges.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,18 +13,18 @@ from typing import Any
 
 from cdp_platform.moments import EARLIEST_SECOND, UNITS, moment
 
-# A clock behind UTC writes a text that lies so far before the moment. Clocks ahead of it are no concern here.
+# Largest offset of a clock behind UTC: its text sorts this far before the moment. Clocks ahead of UTC need no range.
 _MOST_BEHIND = timedelta(hours=12)
 
 _EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 
-# An offset with a minus is behind the date, as part of the time. LIKE: each `_` is a character, `%` any number of them.
+# A pattern of AQL's LIKE for an offset with a minus: ten characters of the date, then a hyphen somewhere in the time.
 _BEHIND_UTC = "__________%-%"
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values from one up to, and without, another; of those only the ones that are LIKE a pattern, if there is one."""
+    """Values from ``begin`` up to but not including ``end``; with a pattern, only those that are LIKE it."""
 
     begin: Any
     end: Any
@@ -32,34 +32,34 @@ class Range:
 
 
 def stamp(at: datetime) -> str:
-    """The form in which LEO CDP writes a moment: ISO 8601 in UTC with milliseconds (or microseconds) and Z."""
+    """A moment in LEO CDP's layout: ISO 8601 in UTC with milliseconds (or microseconds) and Z."""
     precision = "microseconds" if at.microsecond % 1000 else "milliseconds"
     return at.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def usable(value: Any) -> datetime | None:
-    """The moment of an ``updatedAt`` that can tell how far a source was read; None for others, and before 1971.
+    """The moment of an ``updatedAt`` that may become a watermark; None if it is no moment or before 1971.
 
-    In the years before lie the zeros of several clocks (1 January of the years 1, 1900 and 1970), which are no moments.
+    Earlier ones are the zeros of several clocks (1 January of the years 1, 1900 and 1970), and not moments.
     """
     found = moment(value)
     return found if found is not None and found >= _EARLIEST else None
 
 
 def in_order(since: datetime) -> list[tuple[str, str | None]]:
-    """Ranges of texts (without end: None) that hold what was stamped since a moment in the layout of LEO CDP.
+    """Ranges of texts (None: without end) with all moments since this one in LEO CDP's layout.
 
-    Read one after the other in the order of AQL, they are one sequence of texts that ascends with time. The first ends
-    with the extended dates of its year, before the basic ones.
+    Read one after the other in AQL's order, their texts ascend with time. The first range ends with the extended dates
+    of its year, before the basic ones.
     """
     return [(f"{since:%Y-%m-%dT%H:%M}", f"{since.year:04}0"), (f"{since.year + 1:04}", None)]
 
 
 def scattered(since: datetime, now: datetime) -> list[dict[str, Any]]:
-    """Ranges, as AQL takes them, of all other values that can have been stamped since a moment, up to now.
+    """Ranges, as parameters of AQL, of all other values that can be moments since this one, up to now.
 
-    Values that are no moment are in them too, whenever they were written: missing stamps, booleans, numbers too small
-    to be a time, and texts before the year 1971. Ranges may overlap.
+    They also include all values that are no moment: missing timestamps, booleans, numbers too small to be a time, and
+    texts before the year 1971. Ranges may overlap.
     """
     second = max(int(since.timestamp()), EARLIEST_SECOND)
     behind = since - _MOST_BEHIND
@@ -73,7 +73,7 @@ def scattered(since: datetime, now: datetime) -> list[dict[str, Any]]:
         # Texts that begin with the 20th of a month, or with the year and something else than a hyphen.
         Range("20", "200"),
         Range(f"{since.year:04}", f"{since.year:04}-"),
-        # Days without a time, also those of a clock behind UTC.
+        # Days without a time, also of a clock behind UTC.
         *(Range(each, f"{each} ") for each in sorted({behind_day, day})),
         # Hours without minutes.
         *(Range(f"{day}{each}", f"{day}{each}:") for each in (f" {since:%H}", f"T{since:%H}")),
@@ -91,7 +91,7 @@ def scattered(since: datetime, now: datetime) -> list[dict[str, Any]]:
             Range(f"{day} ", f"{day} {minute}", _BEHIND_UTC),
             Range(f"{day}T", f"{day}T{minute}", _BEHIND_UTC),
         ]
-    # Basic dates, a year at a time: between two years of them lie the extended dates of the second.
+    # Basic dates, one range per year, because the extended dates of a year are before its basic ones.
     for year in range(behind.year, max(since.year, now.year) + 1):
         begin = f"{behind:%Y%m%d}" if year == behind.year else f"{year:04}0"
         ranges.append(Range(begin, f"{year + 1:04}"))
@@ -99,7 +99,7 @@ def scattered(since: datetime, now: datetime) -> list[dict[str, Any]]:
 
 
 def undated_words(collection: str, undated: int, source_count: int) -> str:
-    """What a person is told of documents without a usable stamp."""
+    """The message about documents without a usable timestamp."""
     return (
         f"{undated:,} of {source_count:,} documents of {collection} have no usable updatedAt: it is missing, "
         "unreadable or in the future. Every sync reads them again. Write it as 2026-06-01T10:00:00.000Z, in UTC."

@@ -1,8 +1,9 @@
-"""What a customer bought and will buy: ``customers.customer_value``, one row per open profile and currency.
+"""What a customer bought and is expected to buy: ``customers.customer_value``.
 
-Orders, spend and RFM scores are computed in SQL; what is expected is computed by the models of `purchase_models`,
-fitted for each tenant and currency. Nothing is added or compared across currencies, and amounts without a currency have
-neither spend nor expectation.
+Grain: one row per open profile and currency. Orders, spend and RFM scores are computed in SQL, expectations by the
+    models of
+`purchase_models`, which are fitted for each tenant and currency. Nothing is added or compared across currencies.
+Amounts without a currency have neither spend nor expectation.
 """
 
 from collections.abc import Iterator
@@ -26,24 +27,24 @@ from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
-# With fewer, the parameters say little: their standard errors are of the size of the parameters.
+# With fewer customers, the standard errors of the parameters are as large as the parameters.
 MIN_CUSTOMERS = 100
 MIN_REPEAT_CUSTOMERS = 30
-# A tenant without a transaction for so long has no more data, rather than no more customers.
+# After this time without a transaction, a tenant's data is taken as ended, not its customers as lost.
 ENDED_AFTER = timedelta(days=90)
 HORIZON_DAYS = 365
-# ISO 4217 for none.
+# ISO 4217's code for no currency.
 NO_CURRENCY = "XXX"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When figures are computed for.
+    """The moment that figures are computed for.
 
     Attributes:
-        until: what happened after it is not known.
-        day: the same as a day of the tenant.
-        data_ended: the tenant's data ended long before the run, and ``until`` is its last transaction.
+        until: later events are not used.
+        day: the day of ``until`` in the tenant's time zone.
+        data_ended: the tenant's data ended long before the run; ``until`` is its last transaction.
     """
 
     until: datetime
@@ -53,12 +54,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class CurrencyModel:
-    """The models of one currency, or why there is none.
+    """The models of one currency, or the reason why there are none.
 
     Attributes:
-        customers: with a purchase that has a date.
-        repeat_customers: those who bought on more than one day.
-        reason: why a model is missing; None where both are there.
+        customers: number of customers with a dated purchase.
+        repeat_customers: number of customers who bought on more than one day.
+        reason: why a model is missing; None if both exist.
     """
 
     currency: str
@@ -69,18 +70,18 @@ class CurrencyModel:
     reason: str | None = None
 
     def parameters(self) -> dict[str, float | None]:
-        """All seven by name, in the order of the papers; None where a model is missing."""
+        """All seven parameters by name, in the order of the papers; None for those of a missing model."""
         known = {**(asdict(self.purchases) if self.purchases else {}), **(asdict(self.spend) if self.spend else {})}
         return {name: known.get(name) for name in ("r", "alpha", "a", "b", "p", "q", "gamma")}
 
 
 @dataclass(frozen=True)
 class ValueResult:
-    """What a refresh did and left.
+    """What a refresh did, and what the table has now.
 
     Attributes:
         rows: one per open profile and currency that it has an order in.
-        written: rows that are new or whose figures changed.
+        written: rows that were new or whose figures changed.
         models: one per currency.
     """
 
@@ -90,7 +91,7 @@ class ValueResult:
     models: list[CurrencyModel]
 
     def note(self) -> str:
-        """What a reader of the figures has to know; empty where there is nothing."""
+        """What a reader of the figures has to know; may be empty."""
         words = [f"{model.currency}: {model.reason}" for model in self.models if model.reason]
         if self.moment.data_ended:
             words.insert(0, f"computed as of {self.moment.day}, the day of the last transaction")
@@ -99,14 +100,14 @@ class ValueResult:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the models need to know of the customers of one currency; arrays of the same length.
+    """The input of the models: the customers of one currency, as arrays of the same length.
 
     Attributes:
-        number: of the customer's row in the stage.
+        number: number of the customer's row in the stage.
         frequency: days with a purchase after the first.
         recency: weeks from the first purchase to the last.
         age: weeks from the first purchase to the moment.
-        mean: what was spent per repeat day, in units of currency; 0 without one.
+        mean: mean spend per repeat day, in units of currency; 0 without a repeat day.
     """
 
     currency: str
@@ -122,7 +123,7 @@ def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | N
 
     Args:
         connection: of the platform's role, outside any transaction.
-        tenant: whose customers they are.
+        tenant: the tenant of the customers.
         now: the moment of the run; the present if not given.
     """
     with tenant_transaction(connection, tenant.tenant_id):
@@ -130,7 +131,8 @@ def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | N
         moment = _moment(connection, tenant, now or datetime.now(UTC))
         models = collect_and_expect(connection, tenant, moment, days=HORIZON_DAYS)
         values = {"tenant": tenant.tenant_id, "day": moment.day}
-        # Whoever was erased since the rows were read has a tombstone now, which the table itself looks for.
+        # Persons who were erased since the rows were read have a tombstone now, and the table's trigger drops their
+        # rows.
         erasure.while_nobody_is_erased(connection, tenant.tenant_id)
         rows, written = connection.execute(statement("customers", "value_write"), values).fetchone() or (0, 0)
         connection.execute(
@@ -149,15 +151,16 @@ def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | N
 def collect_and_expect(
     connection: psycopg.Connection, tenant: Tenant, moment: Moment, *, days: int
 ) -> list[CurrencyModel]:
-    """Fill the stage: what each customer has bought until the moment, and is expected to buy in the days after.
+    """Fill the stage with what each customer has bought until the moment, and is expected to buy in the days after it.
 
     Args:
-        connection: in a transaction of the tenant, at whose end the stage is gone.
-        tenant: whose customers they are.
-        moment: what came later does not count.
-        days: the time of the expectations.
+        connection: in a transaction of the tenant; the stage is dropped at its end.
+        tenant: the tenant of the customers.
+        moment: later events are not used.
+        days: the length of the time that expectations are for.
     """
-    # Without statistics every side of a join looks like one row, and a nested loop over that is quadratic.
+    # The stage has no statistics, so PostgreSQL expects one row on each side of a join and would choose quadratic
+    # nested loops.
     connection.execute("SET LOCAL enable_nestloop = off")
     connection.execute("SET LOCAL work_mem = '64MB'")
     connection.execute(statement("customers", "value_stage"))
@@ -180,7 +183,7 @@ def collect_and_expect(
 
 
 def fit(statistics: Statistics) -> CurrencyModel:
-    """The models of one currency, as far as its customers tell them."""
+    """Fit the models of one currency, as far as its customers allow it."""
     repeated = statistics.frequency > 0
     paid = repeated & (statistics.mean > 0)
     purchases = spend = None
@@ -199,7 +202,7 @@ def fit(statistics: Statistics) -> CurrencyModel:
 
 
 def _too_little(currency: str, customers: int, repeat_customers: int, paying: int) -> str | None:
-    """Why these customers are not enough for the models."""
+    """The reason why these customers are too few for the models, or None."""
     if currency == NO_CURRENCY:
         return "no model, because these amounts have no currency"
     if customers < MIN_CUSTOMERS:
@@ -211,13 +214,13 @@ def _too_little(currency: str, customers: int, repeat_customers: int, paying: in
 
 
 def day_end(tenant: Tenant, day: date) -> Moment:
-    """The last moment of a day of the tenant."""
+    """The last moment of a day in the tenant's time zone."""
     midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), ZoneInfo(tenant.time_zone))
     return Moment(midnight.astimezone(UTC) - timedelta(microseconds=1), day)
 
 
 def _moment(connection: psycopg.Connection, tenant: Tenant, now: datetime) -> Moment:
-    """The run's moment; that of the last transaction where the tenant's data ended long before."""
+    """The moment of the run, or of the last transaction if the tenant's data ended long before the run."""
     row = connection.execute(
         "SELECT max(occurred_at) FROM customers.transactions"
         " WHERE tenant_id = %s AND closed_at IS NULL AND occurred_at <= %s",
@@ -246,7 +249,7 @@ def _expect(
     history = (statistics.frequency, statistics.recency, statistics.age)
     orders = purchases.expected_purchases(*history, weeks)
     alive = purchases.probability_alive(*history)
-    # More may have been refunded than was bought again.
+    # A mean is negative if refunds exceed the repeat purchases.
     means = spend.expected_mean(statistics.frequency, np.maximum(statistics.mean, 0)) * orders if spend else None
     amounts = [None] * len(orders) if means is None else means.tolist()
     with connection.cursor().copy("COPY stage_expectation FROM STDIN (FORMAT BINARY)") as writer:

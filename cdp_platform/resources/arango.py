@@ -1,7 +1,7 @@
 """ArangoDB, read only, through python-arango.
 
-What python-arango does not do by itself and this module makes sure of: a lost response loses no batch, bytes are parsed
-as UTF-8 without guessing, and a failed read is an error that says what to do, never an empty result.
+This module adds what python-arango lacks: a lost response loses no batch, bytes are parsed as UTF-8 without guessing,
+and a failed read is an error that says what to do, never an empty result.
 """
 
 import json
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from arango.database import StandardDatabase
     from arango.http import HTTPClient
 
-# A sorted read of a large collection without a fitting index answers its first batch late.
+# The first batch of a sorted read takes long if the collection is large and has no fitting index.
 REQUEST_TIMEOUT_SECONDS = 300.0
-# A server that is there takes a connection at once.
+# A running server accepts a connection at once.
 _CONNECT_TIMEOUT_SECONDS = 5.0
-# How long the server keeps a cursor for a reader that is busy with a batch.
+# How long the server keeps a cursor while the reader works on a batch.
 CURSOR_TTL_SECONDS = 600
-# Larger pages are no faster to read, and a batch of them no longer fits the caches on either side.
+# Documents per batch. Larger batches are no faster, and do not fit the processors' caches.
 BATCH_SIZE = 2000
 
-# ArangoDB's error numbers that a person can do something about.
+# Error numbers of ArangoDB for which a message says what to do.
 _COLLECTION_NOT_FOUND = 1203
 _DATABASE_NOT_FOUND = 1228
 _CURSOR_NOT_FOUND = 1600
@@ -42,12 +42,12 @@ _HTTP_FORBIDDEN = 403
 
 @dataclass(frozen=True)
 class Bookmark:
-    """Where the reading of a query stands: enough for another process to go on with it.
+    """A position in the result of a query, from which another process can go on.
 
     Attributes:
-        cursor_id: of the server; None where the first batch was all and the server keeps nothing.
+        cursor_id: the server's cursor; None if the first batch was the whole result and the server keeps no cursor.
         next_batch: number of the batch to ask for next.
-        has_more: whether there is one.
+        has_more: whether there is a next batch.
     """
 
     cursor_id: str | None
@@ -56,7 +56,7 @@ class Bookmark:
 
 
 class ArangoDatabase:
-    """One database of the server. Every error comes out as SourceError, saying where and what to do."""
+    """One database of the server. Every error is raised as a SourceError that says where it happened and what to do."""
 
     def __init__(self, database: "StandardDatabase", where: str, user: str, failures: list[Exception]) -> None:
         self._database = database
@@ -80,11 +80,11 @@ class ArangoDatabase:
     def begin(
         self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE
     ) -> tuple[list[Any], Bookmark]:
-        """The first batch of a query's result, and where to go on; whoever begins sees to it that it is ended.
+        """The first batch of a query's result, and where to go on. The caller calls `end` in any case.
 
         With ``allow_retry`` the server keeps the latest batch until the next one is asked for by its number. Without it
-        a response that is lost on the way is lost for good, because python-arango sends the request again and gets the
-        batch after it.
+        a response that is lost on the way is never read, because python-arango repeats the request and gets the batch
+        after it.
         """
         with self._explained():
             result = self._database.aql.execute(
@@ -108,7 +108,7 @@ class ArangoDatabase:
             return _taken(cursor)
 
     def end(self, bookmark: Bookmark) -> None:
-        """Free what the server keeps of a query; nothing happens where it keeps nothing any more."""
+        """Release the server's cursor; does nothing if the server has none any more."""
         from arango.cursor import Cursor  # noqa: PLC0415
 
         if bookmark.cursor_id is not None:
@@ -141,7 +141,7 @@ class ArangoDatabase:
         except ArangoServerError as error:
             raise _source_error(error, self._where, self._user) from error
         except (ArangoError, RequestException, ConnectionError) as error:
-            # python-arango's own error after its attempts does not say why they failed.
+            # python-arango's own error does not say why its attempts failed.
             why = reason(self._failures[-1] if self._failures else error)
             raise SourceError(
                 f"{self._where}: no usable answer: {why}. Is it running, and is ARANGO_HOST right?",
@@ -155,7 +155,7 @@ class ArangoDatabase:
 def open_database(
     server: ArangoSettings, name: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> Generator[ArangoDatabase]:
-    """A database of the server, ready to query; each request may take so long. Nothing is sent before the first."""
+    """A database of the server, ready to query. Each request may take ``timeout_seconds``; none is sent here."""
     from arango import ArangoClient  # noqa: PLC0415 (heavy; definitions load without it)
 
     failures: list[Exception] = []
@@ -175,7 +175,7 @@ def open_database(
 
 
 def _named(bind_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of a query, with collections by their names on this server."""
+    """The variables of a query, with the names that collections have on this server."""
     names = settings.collections().names
     return {
         # AQL binds a collection as @@collection, and its name for DOCUMENT() as @name.
@@ -190,7 +190,7 @@ def _taken(cursor: "Cursor") -> tuple[list[Any], Bookmark]:
 
 
 def _cursor_data(bookmark: Bookmark) -> dict[str, Any]:
-    """What python-arango makes a cursor of: the answer that had the batch before."""
+    """The answer with the previous batch, from which python-arango makes a cursor."""
     data = {"id": bookmark.cursor_id, "hasMore": bookmark.has_more, "result": []}
     return data | ({"nextBatchId": bookmark.next_batch} if bookmark.next_batch is not None else {})
 
@@ -207,20 +207,21 @@ def _parse(body: bytes | str) -> Any:
         # rejects just the documents that hold them.
         return json.loads(body)
     except ValueError:
-        # A proxy's page, or half an answer. Not a ValueError: python-arango would take that for a text.
+        # A proxy's page, or half an answer. Not raised as a ValueError, since python-arango would then treat the answer
+        # as text.
         raise InvalidJSONError("the answer is not JSON") from None
 
 
 def _http_client(timeout_seconds: float, failures: list[Exception]) -> "HTTPClient":
-    """A client that also keeps the errors of its requests: python-arango forgets them."""
+    """A client that also keeps the errors of its requests, which python-arango drops."""
     from arango.http import DefaultHTTPClient  # noqa: PLC0415
     from arango.response import Response  # noqa: PLC0415
     from requests.exceptions import RequestException  # noqa: PLC0415
 
     class BytesHTTPClient(DefaultHTTPClient):
-        """Hands the body over as it came.
+        """Returns the body as bytes.
 
-        The server declares no charset, and `requests` would guess one from the bytes of every page: slow, and a guess.
+        The server declares no charset, and `requests` would guess one from the bytes of every page, slowly.
         """
 
         def send_request(  # noqa: PLR0917 (python-arango's signature)
@@ -255,8 +256,8 @@ def _http_client(timeout_seconds: float, failures: list[Exception]) -> "HTTPClie
                 raw_body=answer.content,
             )
 
-    # No retries of its own: python-arango sends again at once, and then the run's retry policy has its turn. With them
-    # a server that is away is noticed after 18 seconds instead of at once.
+    # Without retries in the client: python-arango and the run's retry policy repeat requests. With them a server that
+    # is away would be noticed after 18 seconds instead of at once.
     return BytesHTTPClient(request_timeout=timeout_seconds, retry_attempts=0)
 
 

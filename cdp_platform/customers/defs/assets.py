@@ -1,6 +1,6 @@
 """The assets of the room: profiles, transactions, metrics and value, one partition per tenant.
 
-Thin on purpose: what is read and written is said in `sync`, `profiles`, `transactions`, `metrics` and `value`.
+The work is done by `sync`, `reconcile`, `segment_sync`, `metrics` and `value`.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ GROUP = "customers"
 OWNERS = ["team:customer-data"]
 
 
-# What every table of the room has: rows of each tenant, made by one run for as many tenants as there are.
+# Arguments of every table of the room: one partition per tenant, and one run for a range of tenants.
 _TABLE_PER_TENANT: dict[str, Any] = {
     "key_prefix": GROUP,
     "group_name": GROUP,

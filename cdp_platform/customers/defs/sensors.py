@@ -1,4 +1,4 @@
-"""What makes the room run: changes in the source, and the clock as the net beneath."""
+"""What starts the room's runs: changes in the source, and schedules as the safety net."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -25,25 +25,25 @@ from cdp_platform.orchestration.resources import ArangoResource, WarehouseResour
 from cdp_platform.orchestration.schedules import for_all_tenants
 from cdp_platform.orchestration.watch import Watch
 
-# So that one source which hangs does not cost the tick.
+# Limit of one source, so that a source that hangs does not use up the tick.
 _LOOK_SECONDS = 10.0
 
 _WATCHED = {profiles.COLLECTION: cdp_profile, transactions.COLLECTION: cdp_profile2conversion}
 
 
 def changes(before: Mapping[str, list], states: Mapping[str, SourceState]) -> list[str]:
-    """The collections that differ from what was seen last."""
+    """The collections whose state differs from what was seen last."""
     return [name for name, state in states.items() if before.get(name) != [state.count, state.greatest]]
 
 
-# Staleness speaks of all tenants: not the business of a run for one.
+# Staleness is about all tenants, so a run for one tenant does not check it.
 _ROOM = dg.AssetSelection.assets(
     cdp_profiles, transaction_lines, customer_metrics, customer_value
 ) - dg.AssetSelection.checks(*checks.STALENESS)
 
 
 def for_both_collections(**config: Any) -> dict[str, Any]:
-    """Run configuration that has these values of `SyncConfig` for profiles and transactions."""
+    """Run configuration with these values of `SyncConfig` for profiles and transactions."""
     return {asset.op.name: {"config": config} for asset in (cdp_profiles, transaction_lines)}
 
 
@@ -89,11 +89,12 @@ staleness_job = dg.define_asset_job(
 def arango_changes(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, arango: ArangoResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """One batched look at all tenants; the cursor is written last, so a tick that dies is repeated."""
+    """Look at all tenants in one tick. The cursor is stored last, so a tick that dies is repeated."""
     watch = Watch(context.cursor)
     with warehouse.connect() as connection:
         watched = {tenant.tenant_id: tenant for tenant in with_database(tenants.registered(connection))}
-    # In the order of the partitions: what a tick that ran out of time has seen are neighbours, which share a run.
+    # In the order of the partitions, so that the tenants of a tick that runs out of time are neighbours and share a
+    # run.
     known = partitions.known(context.instance)
     ready = [tenant_id for tenant_id in known if tenant_id in watched]
     events: list[dg.AssetMaterialization] = []
@@ -120,7 +121,8 @@ def arango_changes(
         watch.seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
     if unreadable and len(unreadable) == len(ready):
         raise dg.Failure(f"No tenant's source could be read. {unreadable[0]}")
-    # A run may have read past what changed now: those that have one wait for its end, and nobody waits for them.
+    # An unfinished run may have read past this change: its tenants wait for its end, and the others do not wait for
+    # them.
     busy = partitions.busy(context.instance, {customers_job.name, reconcile_job.name})
     runs = watch.runs(
         known,
@@ -146,7 +148,7 @@ def arango_changes(
 def customers_every_15_minutes(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for everybody; more only where partitions of others lie between."""
+    """One run for all tenants, or several if other partitions are between them."""
     if any(partitions.is_running(context.instance, job.name) for job in (customers_job, reconcile_job)):
         return dg.SkipReason("The last run has not ended. A second one would only wait for it.")
     return for_all_tenants(context, warehouse, GROUP, only=with_database)
@@ -161,7 +163,7 @@ def customers_every_15_minutes(
 def customers_every_night(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for everybody, as for the schedule of every 15 minutes."""
+    """One run for all tenants, as in the schedule of every 15 minutes."""
     return for_all_tenants(context, warehouse, GROUP, only=with_database, run_config=_RECONCILE)
 
 
