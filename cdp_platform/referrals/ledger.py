@@ -1,9 +1,9 @@
 """What was exported, recorded before the spreadsheet is changed.
 
-Grain of ``referrals.sheet_export``: one row per export. Its outcome is ``reserved`` until everything is staged, then
-``handed_over`` while the spreadsheet is being changed, and in the end ``confirmed`` (the spreadsheet was read back and
-has it), ``unchanged`` (nothing was to be written), ``failed`` (the spreadsheet has its previous state) or ``unknown``
-(no answer came; the next export asks the spreadsheet).
+Grain of ``referrals.sheet_export``: one row per export, an effect with the states of `cdp_platform.ops.effects`. It is
+``reserved`` until everything is staged, ``handed_over`` while the spreadsheet is being changed, ``confirmed`` when the
+spreadsheet was read back and has it, and ``failed`` if the spreadsheet still has its previous contents. The next export
+asks the spreadsheet how an ``unknown`` one ended, and one whose process died.
 
 Grain of ``referrals.exported_event``: one row per event and spreadsheet, with the position of its row, 1 for the first.
 An export that failed loses its rows, and its events wait again.
@@ -21,6 +21,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from cdp_platform.ops.effects import UNRESOLVED, State
 from cdp_platform.warehouse.statements import statement
 
 
@@ -36,8 +37,8 @@ class ExportLedger:
         """Exports whose end is not known, the oldest first."""
         rows = self.connection.execute(
             "SELECT export_id FROM referrals.sheet_export WHERE tenant_id = %s AND spreadsheet_id = %s"
-            " AND outcome IN ('reserved', 'handed_over', 'unknown') ORDER BY started_at",
-            [self.tenant_id, self.spreadsheet_id],
+            " AND state = ANY(%s) ORDER BY started_at",
+            [self.tenant_id, self.spreadsheet_id, list(UNRESOLVED)],
         ).fetchall()
         return [export_id for (export_id,) in rows]
 
@@ -89,20 +90,21 @@ class ExportLedger:
             [self.tenant_id, export_id, after],
         )
 
-    def end(self, export_id: UUID, outcome: str, reason: str | None = None) -> None:
+    def end(self, export_id: UUID, state: State, reason: str | None = None) -> None:
         """Record how an export ended. The events of one that failed wait again."""
-        if outcome == "failed":
+        if state == "failed":
             self.release(export_id)
         self.connection.execute(
-            "UPDATE referrals.sheet_export SET outcome = %s, reason = %s, ended_at = clock_timestamp()"
+            "UPDATE referrals.sheet_export SET state = %s, reason = %s, ended_at = clock_timestamp()"
             " WHERE tenant_id = %s AND export_id = %s",
-            [outcome, reason, self.tenant_id, export_id],
+            [state, reason, self.tenant_id, export_id],
         )
 
     def hand_over(self, export_id: UUID) -> None:
         """Record that the spreadsheet may be changed from now on."""
         self.connection.execute(
-            "UPDATE referrals.sheet_export SET outcome = 'handed_over' WHERE tenant_id = %s AND export_id = %s",
+            "UPDATE referrals.sheet_export SET state = 'handed_over'"
+            " WHERE tenant_id = %s AND export_id = %s AND state = 'reserved'",
             [self.tenant_id, export_id],
         )
 
@@ -122,27 +124,27 @@ class LastExport:
     Attributes:
         snapshot_at: the moment of the database that it shows.
         rows: of all its worksheets, without headers.
-        outcome: see above.
-        reason: why it failed, or why its outcome is unknown.
+        state: see above.
+        reason: why it failed, or why its end is unknown.
     """
 
     link: str
     snapshot_at: datetime
     rows: int
-    outcome: str
+    state: State
     reason: str | None
 
     @property
     def arrived(self) -> bool:
         """Whether the spreadsheet has it."""
-        return self.outcome in {"confirmed", "unchanged"}
+        return self.state in {"confirmed", "unchanged"}
 
 
 def last_export(connection: psycopg.Connection, tenant_id: str) -> LastExport | None:
     """A tenant's latest export to any spreadsheet, None before the first."""
     with connection.cursor(row_factory=class_row(LastExport)) as cursor:
         return cursor.execute(
-            "SELECT link, snapshot_at, rows, outcome, reason FROM referrals.sheet_export WHERE tenant_id = %s"
+            "SELECT link, snapshot_at, rows, state, reason FROM referrals.sheet_export WHERE tenant_id = %s"
             " ORDER BY started_at DESC LIMIT 1",
             [tenant_id],
         ).fetchone()

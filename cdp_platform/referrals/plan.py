@@ -150,6 +150,9 @@ class Planner:
         with self._snapshot():
             counted = metrics.count_touched(self.connection, self.tenant)
             for earlier, arrived in self.arrived.items():
+                if arrived:
+                    # A warehouse that was set back to a backup may have an export as reserved that was made after all.
+                    self.ledger.hand_over(earlier)
                 self.ledger.end(earlier, "confirmed" if arrived else "failed", "a later export asked the spreadsheet")
             plan = Plan(export_id, self.ledger.begin(export_id, self.link), days_changed=counted.changed)
             cells = Cells()

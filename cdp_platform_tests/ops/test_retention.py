@@ -44,11 +44,11 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("embeddings.usage", "model_id"): {"1": {"day": OLD}, "2": {"day": FRESH}},
     ("embeddings.spend", "account"): {"old": {"day": OLD}, "fresh": {"day": FRESH}},
     ("referrals.sheet_export", "export_id"): {
-        EXPORTS[0]: {"outcome": "confirmed"},
-        EXPORTS[1]: {"outcome": "unchanged"},
-        EXPORTS[2]: {"outcome": "unknown"},
-        EXPORTS[3]: {"outcome": "confirmed", "worksheets": {"Tracker_Raw_Data": {}}},
-        EXPORTS[4]: {"outcome": "unchanged", "worksheets": {}, "started_at": FRESH, "ended_at": FRESH},
+        EXPORTS[0]: {"state": "confirmed"},
+        EXPORTS[1]: {"state": "unchanged"},
+        EXPORTS[2]: {"state": "unknown"},
+        EXPORTS[3]: {"state": "confirmed", "worksheets": {"Tracker_Raw_Data": {}}},
+        EXPORTS[4]: {"state": "unchanged", "worksheets": {}, "started_at": FRESH, "ended_at": FRESH},
     },
 }
 GOES = {

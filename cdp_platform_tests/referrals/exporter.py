@@ -85,7 +85,7 @@ class Exporter:
 
     def ledger(self) -> list[str]:
         """How each export ended, in order."""
-        return [row[0] for row in self.tracker.rows("SELECT outcome FROM referrals.sheet_export ORDER BY started_at")]
+        return [row[0] for row in self.tracker.rows("SELECT state FROM referrals.sheet_export ORDER BY started_at")]
 
     def arrived(self) -> list[str]:
         """Every call of the spreadsheet since the last time."""

@@ -106,7 +106,7 @@ def test_an_export_that_failed_is_told_by_its_check_until_the_next(google: Expor
     google.stub.spoil(":batchUpdate", "status", status=400, times=None)
     assert not run("acme").success
     assert google.stub.fired()[0] > 0
-    outcome = google.tracker.rows("SELECT outcome, reason FROM referrals.sheet_export")
+    outcome = google.tracker.rows("SELECT state, reason FROM referrals.sheet_export")
     assert outcome[0][0] == "failed"
     google.stub.sandbox.clear()
     done = run("acme")

@@ -32,7 +32,7 @@ def exported(tracker: Tracker, *events: tuple[str, str]) -> None:
     export_id = "00000000-0000-0000-0000-000000000001"
     tracker.execute(
         "INSERT INTO referrals.sheet_export (tenant_id, export_id, spreadsheet_id, link, snapshot_at, worksheets, rows,"
-        " checksum, outcome) VALUES ('acme', %s, 's', '', now(), '{}', 0, '', 'confirmed')",
+        " checksum) VALUES ('acme', %s, 's', '', now(), '{}', 0, '')",
         [export_id],
     )
     for position, (kind, event) in enumerate(events, 1):

@@ -101,7 +101,7 @@ def test_what_was_exported_is_written_down_here_and_there(exporter: Exporter, tr
     tracker.click()
     done = exporter.run()
     ((export_id, link, snapshot_at, described, rows, checksum, outcome, ended),) = tracker.rows(
-        "SELECT export_id, link, snapshot_at, worksheets, rows, checksum, outcome, ended_at >= started_at"
+        "SELECT export_id, link, snapshot_at, worksheets, rows, checksum, state, ended_at >= started_at"
         " FROM referrals.sheet_export"
     )
     assert (export_id, link, snapshot_at) == (done.export_id, done.link, done.snapshot_at)
@@ -372,7 +372,7 @@ def test_two_tenants_are_not_written_into_one_spreadsheet(exporter: Exporter, tr
     with pytest.raises(ConfigurationError, match=r"worksheets of tenant acme.*--google-sheet-id"):
         replace(exporter, tracker=harbour).run()
     assert exporter.contents() == before
-    assert [row[0] for row in harbour.rows("SELECT outcome FROM referrals.sheet_export")] == ["failed"]
+    assert [row[0] for row in harbour.rows("SELECT state FROM referrals.sheet_export")] == ["failed"]
 
 
 def test_two_tenants_see_nothing_of_each_other(exporter: Exporter, tracker: Tracker):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from cdp_platform import settings
@@ -14,6 +15,7 @@ from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.referrals.plan import ExportLimits
 from cdp_platform.referrals.worksheets import COLUMNS, OFFICER_SUMMARY, RAW_DATA, TIME_SERIES
 from cdp_platform.warehouse.connection import connect
+from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
 
@@ -256,6 +258,25 @@ def test_a_spreadsheet_that_is_set_back_gets_what_it_lacks(exporter: Exporter, e
     assert agents(exporter) == numbered(0, 1, 2, 3, 4)
 
 
+def test_an_export_that_a_set_back_warehouse_has_as_reserved_is_confirmed(
+    exporter: Exporter, events: Tracker, warehouse: Warehouse
+):
+    exporter.run()
+    with warehouse.superuser() as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE referrals.sheet_export SET state = 'reserved'")
+    exporter.run()
+    assert exporter.ledger() == ["confirmed", "unchanged"]
+    assert agents(exporter) == numbered(0, 1, 2)
+
+
+def test_no_export_moves_backwards(exporter: Exporter, events: Tracker):
+    exporter.run()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        events.execute("UPDATE referrals.sheet_export SET state = 'handed_over'")
+    assert exporter.ledger() == ["confirmed"]
+
+
 def test_a_warehouse_that_is_set_back_writes_no_event_twice(exporter: Exporter, events: Tracker):
     """As by a restored backup: the spreadsheet has an export of which the ledger knows nothing."""
     exporter.run()
@@ -342,7 +363,7 @@ def test_an_erased_person_leaves_a_spreadsheet_that_has_no_room_for_more(exporte
         exporter.run([RAW_DATA])
     assert shown(exporter, RAW_DATA) == ["", "agent 1", "agent 2"]
     ((described, reason),) = events.rows(
-        "SELECT worksheets, reason FROM referrals.sheet_export WHERE outcome = 'confirmed' AND reason IS NOT NULL"
+        "SELECT worksheets, reason FROM referrals.sheet_export WHERE state = 'confirmed' AND reason IS NOT NULL"
     )
     assert described == {}
     assert "no room" in reason

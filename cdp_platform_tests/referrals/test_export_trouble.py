@@ -233,7 +233,7 @@ def test_a_spreadsheet_that_was_deleted_is_named_and_a_new_one_gets_everything(e
     with pytest.raises(ConfigurationError, match=f"There is no spreadsheet {exporter.stub.spreadsheet_id}"):
         exporter.run()
     ((outcome, reason),) = exporter.tracker.rows(
-        "SELECT outcome, reason FROM referrals.sheet_export ORDER BY started_at DESC LIMIT 1"
+        "SELECT state, reason FROM referrals.sheet_export ORDER BY started_at DESC LIMIT 1"
     )
     assert outcome == "failed"
     assert "agent" not in reason

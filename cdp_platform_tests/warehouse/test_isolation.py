@@ -51,7 +51,7 @@ SELECT {columns} FROM jsonb_populate_record(NULL::{table}, (
         WHEN format_type(atttypid, NULL) = 'vector' THEN to_jsonb('[1]'::text)
         WHEN attname = 'currency' THEN to_jsonb('USD'::text)
         WHEN attname = 'event_type' THEN to_jsonb('click'::text)
-        WHEN attname = 'outcome' AND %(table)s ~ 'sheet_export' THEN to_jsonb('confirmed'::text)
+        WHEN attname = 'state' AND %(table)s ~ 'sheet_export' THEN to_jsonb('reserved'::text)
         WHEN format_type(atttypid, NULL) = 'uuid' THEN to_jsonb(gen_random_uuid())
         WHEN format_type(atttypid, NULL) = 'bytea' THEN to_jsonb('\\x' || repeat('00', 32))
         WHEN attname = 'segment' THEN to_jsonb('happy'::text)

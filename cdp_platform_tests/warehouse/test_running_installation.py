@@ -5,6 +5,7 @@ Each mechanism has a function that writes what the version of 0016 had at that m
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,11 +13,16 @@ import pytest
 from cdp_platform.embeddings import worker
 from cdp_platform.embeddings.reconcile import reconcile
 from cdp_platform.errors import PacedError
+from cdp_platform.ops import tenants
 from cdp_platform.ops.gate import MINUTE, Gate
+from cdp_platform.referrals.worksheets import RAW_DATA
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import Server, Warehouse, postgres_settings
 from cdp_platform_tests.embeddings.texts import INSERT, Recorder, Tenant
+from cdp_platform_tests.referrals.exporter import Exporter
+from cdp_platform_tests.referrals.tracker import Tracker
+from cdp_platform_tests.sheets_stub import SheetsStub
 
 ACCOUNT = "google-sheets cdp@project.iam.gserviceaccount.com"
 
@@ -133,3 +139,42 @@ def test_jobs_pauses_and_costs_of_embeddings_go_on_and_nothing_is_sent_twice(
     drain()
     assert len(provider.texts) == 3
     assert acme.usage()[3] > 48
+
+
+def test_an_export_that_was_handed_over_is_resolved_and_nothing_is_written_twice(
+    server: Server, app: psycopg.Connection, sheets_stub: SheetsStub
+) -> None:
+    """The spreadsheet has what the first export handed over, and nothing of the second."""
+    tenants.add(app, "acme", arango_database="acme")
+    tracker = Tracker(app, tenants.get(app, "acme"))
+    tracker.begin()
+    tracker.click(event_id="k1", user_agent="first")
+    with Exporter(tracker, sheets_stub) as exporter:
+        arrived = exporter.run().export_id
+
+    settings = postgres_settings(server, server.new_database("test_owner"))
+    migrate(settings, revision="0016")
+    with server.superuser(settings.db_name) as superuser:
+        superuser.execute("INSERT INTO ops.tenant (tenant_id, name, arango_database) VALUES ('acme', 'acme', 'acme')")
+        before = Tracker(superuser, tracker.tenant)
+        before.begin()
+        for position, (export_id, event_id, agent, outcome) in enumerate(
+            [(arrived, "k1", "first", "handed_over"), (uuid4(), "k2", "second", "unknown")], start=1
+        ):
+            before.click(event_id=event_id, user_agent=agent)
+            superuser.execute(
+                "INSERT INTO referrals.sheet_export (tenant_id, export_id, spreadsheet_id, link, snapshot_at,"
+                " worksheets, rows, checksum, outcome) VALUES ('acme', %s, %s, '', now(), '{}', 1, '', %s)",
+                [export_id, sheets_stub.spreadsheet_id, outcome],
+            )
+            superuser.execute(
+                "INSERT INTO referrals.exported_event (tenant_id, spreadsheet_id, event_type, event_id, position,"
+                " export_id) VALUES ('acme', %s, 'click', %s, %s, %s)",
+                [sheets_stub.spreadsheet_id, event_id, position, export_id],
+            )
+    migrate(settings)
+    with connect(settings) as connection, Exporter(Tracker(connection, tracker.tenant), sheets_stub) as exporter:
+        assert exporter.ledger() == ["handed_over", "unknown"]
+        exporter.run()
+        assert exporter.ledger() == ["confirmed", "failed", "confirmed"]
+        assert [row[8] for row in exporter.rows(RAW_DATA)[1:]] == ["first", "second"]

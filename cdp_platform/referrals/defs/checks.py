@@ -62,13 +62,13 @@ def delivered(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResour
             passed=last.arrived,
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
-                "outcome": last.outcome,
+                "state": last.state,
                 "snapshot": str(last.snapshot_at),
                 "link": dg.MetadataValue.url(last.link),
             },
             description=None
             if last.arrived
-            else f"The last export is {last.outcome}: {last.reason}. The next one asks the spreadsheet what arrived.",
+            else f"The last export is {last.state}: {last.reason}. The next one asks the spreadsheet what arrived.",
         )
 
     return check_each_tenant(context, warehouse, examine)
