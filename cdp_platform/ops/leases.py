@@ -26,8 +26,12 @@ Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 """Opens a connection as the platform's role."""
 
 LEASE_SECONDS = 60.0
-# Leaves room for some that fail within a lease.
+# Some may fail before a lease ends.
 BEAT_SECONDS = LEASE_SECONDS / 4
+# A beat waits no longer for a lock: other leases of the process would end meanwhile.
+_LOCK_TIMEOUT = "2s"
+# A beat that is under way as the last work ends is waited for no longer.
+_END_SECONDS = 5.0
 
 
 class _Heart:
@@ -48,11 +52,11 @@ class _Heart:
             self._lock.notify_all()
 
     def remove(self, beat: Callable[[], None]) -> None:
-        """Returns when the beat is over, if it is under way."""
+        """Waits for a beat that is under way."""
         with self._lock:
             del self._due[beat]
             self._lock.notify_all()
-            self._lock.wait_for(lambda: self._beating is not beat)
+            self._lock.wait_for(lambda: self._beating is not beat, _END_SECONDS)
 
     def _run(self) -> None:
         with self._lock:
@@ -65,7 +69,8 @@ class _Heart:
                 self._beating = beat
                 self._lock.release()
                 try:
-                    with suppress(psycopg.Error, PlatformError):
+                    # Whatever is wrong, the next beat tries again, and a lease that is not extended ends.
+                    with suppress(Exception):
                         beat()
                 finally:
                     self._lock.acquire()
@@ -82,7 +87,7 @@ def beating(beat: Callable[[], None], *, every_seconds: float) -> Generator[None
     """Call ``beat`` in the process's heartbeat thread while the caller works.
 
     Args:
-        beat: takes a moment only, as others wait for it. What the warehouse refuses is left for the next time.
+        beat: takes a moment only, as others wait for it. If it fails, it is called again at the next time.
         every_seconds: the time between two calls; the first is after that time.
     """
     _heart.add(beat, every_seconds)
@@ -124,8 +129,7 @@ class Leases:
     ) -> None:
         self._beats.__exit__(None, None, None)
         # What cannot be put back now is free when its lease ends.
-        with suppress(psycopg.Error, PlatformError):
-            self._for_each(lambda work, connection: work.put_back(connection))
+        self._for_each(lambda work, connection: work.put_back(connection))
 
     def hold(self, work: Work) -> None:
         """Extend the lease of this work from now on."""
@@ -142,9 +146,10 @@ class Leases:
         if not self._held:
             return
         # A connection that is open for a moment only: those of the worker may be busy, or lost.
-        with self._connect() as connection:
+        with suppress(psycopg.Error, PlatformError), self._connect() as connection:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
             for work in list(self._held.values()):
-                with tenant_transaction(connection, work.tenant_id):
+                with suppress(psycopg.Error), tenant_transaction(connection, work.tenant_id):
                     do(work, connection)
 
 

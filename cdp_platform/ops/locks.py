@@ -8,6 +8,10 @@ Functions of the database take two more locks, after all of these: ``customers.r
 tenant, and ``embeddings.build_vector_indexes`` one per kind and model. `cdp migrate` takes ``migrate``, and no other
 lock with it.
 
+Locks of rows come after all advisory locks: leased work first, by its claim (SKIP LOCKED, so nothing waits for it),
+then the row of a room's ``spend``, which is held until the transaction ends. Rows of ``ops.gate`` are locked in
+transactions of their own.
+
 While a statement waits for a lock, `cdp_platform.warehouse.waits` logs which process holds it. Errors of connections
 that `connect` opened end with the same words.
 """

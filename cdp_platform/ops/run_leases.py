@@ -6,22 +6,19 @@ deletes it at the end. `cdp_platform.orchestration.lost_runs` decides about runs
 
 import os
 import socket
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import psycopg
 from psycopg.rows import class_row
 
 from cdp_platform.errors import PlatformError
+from cdp_platform.ops.leases import Connect, beating
 from cdp_platform.warehouse.statements import statement
-
-Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
-"""Opens a connection as the platform's role."""
 
 RENEW_SECONDS = 5.0
 # Several renewals may fail before a lease ends.
@@ -148,21 +145,13 @@ def held(connect: Connect, run_id: str, command: str) -> Generator[None]:
     if run_id in _held:
         yield
         return
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(RENEW_SECONDS):
-            _renew(connect, run_id, command)
-
-    thread = threading.Thread(target=beat, name=f"lease of run {run_id}", daemon=True)
+    renew = partial(_renew, connect, run_id, command)
     _held.add(run_id)
-    _renew(connect, run_id, command)
-    thread.start()
+    renew()
     try:
-        yield
+        with beating(renew, every_seconds=RENEW_SECONDS):
+            yield
     finally:
-        ended.set()
-        thread.join(RENEW_SECONDS)
         _held.discard(run_id)
         with _tolerantly(), connect() as connection:
             connection.execute("DELETE FROM ops.run_lease WHERE run_id = %s", [run_id])

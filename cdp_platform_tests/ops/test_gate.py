@@ -286,6 +286,26 @@ with connect(settings.postgres()) as connection:
         gate.take()
 
 
+def test_of_all_who_come_at_once_after_an_open_breaker_one_is_the_probe(
+    warehouse: Warehouse, app: psycopg.Connection
+) -> None:
+    gate = Gate(app, "shaky", breaker=QUICK)
+    for _ in range(2):
+        gate.failed("HTTP 500")
+    time.sleep(0.31)
+
+    def come(_: int) -> bool:
+        with connect(warehouse.settings) as connection:
+            try:
+                Gate(connection, "shaky", breaker=Breaker(probe_seconds=60)).take()
+            except UnavailableError:
+                return False
+            return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(come, range(12))) == 1
+
+
 def test_a_rest_that_was_asked_for_is_an_answer(app: psycopg.Connection) -> None:
     gate = Gate(app, "shaky", breaker=QUICK)
     for _ in range(2):

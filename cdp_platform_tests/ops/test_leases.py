@@ -167,3 +167,23 @@ def test_a_beat_that_fails_is_tried_again() -> None:
     ended = len(calls)
     time.sleep(0.1)
     assert len(calls) == ended
+
+
+def test_a_table_that_is_locked_for_long_holds_up_no_other_lease(
+    warehouse: Warehouse, room: psycopg.Connection
+) -> None:
+    add(room, "a")
+    held = take(room, seconds=60)
+    other: list[float] = []
+    with (
+        warehouse.superuser() as migration,
+        migration.transaction(),
+        Leases(lambda: connect(warehouse.settings), every_seconds=0.1) as leases,
+        beating(lambda: other.append(time.monotonic()), every_seconds=0.1),
+    ):
+        migration.execute("LOCK TABLE loyalty.task IN ACCESS EXCLUSIVE MODE")
+        leases.hold(held)
+        time.sleep(0.5)
+        before = len(other)
+        until(lambda: len(other) > before + 1)
+        leases.let_go(held)
