@@ -1,22 +1,22 @@
-"""How fast a product feed comes into the catalogue: ours beside the older worker's way, and what its memory does.
+"""How fast a product feed is taken into the catalogue, compared with the older worker's way, and with how much memory.
 
-The feed has 50 shards in a folder. Ours is what a round of the platform does, from the registry to the last commit
-(`registries.take_registry`, `landing.take_feeds`), as its role, bound by row-level security: read everything, check
-it, merge it in one transaction and queue every product for its vector. New is into an empty catalogue. Unchanged are
-the very same files. Republished are files that all differ and hold the same items. Changed is one product in a hundred,
-republished as well. Rows written are those of all tables of the catalogue, told by version and place of every row.
+The feed has 50 shards in a folder. Ours is a round of the platform, from the registry to the last commit
+(`registries.take_registry`, `landing.take_feeds`), with its own role under row-level security: it reads everything,
+checks it, merges it in one transaction and queues every product for its vector. "New" is into an empty catalogue.
+"Unchanged" has the same files. "Republished" has other files with the same items. "Changed" has one changed product in
+a hundred, also republished. "Rows written" counts rows of all tables of the catalogue, by version and place of every
+row.
 
-The older way does the same reads and writes as the older worker, shard by shard, into tables like its own: JSON by the
-standard library; for every group its brand, twice, and its category; for every product its group, the brand of that,
-and its group again; an upsert of at most 500 for every brand, and for products every brand and category, committed; and
-for every product a look for its offer, and an insert. It takes a feed of 5,000 products. The stand-in is generous: it
-has no objects of an ORM and no models that validate every row that is read or written, as the worker had, no vectors
-and no row-level security; every look-up has an index, and statements are prepared.
+The older way does the same reads and writes as the older worker, shard by shard, into tables like its own. It reads
+JSON with the standard library. For every group it looks up the brand, twice, and the category; for every product its
+group, the brand of that, and the group again. It upserts at most 500 rows per brand (for products per brand and
+category) and commits. For every product it looks up the offer and inserts it. It takes a feed of 5,000 products. The
+stand-in is faster than the worker was: it has no ORM objects, no models that validate each row, no vectors and no row-
+level security; every look-up has an index, and statements are prepared.
 
-Each contestant has a process of its own; seconds are without its start and imports. All of them take their turns in
-every round, and a figure is the median of its rounds. Memory is the greatest that a process had resident when it took
-new items, from 50 shards and from the first 10 of them; PostgreSQL's is not in it. Fetching over a network is not
-measured, nor are vectors.
+Each contestant has its own process; seconds are without its start and imports. All of them take turns in every round,
+and a figure is the median of the rounds. Memory is the peak resident size of the process that takes new items, from 50
+shards and from the first 10 of them, without PostgreSQL's. Network transfer and vectors are not measured.
 
     python -m benchmarks.catalog [--rounds N] [--json]
 """
@@ -56,7 +56,7 @@ FEW, OLDER = f"ours, new, {_FEW_SHARDS} of the shards", "the older way, new"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one contestant took, once.
+    """What one contestant needed in one round.
 
     Attributes:
         seconds: from the registry to the last commit.
@@ -71,7 +71,7 @@ class Outcome:
 
 @dataclass
 class Figures:
-    """What the rounds of one contestant measured.
+    """The measurements of one contestant.
 
     Attributes:
         products: in its feed.
@@ -90,7 +90,7 @@ class Figures:
 
     @property
     def microseconds(self) -> float:
-        """For a product, median of the rounds."""
+        """Per product, median of the rounds."""
         return 1e6 * self.of("seconds") / self.products
 
 
@@ -131,7 +131,7 @@ class Bench:
         self._run(FEW, _ours, self._few)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What was measured, a contestant a row."""
+        """The measurements, one row per contestant."""
         return [
             {
                 "contestant": name,
@@ -147,7 +147,7 @@ class Bench:
         ]
 
     def bars(self) -> list[Bar]:
-        """What they are held to."""
+        """The bars that the measurements have to meet."""
         figures = self.figures
         new, unchanged, republished = (figures[name] for name in (NEW, UNCHANGED, REPUBLISHED))
         growth = new.of("peak_mb") / figures[FEW].of("peak_mb")
@@ -155,7 +155,7 @@ class Bench:
             Bar("new, to the older way, per product", figures[OLDER].microseconds / new.microseconds, 10),
             Bar("unchanged to new", new.of("seconds") / unchanged.of("seconds"), 5),
             Bar("rows written by unchanged", unchanged.rows_written or 0, 0, at_least=False),
-            # Its own report and the state of its files are written; no item is.
+            # Its own round and the state of its files are written, and no item.
             Bar(
                 "rows written by republished, per file",
                 (republished.rows_written or 0) / (_SHARDS + 2),
@@ -180,7 +180,7 @@ class Bench:
 
     @contextmanager
     def _counting_writes(self, figures: Figures) -> Generator[None]:
-        """Compare version and place of every row before and after, and how far the write-ahead log has moved."""
+        """Compare version and place of every row before and after, and measure the bytes of write-ahead log."""
         versions = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT tableoid AS of, ctid AS place, xmin::text AS version FROM {}").format(table)
             for table in self._tables
@@ -203,7 +203,7 @@ class Bench:
 
 
 def _expected(name: str, products: int) -> dict[str, int]:
-    """What a contestant has to say that it did: groups are a tenth as many as products."""
+    """The numbers that a contestant has to report; there is one group per ten products."""
     items = products + products // 10
     changed = products // _CHANGED_EVERY
     return {
@@ -242,7 +242,7 @@ def _measured(
     began, used = time.perf_counter(), time.process_time()
     done = contestant(database, folder)
     seconds, cpu = time.perf_counter() - began, time.process_time() - used
-    # What getrusage says is at least what the process that started this one had.
+    # getrusage reports at least the size of the process that started this one.
     status = Path("/proc/self/status").read_text()
     peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
     return Outcome(seconds, cpu, peak_kb / 1024), done
