@@ -15,6 +15,9 @@ from cdp_platform import settings
 from cdp_platform.customers import full_read, metrics
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.landing import land
+from cdp_platform.embeddings import jobs, models
+from cdp_platform.embeddings.providers import opener
+from cdp_platform.embeddings.worker import drain
 from cdp_platform.ops import locks
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
@@ -59,6 +62,13 @@ def somebody_waits_for_the_erasure_lock(connection: psycopg.Connection) -> bool:
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def somebody_waits_for_a_lock(connection: psycopg.Connection) -> bool:
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     ).fetchone()
     return bool(row and row[0])
 
@@ -225,6 +235,34 @@ def test_a_refresh_of_metrics_and_an_erasure_wait_for_each_other(leo: Leo):
             until(lambda: somebody_waits_for_the_erasure_lock(leo.connection))
         erasing.ends()
     assert leo.rows("SELECT DISTINCT profile_id FROM customers.customer_metrics") == [("mai",)]
+
+
+def test_a_worker_that_writes_vectors_and_an_erasure_wait_for_each_other(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    """While the worker holds jobs, an erasure that wanted them would stop both for ever."""
+    leo.profile("nam", contentKeywords=["sailing"])
+    leo.profile("mai", contentKeywords=["skiing"])
+    leo.sync()
+    open_provider = opener(settings.embeddings())
+    models.ensure_default(leo.connection, settings.embeddings(), open_provider)
+    lock = jobs.lock
+    erasures: list[Work] = []
+
+    def meet(*given: Any, **options: Any) -> Any:
+        locked = lock(*given, **options)
+        if not erasures:
+            with connect(settings.postgres()) as watching:
+                erasures.append(Work(lambda: leo.erase("nam")))
+                until(lambda: erasures[0].is_done or somebody_waits_for_a_lock(watching))
+        return locked
+
+    monkeypatch.setattr(jobs, "lock", meet)
+    results = drain(
+        lambda: connect(settings.postgres()), ["acme"], "profile", open_provider=open_provider, batch_size=64
+    )
+    (erasure,) = erasures
+    erasure.ends()
+    assert (results["acme"].error, results["acme"].embedded) == (None, 2)
+    assert leo.rows("SELECT entity_id FROM embeddings.embedding") == [("mai",)]
 
 
 def test_an_export_of_worksheets_and_an_erasure_wait_for_each_other(leo: Leo):

@@ -14,6 +14,7 @@ import pytest
 
 from cdp_platform.customers import persons
 from cdp_platform.ops import tenants
+from cdp_platform.ops.effects import Ledger
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.customers.planted import tables
@@ -164,29 +165,38 @@ def test_a_hash_that_a_suppression_list_must_remember_stays(acme: psycopg.Connec
 
 
 def test_a_change_outside_is_open_until_it_is_confirmed(acme: psycopg.Connection, warehouse: Warehouse):
-    """As of a room whose contacts are also at a provider: erasing asks for a deletion there, in the room's ledger."""
+    """As of a room whose contacts are also at a provider: an erasure asks for a deletion there, in the room's ledger."""
     with warehouse.superuser() as connection:
         connection.execute(
             """
-            CREATE TABLE ops.contact (tenant_id text, profile_id text, state text DEFAULT 'confirmed');
-            SELECT ops.isolate_tenants('ops.contact');
+            CREATE TABLE ops.contact (tenant_id text, profile_id text, provider_key text);
+            CREATE TABLE ops.contact_deletion (
+                tenant_id text, provider_key text, state ops.effect_state NOT NULL DEFAULT 'reserved', reason text);
+            SELECT ops.isolate_tenants('ops.contact'), ops.isolate_tenants('ops.contact_deletion');
+            SELECT ops.guard_effects('ops.contact_deletion');
             CREATE FUNCTION ops.ask_to_delete(for_tenant text, person ops.person) RETURNS bigint LANGUAGE sql AS $$
-                WITH asked AS (
-                    UPDATE ops.contact SET state = 'reserved', profile_id = NULL
-                    WHERE tenant_id = for_tenant AND profile_id = ANY (person.profile_ids) RETURNING 1)
-                SELECT count(*) FROM asked $$;
+                INSERT INTO ops.contact_deletion (tenant_id, provider_key)
+                SELECT tenant_id, provider_key FROM ops.contact
+                WHERE tenant_id = for_tenant AND profile_id = ANY (person.profile_ids);
+                SELECT 0::bigint $$;
             CREATE FUNCTION ops.contacts_to_delete(for_tenant text) RETURNS bigint LANGUAGE sql AS $$
-                SELECT count(*) FROM ops.contact WHERE tenant_id = for_tenant AND state <> 'confirmed' $$;
+                SELECT count(*) FROM ops.contact_deletion
+                WHERE tenant_id = for_tenant AND state IN ('reserved', 'handed_over', 'unknown') $$;
             SELECT ops.keep_erased_out(
                 'ops.contact', '{{cdp_profile,profile_id}}', erase => 'ops.ask_to_delete',
                 outside => 'ops.contacts_to_delete');
             """
         )
     with tenant_transaction(acme, "acme"):
-        acme.execute("INSERT INTO ops.contact VALUES ('acme', 'nam'), ('acme', 'mai')")
+        acme.execute("INSERT INTO ops.contact VALUES ('acme', 'nam', 'n1'), ('acme', 'mai', 'm1')")
     assert persons.erase(acme, "acme", ["nobody"]).outside == {}
     receipt = persons.erase(acme, "acme", ["nam"])
     assert (receipt.rows["ops.contact"], receipt.outside) == (1, {"ops.contact": 1})
+    deletions = Ledger(acme, "acme", "ops.contact_deletion", "provider_key")
     with tenant_transaction(acme, "acme"):
-        acme.execute("UPDATE ops.contact SET state = 'confirmed'")
+        assert deletions.unresolved() == {"n1": "reserved"}
+        deletions.hand_over("n1")
+    assert persons.erase(acme, "acme", ["nam"]).outside == {"ops.contact": 1}
+    with tenant_transaction(acme, "acme"):
+        deletions.settle("n1", "confirmed")
     assert persons.erase(acme, "acme", ["nam"]).outside == {}
