@@ -1,11 +1,10 @@
 """The environment, typed and validated once.
 
 What belongs here: every variable that the platform reads, its type and what to do when it is wrong.
-What does not: connections (``warehouse``, ``resources``) and anything a tenant can have differently
-(``ops.tenant.settings``).
+What does not: connections (``warehouse``, ``resources``) and settings of a tenant (``ops.tenant.settings``).
 
 Nothing is read at import: definitions load with an empty environment, and the first use of a missing variable
-says which one it is.
+names it.
 """
 
 import os
@@ -33,10 +32,12 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def require_host(value: str) -> str:
-    """A host, the folder of a socket, or the name of a database, and nothing else: these are shown, passwords never.
+    """Check that a value is a host, the folder of a socket, or the name of a database.
+
+    Such values are shown to people, so they must not contain a password.
 
     Raises:
-        PydanticCustomError: it is more than that. Does not repeat it.
+        PydanticCustomError: it is something else. The message does not repeat it.
     """
     if "://" in value or "=" in value or ("@" in value and value[0] not in "@/") or value != value.strip():
         raise PydanticCustomError(
@@ -46,7 +47,11 @@ def require_host(value: str) -> str:
 
 
 def _service(login: str) -> Callable[[str], str]:
-    """A check of a service's address: it must hold no secret, and is never repeated; ``login`` says what to do."""
+    """A check of a service's address, which must not contain a secret. Its messages do not repeat the address.
+
+    Args:
+        login: where the login belongs, for the message.
+    """
 
     def check(value: str) -> str:
         if "@" in value:
@@ -67,8 +72,8 @@ Host = Annotated[str, AfterValidator(require_host)]
 class PostgresSettings(BaseSettings):
     """Where the warehouse is, and the two roles that use it.
 
-    The platform connects as ``PGSQL_DB_USER``, which owns nothing. Only ``cdp migrate`` uses the owner.
-    ``PGSQL_STATEMENT_TIMEOUT`` is seconds.
+    The platform connects as ``PGSQL_DB_USER``, which owns no tables; it refuses to start with a role that does. Only
+    ``cdp migrate`` uses the owner. ``PGSQL_STATEMENT_TIMEOUT`` is in seconds.
     """
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="PGSQL_")
@@ -84,7 +89,7 @@ class PostgresSettings(BaseSettings):
 
 
 class ArangoSettings(BaseSettings):
-    """Where LEO CDP's ArangoDB is. Each tenant names its own database; ``ARANGO_DB`` is the default for a new one."""
+    """Where LEO CDP's ArangoDB is. Each tenant has a database of its own; ``ARANGO_DB`` is the default of new ones."""
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="ARANGO_")
 
@@ -95,7 +100,7 @@ class ArangoSettings(BaseSettings):
 
 
 class CollectionSettings(BaseSettings):
-    """What ArangoDB's collections of profiles and conversions are called, if not as LEO CDP itself calls them."""
+    """Names of ArangoDB's collections of profiles and conversions, if they differ from those of LEO CDP."""
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="ARANGO_")
 
@@ -104,12 +109,12 @@ class CollectionSettings(BaseSettings):
 
     @property
     def names(self) -> dict[str, str]:
-        """The name on the server of each of LEO CDP's names, which all tables and messages keep."""
+        """The name on the server for each name of LEO CDP. All tables and messages have LEO CDP's names."""
         return {"cdp_profile": self.profile_collection, "cdp_profile2conversion": self.conversion_collection}
 
 
 class EmbeddingSettings(BaseSettings):
-    """Who makes vectors of texts, and what that may cost. ``EMBED_DAILY_BUDGET`` is US dollars per tenant and day."""
+    """The provider of embeddings and its budget. ``EMBED_DAILY_BUDGET`` is in US dollars per tenant and day."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -124,9 +129,9 @@ class EmbeddingSettings(BaseSettings):
 
 
 class CatalogSettings(BaseSettings):
-    """Which registries and feeds are taken over, how often they are looked at, and how long what is gone is kept.
+    """Registries and feeds: the file that lists them, how often they are checked, how long removed rows are kept.
 
-    Intervals are seconds.
+    Intervals are in seconds.
     """
 
     model_config = _FROM_ENVIRONMENT
@@ -140,7 +145,7 @@ class CatalogSettings(BaseSettings):
 
 
 class ReferralSettings(BaseSettings):
-    """Where the referral tracker keeps its tables, if not in the warehouse."""
+    """The database of the referral tracker, if its tables are not in the warehouse."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -148,7 +153,7 @@ class ReferralSettings(BaseSettings):
 
 
 class GoogleSettings(BaseSettings):
-    """Who writes worksheets. ``GOOGLE_SHEET_ID`` is for tenants that name no spreadsheet of their own."""
+    """The account that writes worksheets. ``GOOGLE_SHEET_ID`` is for tenants without a spreadsheet of their own."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -160,7 +165,7 @@ class GoogleSettings(BaseSettings):
 
 
 class RetentionSettings(BaseSettings):
-    """How many days records are kept that nobody needs for ever. `cdp retention` lists what goes after that."""
+    """How many days records are kept that nobody needs for ever. `cdp retention` counts what is past its time."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -172,7 +177,7 @@ class RetentionSettings(BaseSettings):
 
 
 class PlatformSettings(BaseSettings):
-    """What belongs to no outside system."""
+    """Settings that belong to no outside system."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -181,7 +186,7 @@ class PlatformSettings(BaseSettings):
 
 
 def environment(env_file: Path = Path(".env")) -> dict[str, str]:
-    """The variables of the environment, and those of ``.env`` that it does not have. An empty one counts as not set."""
+    """The variables of the environment and those of ``.env``. The environment wins; an empty one counts as not set."""
     both = (dotenv_values(env_file), os.environ)
     return {name: value for source in both for name, value in source.items() if value}
 
@@ -203,7 +208,7 @@ def _load(kind: type[S]) -> S:
                 "`cdp init` writes a .env to fill in, `cdp sandbox start` one that points at embedded services; "
                 "variables of the environment win over both."
             )
-        # Not `from error`: pydantic's own text repeats the values, and one of them may be a secret.
+        # From None, because pydantic's own text repeats the values, and one of them may be a secret.
         raise ConfigurationError(f"{' '.join(sentences)} {advice}") from None
 
 
@@ -262,6 +267,6 @@ def platform() -> PlatformSettings:
 
 
 def forget() -> None:
-    """Read the environment again at the next use (after `.env` was written, or a test changed it)."""
+    """Read the environment again at the next use, as after `.env` was written or a test changed it."""
     for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, retention, platform):
         cached.cache_clear()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def init(*, as_json: bool) -> None:
     """Write the files that a folder needs to run the platform.
 
-    The settings (.env, to be filled in), Dagster's configuration (dagster.yaml, workspace.yaml), and an example of
-    ingestors (ingestion.yaml). What is there already is left as it is.
+    These are the settings (.env, to be filled in), Dagster's configuration (dagster.yaml, workspace.yaml) and an
+    example of ingestors (ingestion.yaml). Files that exist are left as they are.
     """
     written = folder.prepare(Path.cwd())
     if as_json:
@@ -42,7 +42,7 @@ def init(*, as_json: bool) -> None:
 @click.command()
 @json_option
 def migrate(*, as_json: bool) -> None:
-    """Bring the warehouse to the schema of this version. Does nothing where it is there already."""
+    """Bring the warehouse to the schema of this version. Does nothing if it is there already."""
     from cdp_platform.warehouse.migrate import migrate as run
 
     done = run(settings.postgres())
@@ -59,7 +59,8 @@ def migrate(*, as_json: bool) -> None:
 def status(*, as_json: bool) -> None:
     """Show how far each tenant's data has come.
 
-    Last success, lag behind the source and rejected documents. Exit code 1 if a source cannot be asked.
+    The table has the last success, the lag behind the source and rejected documents. Exit code 1 if a source does not
+    answer.
     """
     from cdp_platform.customers.updated_at import undated_words
     from cdp_platform.health.status import read
@@ -100,8 +101,8 @@ def status(*, as_json: bool) -> None:
 def health(*, as_json: bool) -> None:
     """Look at every outside system: what is wrong, and what to do.
 
-    Also at Dagster's runs: those that are too old, and a queue that does not move. Exit code 1 if a system does not
-    answer or cannot be used.
+    Also looks at Dagster's runs: those that are too old, and a queue that does not move. Exit code 1 if a system does
+    not answer or cannot be used.
     """
     from cdp_platform.health.findings import examine
 
@@ -154,7 +155,7 @@ def retention(*, apply: bool, as_json: bool) -> None:
 
 
 def _runs() -> "list[Finding]":
-    """How Dagster's runs are, where this shell knows Dagster's home and its runs are in PostgreSQL."""
+    """The state of Dagster's runs, if this shell knows Dagster's home and its runs are in PostgreSQL."""
     from cdp_platform.health import dagster_home
     from cdp_platform.health.findings import Finding
     from cdp_platform.orchestration.failures import describe
@@ -163,7 +164,7 @@ def _runs() -> "list[Finding]":
     finding = Finding("Runs (Dagster)")
     try:
         home = dagster_home.read()
-        # Dagster would create the files of any other storage. That it is used has a finding of its own.
+        # Dagster would create the files of any other storage. Another finding says that such a storage is used.
         if home is None or home.conninfo is None:
             return []
         with dagster_instance() as instance:

@@ -22,7 +22,7 @@ from cdp_platform.customers.purchase_models import (
     fit_purchases,
     fit_spend,
 )
-from cdp_platform.ops import erasure, locks
+from cdp_platform.ops import locks
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
@@ -131,9 +131,6 @@ def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | N
         moment = _moment(connection, tenant, now or datetime.now(UTC))
         models = collect_and_expect(connection, tenant, moment, days=HORIZON_DAYS)
         values = {"tenant": tenant.tenant_id, "day": moment.day}
-        # Persons who were erased since the rows were read have a tombstone now, and the table's trigger drops their
-        # rows.
-        erasure.while_nobody_is_erased(connection, tenant.tenant_id)
         rows, written = connection.execute(statement("customers", "value_write"), values).fetchone() or (0, 0)
         connection.execute(
             "DELETE FROM customers.value_model WHERE tenant_id = %s AND currency <> ALL (%s)",

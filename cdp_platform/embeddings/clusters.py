@@ -15,7 +15,6 @@ import psycopg
 
 from cdp_platform.embeddings import texts
 from cdp_platform.embeddings.models import Model
-from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
@@ -201,7 +200,6 @@ def _normalised(vectors: "np.ndarray") -> "np.ndarray":
 
 
 def _write(connection: psycopg.Connection, tenant_id: str, model: Model, rows: Iterable[tuple[str, int]]) -> int:
-    erasure.while_nobody_is_erased(connection, tenant_id)
     connection.execute(
         "CREATE TEMPORARY TABLE IF NOT EXISTS stage_profile_cluster (profile_id text, cluster int)"
         " ON COMMIT DELETE ROWS"

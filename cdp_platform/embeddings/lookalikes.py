@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 
 from cdp_platform.embeddings.clusters import centroids_of, profile_vectors, sample
 from cdp_platform.embeddings.models import Model
-from cdp_platform.ops import erasure
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
@@ -165,7 +164,6 @@ def _candidates(
 def _write(
     connection: psycopg.Connection, tenant_id: str, model: Model, segment_id: str, found: list[tuple[float, str]]
 ) -> int:
-    erasure.while_nobody_is_erased(connection, tenant_id)
     connection.execute(
         "CREATE TEMPORARY TABLE IF NOT EXISTS stage_lookalike_audience (profile_id text, similarity real, place int)"
         " ON COMMIT DELETE ROWS"

@@ -1,6 +1,6 @@
-"""What a folder needs in which the platform is run: files that are shipped with the package and written by `cdp init`.
+"""The files that a folder needs to run the platform. They are part of the package, and `cdp init` writes them.
 
-In a checkout the files here are links to those at its root, so there is one of each; a wheel holds their content.
+In a checkout the files here are links to those at its root; a wheel has their content.
 """
 
 import re
@@ -18,7 +18,7 @@ _SOURCES = {
 
 
 def prepare(folder: Path) -> dict[str, bool]:
-    """Write the files that the folder does not have. Returns, for each, whether it was written; none is overwritten.
+    """Write the files that the folder does not have. Returns for each whether it was written; overwrites none.
 
     Raises:
         ConfigurationError: the folder cannot be written to.
@@ -26,7 +26,7 @@ def prepare(folder: Path) -> dict[str, bool]:
     written = {}
     for name in _SOURCES:
         try:
-            # The settings will hold passwords: only their owner may read them.
+            # Only the owner may read .env, because it will contain passwords.
             (folder / name).touch(mode=0o600 if name == ".env" else 0o644, exist_ok=False)
             (folder / name).write_text(content(name, folder))
             written[name] = True
@@ -40,18 +40,18 @@ def prepare(folder: Path) -> dict[str, bool]:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """What `prepare` writes into a folder that has none of its files, by name."""
+    """The texts that `prepare` writes into an empty folder, by name of the file."""
     return {name: content(name, folder) for name in _SOURCES}
 
 
 def content(name: str, folder: Path) -> str:
-    """What `prepare` writes into the file of this name: as it is shipped, and with the folder as Dagster's home."""
+    """The text that `prepare` writes into the file of this name, with the folder as Dagster's home."""
     text = (SHIPPED / _SOURCES[name]).read_text()
     return re.sub(r"(?m)^DAGSTER_HOME=$", lambda _: f"DAGSTER_HOME={_quoted(str(folder))}", text)
 
 
 def _quoted(value: str) -> str:
-    """Write a value as `.env` files do, in quotes only where it needs them."""
+    """The value as a `.env` file has it, in quotes only if it needs them."""
     if re.fullmatch(r"[\w./:+-]*", value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

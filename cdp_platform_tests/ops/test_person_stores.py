@@ -165,7 +165,7 @@ def test_a_hash_that_a_suppression_list_must_remember_stays(acme: psycopg.Connec
 
 
 def test_a_change_outside_is_open_until_it_is_confirmed(acme: psycopg.Connection, warehouse: Warehouse):
-    """As of a room whose contacts are also at a provider: an erasure asks for a deletion there, in the room's ledger."""
+    """As of a room whose contacts are also at a provider: an erasure asks for a deletion there, in a ledger."""
     with warehouse.superuser() as connection:
         connection.execute(
             """
