@@ -101,7 +101,10 @@ class Gate:
         except PacedError as error:
             self.rest(error.retry_after_seconds, str(error))
             raise
-        except (UnavailableError, OutcomeUnknownError) as error:
+        except UnavailableError as error:
+            self.failed(str(error), rest_seconds=error.retry_after_seconds or 0.0)
+            raise
+        except OutcomeUnknownError as error:
             self.failed(str(error))
             raise
         except (SourceError, ConfigurationError):
@@ -149,15 +152,21 @@ class Gate:
         """Put off every turn that is not reserved yet, as the outside system asked: the first is in ``seconds``."""
         self._row("SELECT ops.gate_rest(%s, %s, %s)", seconds, reason)
 
-    def failed(self, reason: str) -> None:
-        """A call failed, and the outside system is to blame. Counts for the breaker unless that is open already."""
+    def failed(self, reason: str, *, rest_seconds: float = 0.0) -> None:
+        """A call failed, and the outside system is to blame. Counts for the breaker unless that is open already.
+
+        Args:
+            reason: in words without a customer's data.
+            rest_seconds: how long the outside system asks to be left alone.
+        """
         breaker = self.breaker
         self._row(
-            "SELECT ops.gate_failed(%s, %s, %s, %s, %s)",
+            "SELECT ops.gate_failed(%s, %s, %s, %s, %s, rest_seconds => %s)",
             reason,
             breaker.failures,
             breaker.first_seconds,
             breaker.longest_seconds,
+            rest_seconds,
         )
 
     def answered(self) -> None:

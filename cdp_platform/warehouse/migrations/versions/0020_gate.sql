@@ -130,13 +130,15 @@ BEGIN ATOMIC
 END;
 
 -- A call failed by itself. The first failures_allowed in a row open the breaker, and then each probe that fails does, each time
--- for twice as long. What fails while it is open began before, and says nothing new.
+-- for twice as long. What fails while it is open began before, and says nothing new. A rest that was asked for is kept as well.
 CREATE FUNCTION ops.gate_failed(
     account text, why text, failures_allowed int, first_seconds double precision, longest_seconds double precision,
-    at timestamptz DEFAULT NULL
+    at timestamptz DEFAULT NULL, rest_seconds double precision DEFAULT 0
 ) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
-    INSERT INTO ops.gate (name) VALUES (account) ON CONFLICT DO NOTHING;
+    INSERT INTO ops.gate AS g (name, rests_until)
+    VALUES (account, coalesce(at, clock_timestamp()) + make_interval(secs => rest_seconds))
+    ON CONFLICT (name) DO UPDATE SET rests_until = greatest(g.rests_until, excluded.rests_until) WHERE rest_seconds > 0;
     UPDATE ops.gate AS g SET
         failures = g.failures + 1, reason = why, probe_until = NULL,
         openings = g.openings + (g.failures + 1 >= failures_allowed)::int,
