@@ -38,6 +38,9 @@ _TERMS = frozenset(
     " value valueAddedTaxIncluded variesBy weight width".split()
 )
 
+# Containers with which a term means the same. A tuple, because a context can have a list or an object here.
+_LISTS = ("@set", "@list")
+
 # A term of schema.org or cmp with its prefix, or as an address.
 _LONG_TERM = re.compile(
     r"(?:schema:|https?://(?:www\.)?schema\.org/#?)(?P<schema>\w+)"
@@ -333,17 +336,9 @@ def _is_usual(term: str, meaning: Any) -> bool:
         return not isinstance(target, str) or term.startswith("@") or not (target.startswith("@") or _means(target))
     extras = meaning.keys() - {"@id", "@type", "@container"} if isinstance(meaning, dict) else set()
     container = meaning.get("@container") if isinstance(meaning, dict) else None
-    return (
-        isinstance(target, str)
-        and _means(target) == term.removeprefix("cmp:")
-        and not extras
-        and container
-        in {
-            None,
-            "@set",
-            "@list",
-        }
-    )
+    if extras or any(each not in _LISTS for each in many(container)):
+        return False
+    return isinstance(target, str) and _means(target) == term.removeprefix("cmp:")
 
 
 def _means(target: str) -> str | None:

@@ -74,11 +74,6 @@ class FeedRound:
     next_change_at: datetime | None = None
     approved_at: datetime | None = None
 
-    @property
-    def written(self) -> int:
-        """Number of items of the feed that were written."""
-        return self.new + self.changed if self.outcome == LANDED else 0
-
 
 _COLUMNS = [each.name for each in fields(FeedRound)]
 _VALIDATORS = [each.name for each in fields(Validators)]

@@ -397,6 +397,7 @@ def test_characters_that_cannot_be_stored_cost_their_item_only(literal: bytes, c
         {"@vocab": "https://schema.org/", "@language": "en"},
         {"name": "schema:name", "price": {"@id": "https://schema.org/price"}, "extra": "https://example.com/extra"},
         {"image": {"@id": "schema:image", "@type": "@id", "@container": "@set"}},
+        {"image": {"@id": "schema:image", "@container": ["@set"]}},
     ],
 )
 def test_usual_contexts_are_taken_as_text(context: Any):
@@ -414,6 +415,8 @@ def test_usual_contexts_are_taken_as_text(context: Any):
         {"id": "@id"},
         {"title": "schema:name"},
         {"brand": {"@id": "schema:brand", "@container": "@id"}},
+        {"brand": {"@id": "schema:brand", "@container": ["@id", "@set"]}},
+        {"brand": {"@id": "schema:brand", "@container": [{}]}},
         {"offers": {"@reverse": "schema:offers"}},
         {"price": None},
         ["https://schema.org", {"sku": "schema:name"}],

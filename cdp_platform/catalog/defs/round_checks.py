@@ -1,4 +1,4 @@
-"""Whether the last rounds of all ingestors were taken whole; asked by a check every hour, and told by each run."""
+"""Whether the last rounds of all ingestors were taken whole: checked every hour, and reported by each run."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,7 +18,7 @@ PUBLISHED = dg.AssetKey(["publishers", "feeds"])
 
 
 def last_rounds(connection: psycopg.Connection, ingestor: Ingestor, asset: dg.AssetKey) -> list[FeedRound]:
-    """The last rounds that the asset is about: of the registry, or of the feeds."""
+    """The last rounds of the asset: of the registry, or of the feeds."""
     last = rounds.last(connection, ingestor.tenant, ingestor.name)
     return [each for each in last if (each.organization_id == REGISTRY) == (asset == BRAND_REGISTRY)]
 
@@ -29,13 +29,13 @@ def examine_whole(
     asset: dg.AssetKey,
     failed: Mapping[str, str] | None = None,
 ) -> dg.AssetCheckResult:
-    """What is wrong with the last rounds, by ingestor, and what to do.
+    """The check result with the reason of each ingestor whose last round failed or is blocked.
 
     Args:
         connection: of the platform's role.
-        ingestors: all there are.
+        ingestors: all ingestors.
         asset: registries or feeds.
-        failed: what a run that just ended says of an ingestor; not every error is a round.
+        failed: errors of the present run by ingestor, since some errors are not recorded as rounds.
     """
     flaws: dict[str, str] = dict(failed or {})
     for ingestor in ingestors:
@@ -44,7 +44,7 @@ def examine_whole(
                 flaws.setdefault(ingestor.name, f"{each.outcome}: {each.reason}")
     return dg.AssetCheckResult(
         passed=not flaws,
-        # Named, or Dagster finds the name by a second look at its database.
+        # Without the name Dagster reads it from its database.
         asset_key=asset,
         check_name=WHOLE,
         metadata={"failed_ingestors": ", ".join(flaws) or "none"},
