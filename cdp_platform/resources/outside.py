@@ -18,22 +18,23 @@ _WORDS_CHARACTERS = 500
 
 
 class Verdict(Enum):
-    """What an answer that is no success means for the request."""
+    """What an answer that is no success means for the request. The names of errors are of `cdp_platform.errors`."""
 
     RETRY = "retry"
-    """Nothing was done. The same request may be taken later."""
+    """Nothing was done. The same request may be taken later (UnavailableError)."""
 
     WAIT = "wait"
-    """Nothing was done: too many requests. Whoever uses the same account waits too."""
+    """Nothing was done: too many requests. All who use the same account wait too (PacedError)."""
 
     UNKNOWN = "unknown"
-    """It failed, and may have been done all the same. The same request may be taken later."""
+    """It failed, and may have been done all the same. The same request may be taken later (UnavailableError, or
+    OutcomeUnknownError where doing it twice does harm)."""
 
     REFUSED = "refused"
-    """Nothing was done, because of what the request holds. Another request may be taken."""
+    """Nothing was done, because of what the request holds. Another request may be taken (RefusedError)."""
 
     GIVE_UP = "give up"
-    """Nothing was done, and no request will be taken before a person acts."""
+    """Nothing was done, and no request will be taken before a person acts (ConfigurationError)."""
 
     @property
     def passes(self) -> bool:

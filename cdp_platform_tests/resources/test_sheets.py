@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdp_platform.errors import ConfigurationError, SourceError
-from cdp_platform.ops.gate import Gate
+from cdp_platform.errors import ConfigurationError, SourceError, UnavailableError
+from cdp_platform.ops.gate import Breaker, Gate
 from cdp_platform.resources.sheets import OutcomeUnknownError, Patience, SheetInfo, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
 from cdp_platform_tests.resources.test_google_account import a_key
@@ -206,6 +206,21 @@ def test_a_pause_that_is_longer_than_the_patience_is_an_error_at_once(sheets_stu
     assert raised.value.transient
     assert sheets_stub.fired() == [1]
     assert [seconds for _, seconds in sheets_stub.turns.rests] == ([BRISK.pauses] if status == 429 else [])
+    # The breaker counts what fails after all attempts, and not what is asked to wait.
+    assert len(sheets_stub.turns.failures) == (0 if status == 429 else 1)
+
+
+def test_nothing_is_sent_while_the_breaker_is_open(sheets_stub: SheetsStub, app: psycopg.Connection) -> None:
+    gates = partial(Gate, app, breaker=Breaker(failures=2, first_seconds=60))
+    sheets_stub.spoil(sheets_stub.spreadsheet_id, "status", status=500, times=None)
+    with sheets_stub.open(gate=gates, patience=replace(BRISK, attempts=1)) as spreadsheet:
+        for _ in range(2):
+            with pytest.raises(SourceError, match="HTTP 500"):
+                spreadsheet.sheets()
+        arrived = len(sheets_stub.arrived())
+        with pytest.raises(UnavailableError, match=r"not called before .*HTTP 500"):
+            spreadsheet.sheets()
+    assert len(sheets_stub.arrived()) == arrived == 2
 
 
 def test_a_server_that_is_busy_is_given_the_time_it_asks_for(sheets_stub: SheetsStub) -> None:
