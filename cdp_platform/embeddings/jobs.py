@@ -21,7 +21,7 @@ locked (`lock`). A worker waits for no job while it has another one locked, so i
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -88,9 +88,10 @@ class Claim:
     def put_back(self, connection: psycopg.Connection) -> None:
         """Put back what the claim still has, except jobs that another transaction has locked: their leases end."""
         locked = self._lock(connection)
-        put_back(connection, self, locked - reopen(connection, self.tenant_id, self.kind, locked))
+        changed = reopen(connection, self.tenant_id, self.kind, locked)
+        put_back(connection, self, locked.keys() - changed)
 
-    def _lock(self, connection: psycopg.Connection) -> set[str]:
+    def _lock(self, connection: psycopg.Connection) -> dict[str, bool]:
         return lock(connection, self, [text.entity_id for text in self.texts])
 
 
@@ -142,14 +143,17 @@ def claim(
 
 def lock(
     connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], *, wait_for: str | None = None
-) -> set[str]:
-    """Lock those of the jobs that the claim still has; returns their entities.
+) -> dict[str, bool]:
+    """Lock those of the jobs that the claim still has.
 
     Args:
         connection: in a transaction that has locked no other job.
         claim: that the jobs should have.
         entity_ids: of the jobs.
         wait_for: the one entity whose job is waited for. Other jobs that are locked are left out.
+
+    Returns:
+        Their entities, and whether the text changed since it was claimed.
     """
     if wait_for is not None:
         _claimed(connection, claim, [wait_for], sql.SQL(" FOR UPDATE"))
@@ -158,16 +162,18 @@ def lock(
 
 def still_claimed(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str]) -> set[str]:
     """Entities whose jobs the claim still has, whether they are locked or not."""
-    return _claimed(connection, claim, entity_ids, sql.SQL(""))
+    return set(_claimed(connection, claim, entity_ids, sql.SQL("")))
 
 
-def reopen(connection: psycopg.Connection, tenant_id: str, kind: Kind, entity_ids: Collection[str]) -> set[str]:
+def reopen(connection: psycopg.Connection, tenant_id: str, kind: Kind, locked: Mapping[str, bool]) -> set[str]:
     """Put those locked jobs to the end of the queue whose texts changed since they were claimed; returns which.
 
     Called before a claim is ended in any other way: what came of the old text says nothing about the new one.
     """
-    rows = _execute(connection, "reopen_jobs", tenant_id, kind, ids=list(entity_ids))
-    return {entity_id for (entity_id,) in rows}
+    changed = {entity_id for entity_id, has_changed in locked.items() if has_changed}
+    if changed:
+        _execute(connection, "reopen_jobs", tenant_id, kind, ids=list(changed))
+    return changed
 
 
 def complete(connection: psycopg.Connection, claim: Claim, entity_ids: Collection[str]) -> None:
@@ -252,20 +258,22 @@ def oldest_waiting(connection: psycopg.Connection, tenant_id: str, kind: Kind) -
     return row[0] if row else None
 
 
-def _claimed(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], locking: sql.SQL) -> set[str]:
+def _claimed(
+    connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], locking: sql.SQL
+) -> dict[str, bool]:
     rows = connection.execute(
         statement("embeddings", "claimed_jobs") + locking,
         {"tenant_id": claim.tenant_id, "kind": claim.kind, "ids": entity_ids, "claim": claim.claim_id},
     )
-    return {entity_id for (entity_id,) in rows}
+    return dict(rows.fetchall())
 
 
 def _end_expired(connection: psycopg.Connection, tenant_id: str, kind: Kind) -> int:
     """End the claims whose leases have ended; returns how many jobs are dead by that."""
-    expired = {entity_id for (entity_id,) in _execute(connection, "expired_jobs", tenant_id, kind)}
+    expired = dict(_execute(connection, "expired_jobs", tenant_id, kind).fetchall())
     if not expired:
         return 0
-    failed = expired - reopen(connection, tenant_id, kind, expired)
+    failed = expired.keys() - reopen(connection, tenant_id, kind, expired)
     return _fail(connection, tenant_id, kind, failed, error="its worker vanished").count("dead")
 
 
