@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from cdp_platform.errors import ConfigurationError, UnknownTenantError
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -138,18 +139,13 @@ def add(
             defaults = {name: field.default for name, field in type(each).model_fields.items()}
             stored = {name: value for name, value in stored.items() if name not in defaults or value != defaults[name]}
         connection.execute(
-            """
-            INSERT INTO ops.tenant (tenant_id, name, arango_database, settings) VALUES (%s, %s, %s, %s)
-            ON CONFLICT (tenant_id) DO UPDATE
-            SET name = excluded.name, arango_database = excluded.arango_database, settings = excluded.settings,
-                status = 'active', retired_at = NULL
-            """,
-            [
-                tenant_id,
-                name or (known.name if known else tenant_id),
-                database,
-                Jsonb(stored),
-            ],
+            statement("ops", "add_tenant"),
+            {
+                "tenant": tenant_id,
+                "name": name or (known.name if known else tenant_id),
+                "database": database,
+                "settings": Jsonb(stored),
+            },
         )
     return known is None
 

@@ -89,11 +89,6 @@ def limits(
     return {**NETWORK_LIMITS, "application_name": name, "options": options}
 
 
-_SEARCH_PATH = """
-SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(',', 'pg_catalog', (
-    SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector'), 'pg_temp'), false)
-"""
 # Number of a role's rights that the message lists; there can be one for every table.
 _MOST_SHOWN = 5
 
@@ -161,7 +156,7 @@ def resolve_names_safely(connection: psycopg.Connection) -> str:
     Returns:
         The search path.
     """
-    row = connection.execute(_SEARCH_PATH).fetchone()
+    row = connection.execute(statement("warehouse", "search_path")).fetchone()
     assert row is not None  # noqa: S101 (one row always)
     return row[0]
 

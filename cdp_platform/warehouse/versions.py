@@ -2,6 +2,8 @@
 
 import psycopg
 
+from cdp_platform.warehouse.statements import statement
+
 POSTGRES = 17
 """Major version. It is the first with index builds under a safe search path and with the collation `pg_c_utf8`."""
 
@@ -11,11 +13,7 @@ PGVECTOR = (0, 8)
 
 def unmet(connection: psycopg.Connection) -> str | None:
     """What the database lacks and what to install, in one line, or None. Works before any migration."""
-    row = connection.execute(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
-        " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),"
-        " (SELECT extversion FROM pg_extension WHERE extname = 'vector')"
-    ).fetchone()
+    row = connection.execute(statement("warehouse", "server_versions")).fetchone()
     assert row is not None  # noqa: S101 (one row always)
     number, name, available, installed = row
     # Distributions append their own version to it.
