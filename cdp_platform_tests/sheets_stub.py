@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from cdp_platform.resources.sheets import OpenGate, Patience, Spreadsheet, open_spreadsheet
+from cdp_platform.resources.sheets import OpenGate, RequestLimits, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
 from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
 
 # Waits that a test can afford, and that are long enough to be told from none.
-BRISK = Patience(connect=2, answer=20, attempts=4, pauses=2, backoff=0.01)
+BRISK = RequestLimits(connect_seconds=2, answer_seconds=20, attempts=4, pause_seconds=2, backoff_seconds=0.01)
 
 
 @dataclass
@@ -84,14 +84,14 @@ class SheetsStub:
         spreadsheet_id: str = "",
         *,
         gate: OpenGate | None = None,
-        patience: Patience = BRISK,
+        limits: RequestLimits = BRISK,
         settings: GoogleSettings | None = None,
     ) -> Generator[Spreadsheet]:
         with open_spreadsheet(
             settings or self.settings(),
             spreadsheet_id or self.spreadsheet_id,
             gate=gate or self.turns.gate,
-            patience=patience,
+            limits=limits,
         ) as spreadsheet:
             yield spreadsheet
 

@@ -25,7 +25,7 @@ from cdp_platform.referrals.spreadsheets import spreadsheet_of
 from cdp_platform.referrals.tracker_database import VARIABLE, address, open_tracker
 from cdp_platform.resources import network
 from cdp_platform.resources.arango import ArangoDatabase, open_database
-from cdp_platform.resources.sheets import Patience, open_spreadsheet
+from cdp_platform.resources.sheets import RequestLimits, open_spreadsheet
 from cdp_platform.warehouse.connection import NETWORK_LIMITS, connect, refusal
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 LOOK_SECONDS = 10.0
 # Limit of each step of a look.
 _STEP_SECONDS = 8.0
-_GOOGLE = Patience(answer=_STEP_SECONDS, attempts=1, turn=3.0)
+_GOOGLE = RequestLimits(answer_seconds=_STEP_SECONDS, attempts=1, turn_seconds=3.0)
 
 
 def arango(database: str, ask: Callable[[ArangoDatabase], T]) -> T:
@@ -64,9 +64,7 @@ def google(tenant: Tenant, registered: Sequence[Tenant]) -> None:
     def look() -> None:
         with (
             connect(settings.postgres()) as connection,
-            open_spreadsheet(
-                configured, spreadsheet_id, gate=partial(Gate, connection), patience=_GOOGLE
-            ) as spreadsheet,
+            open_spreadsheet(configured, spreadsheet_id, gate=partial(Gate, connection), limits=_GOOGLE) as spreadsheet,
         ):
             spreadsheet.sheets()
 

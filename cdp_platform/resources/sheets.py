@@ -1,8 +1,8 @@
 """Google Sheets, through gspread's HTTP client: one spreadsheet, each method one request.
 
-What gspread does not do by itself and this module makes sure of: all processes together stay within Google's limits, a
-pause that Google asks for is kept by all of them, a write whose answer was lost is told from one that failed, and an
-error says which and what to do, without a word of what is in the cells.
+This module adds what gspread lacks: all processes together stay within Google's limits and keep the pauses that Google
+asks for, a write whose answer was lost has another error than one that failed, and errors say what to do and never
+quote cells.
 """
 
 import random
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, ca
 
 import orjson
 
-from cdp_platform.errors import ConfigurationError, OutcomeUnknownError
+from cdp_platform.errors import ConfigurationError, OutcomeUnknownError, PacedError, UnavailableError
 from cdp_platform.resources.google_account import service_account
-from cdp_platform.resources.google_errors import RefusedError, Target, UnusableAnswerError, explained
+from cdp_platform.resources.google_errors import FailedAnswerError, SpreadsheetCall, UnusableAnswerError, explained
 from cdp_platform.settings import GoogleSettings
 
 if TYPE_CHECKING:
@@ -29,57 +29,57 @@ Cell: TypeAlias = str | int | float | bool | None
 Kind: TypeAlias = Literal["reads", "writes"]
 
 GOOGLE = "https://sheets.googleapis.com"
-# Google's limit for one user of one project, by seconds; reads and writes are counted apart.
-LIMITS = {60: 60}
+# Google's limit for one user of one project: turns by window in seconds. Reads and writes are counted separately.
+TURNS = {60: 60}
 
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets"
 _SPREADSHEET_ID = re.compile(r"[\w-]+", re.ASCII)
 
 
 class Gate(Protocol):
-    """Keeps all processes together within the limits of an account; `cdp_platform.ops.gate.Gate`."""
+    """Keeps all processes together within the limits of an account, as `cdp_platform.ops.gate.Gate` does."""
 
     def take(self, turns: int = 1, *, wait_seconds: float) -> None:
-        """Come back when the next call may be made. Raises PacedError or UnavailableError if that is too far away."""
+        """Wait until the next call may be made. Raises PacedError or UnavailableError if that is too far away."""
 
     def rest(self, seconds: float, reason: str = "") -> None:
-        """Let no process make its next call sooner than in so many seconds."""
+        """Let no process make its next call before this number of seconds has passed."""
 
     def failed(self, reason: str) -> None:
-        """The account's server failed by itself."""
+        """Count a failure of the server."""
 
     def answered(self) -> None:
-        """The account's server answered."""
+        """Note that the server answered, be it with a refusal."""
 
 
 OpenGate: TypeAlias = Callable[[str, Mapping[int, int]], Gate]
-"""The gate of a name, with turns by length of the window in seconds."""
+"""Makes the gate of a name, with turns by length of the window in seconds."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a request waits, in seconds.
+class RequestLimits:
+    """How long a request waits, and how often it is sent.
 
     Attributes:
-        connect: For a connection.
-        answer: For the next bytes of an answer. Google gives up after three minutes itself.
-        attempts: Including the first. With the default pauses they outlast a minute, after which a limit is fresh.
-        pauses: All that it waits between attempts. Turns that others have first are not counted.
-        turn: For a turn at the account's gate.
-        backoff: The first pause is between this and twice as much, and each further one about twice as long.
+        connect_seconds: for a connection.
+        answer_seconds: for the next bytes of an answer. Google itself gives up after three minutes.
+        attempts: including the first. With the default pauses they last longer than the minute of Google's limit.
+        pause_seconds: the sum of all pauses between attempts, without waits for turns.
+        backoff_seconds: the first pause is between this and twice as much; each further one is about twice as long.
+        turn_seconds: for a turn at the account's gate.
     """
 
-    connect: float = 5.0
-    answer: float = 180.0
+    connect_seconds: float = 5.0
+    answer_seconds: float = 180.0
     attempts: int = 7
-    pauses: float = 120.0
-    backoff: float = 1.0
-    turn: float = 600.0
+    pause_seconds: float = 120.0
+    backoff_seconds: float = 1.0
+    turn_seconds: float = 600.0
 
 
 @dataclass(frozen=True)
 class SheetInfo:
-    """One worksheet. ``rows`` and ``columns`` are those of its grid, filled or not; 0 where it is a chart."""
+    """One tab. ``rows`` and ``columns`` are the size of its grid, empty cells included; 0 if it is a chart."""
 
     sheet_id: int
     title: str
@@ -91,7 +91,7 @@ class SheetInfo:
 
 @dataclass
 class Requests:
-    """What was sent so far, each attempt counted."""
+    """The number of requests that were sent; every attempt counts."""
 
     reads: int = 0
     writes: int = 0
@@ -100,13 +100,13 @@ class Requests:
 class Spreadsheet:
     """One spreadsheet as the service account sees it.
 
-    Every method sends one request, again after trouble that passes, and takes a turn for each time that it sends it.
+    Every method sends one request and repeats it after errors that may pass. Each attempt takes a turn.
 
     Attributes:
-        spreadsheet_id: As in its address.
-        url: Its address for people.
-        account: E-mail address of the service account, with which the spreadsheet has to be shared.
-        requests: What was sent so far.
+        spreadsheet_id: as in its address.
+        url: its address for people.
+        account: e-mail address of the service account, with which the spreadsheet has to be shared.
+        requests: what was sent so far.
     """
 
     def __init__(
@@ -117,19 +117,18 @@ class Spreadsheet:
         url: str,
         account: str,
         gate: OpenGate,
-        patience: Patience,
+        limits: RequestLimits,
     ) -> None:
         self.spreadsheet_id = spreadsheet_id
         self.url = url
         self.account = account
         self.requests = Requests()
         self._client = client
-        self._gates = {kind: gate(f"google-sheets {account} {kind}", LIMITS) for kind in ("reads", "writes")}
-        self._patience = patience
-        self._target = Target(spreadsheet_id, url, account)
+        self._gates = {kind: gate(f"google-sheets {account} {kind}", TURNS) for kind in ("reads", "writes")}
+        self._limits = limits
 
     def sheets(self) -> list[SheetInfo]:
-        """The worksheets in their order, hidden ones too."""
+        """The tabs in their order, hidden ones included."""
 
         def read() -> list[SheetInfo]:
             answer = self._client.spreadsheets_get(self.spreadsheet_id, params={"fields": "sheets.properties"})
@@ -138,7 +137,7 @@ class Spreadsheet:
         return self._call("reads", read)
 
     def values(self, ranges: Sequence[str]) -> list[list[list[Any]]]:
-        """The rows of each range (A1 notation, one at least): numbers as numbers, dates as Google's day numbers.
+        """The rows of each range (A1 notation, at least one): numbers as numbers, dates as Google's day numbers.
 
         Empty cells at the end of a row and empty rows at the end of a range are left out.
         """
@@ -151,10 +150,10 @@ class Spreadsheet:
         return self._call("reads", read)
 
     def write(self, data: Sequence[tuple[str, Sequence[Sequence[Cell]]]]) -> None:
-        """Write rows at ranges (A1 notation, one at least), all or none: each text stays the text that it is.
+        """Write rows at ranges (A1 notation, at least one), all or none. A text is never taken for a formula or number.
 
-        None leaves a cell as it is; an empty text empties it. It is sent again after a lost answer: the same values at
-        the same places are the same.
+        None leaves a cell unchanged; an empty text empties it. The request is repeated after a lost answer, since
+        writing the same values twice changes nothing.
         """
         ranges = [{"range": at, "majorDimension": "ROWS", "values": rows} for at, rows in data]
 
@@ -165,10 +164,10 @@ class Spreadsheet:
         self._call("writes", send, cells=lambda: _texts([rows for _, rows in data]))
 
     def change(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Make changes (`Request` objects of batchUpdate, one at least), all or none; returns the reply to each.
+        """Make changes (`Request` objects of batchUpdate, at least one), all or none; returns the reply to each.
 
         Raises:
-            OutcomeUnknownError: they were sent, and no answer came. Not sent again: that could make them twice.
+            OutcomeUnknownError: they were sent, and no answer came. They are not repeated: that could make them twice.
         """
 
         def send() -> list[dict[str, Any]]:
@@ -185,52 +184,56 @@ class Spreadsheet:
         repeatable: bool = True,
         cells: Callable[[], Iterable[str]] = tuple,
     ) -> T:
-        gate, patience, paused = self._gates[kind], self._patience, 0.0
-        for number in range(patience.attempts):
-            gate.take(wait_seconds=patience.turn)
+        call = SpreadsheetCall(self.spreadsheet_id, self.url, self.account, repeatable, cells)
+        gate, limits, paused = self._gates[kind], self._limits, 0.0
+        for number in range(limits.attempts):
+            gate.take(wait_seconds=limits.turn_seconds)
             setattr(self.requests, kind, getattr(self.requests, kind) + 1)
             try:
                 answer = send()
-            except Exception as error:
-                trouble = explained(error, self._target, cells)
-                if trouble is None:
+            except Exception as raised:
+                error = explained(raised, call)
+                if error is None:
                     raise
             else:
                 gate.answered()
                 return answer
-            # No error keeps the client's as its cause: that has the request, and with it the cells.
-            if trouble.perhaps_done and not repeatable:
-                gate.failed(str(trouble.error))
-                raise OutcomeUnknownError(
-                    f"{trouble.error} Whether the spreadsheet was changed is not known; it has to be asked."
-                )
-            pause = max(trouble.pause, patience.backoff * (2**number + random.random()))  # noqa: S311
-            if trouble.for_all:
-                # No longer than this caller would wait itself: later ones are told anew.
-                gate.rest(min(pause, patience.pauses), str(trouble.error))
-            if not trouble.passing or number + 1 == patience.attempts or paused + pause > patience.pauses:
-                if trouble.passing and not trouble.for_all:
-                    gate.failed(str(trouble.error))
-                raise trouble.error
+            # Errors are raised here, without the client's exception as their cause: it has the request with the cells.
+            if not isinstance(error, PacedError | UnavailableError):
+                if isinstance(error, OutcomeUnknownError):
+                    gate.failed(str(error))
+                else:
+                    gate.answered()
+                raise error
+            backoff = limits.backoff_seconds * (2**number + random.random())  # noqa: S311
+            pause = max(error.retry_after_seconds or 0.0, backoff)
+            paced = isinstance(error, PacedError)
+            if paced:
+                # Not longer than this caller would wait itself; Google tells later callers again.
+                gate.rest(min(pause, limits.pause_seconds), str(error))
+            if number + 1 == limits.attempts or paused + pause > limits.pause_seconds:
+                if not paced:
+                    gate.failed(str(error))
+                raise error
             paused += pause
-            if not trouble.for_all:
+            if not paced:
                 time.sleep(pause)
         raise AssertionError("a call makes at least one attempt")
 
 
 @contextmanager
 def open_spreadsheet(
-    settings: GoogleSettings, spreadsheet_id: str, *, gate: OpenGate, patience: Patience | None = None
+    settings: GoogleSettings, spreadsheet_id: str, *, gate: OpenGate, limits: RequestLimits | None = None
 ) -> Generator[Spreadsheet]:
     """A spreadsheet, ready to be read and written. Nothing is sent before the first call.
 
     Raises:
-        ConfigurationError: GOOGLE_SERVICE_ACCOUNT_JSON is no key, or the id is none.
+        ConfigurationError: GOOGLE_SERVICE_ACCOUNT_JSON is not a key, or the id is not an id.
     """
-    patience = patience or Patience()
+    limits = limits or RequestLimits()
     if not _SPREADSHEET_ID.fullmatch(spreadsheet_id):
         raise ConfigurationError(
-            f"{spreadsheet_id!r} is no spreadsheet's id. Set google_sheet_id of the tenant, or GOOGLE_SHEET_ID, "
+            f"{spreadsheet_id!r} is not a spreadsheet's id. Set google_sheet_id of the tenant, or GOOGLE_SHEET_ID, "
             "to the part of its address between /d/ and /edit."
         )
     key = service_account(settings.google_service_account_json.get_secret_value())
@@ -238,12 +241,12 @@ def open_spreadsheet(
     people = "https://docs.google.com/spreadsheets" if base == GOOGLE else base
     with _session(key) as session:
         yield Spreadsheet(
-            _http_client(session, base, patience),
+            _http_client(session, base, limits),
             spreadsheet_id,
             url=f"{people}/d/{spreadsheet_id}/edit",
             account=key["client_email"],
             gate=gate,
-            patience=patience,
+            limits=limits,
         )
 
 
@@ -256,28 +259,28 @@ def _session(key: Mapping[str, Any]) -> "Session":
     account = ServiceAccount.from_service_account_info(key, scopes=[_SCOPE])
 
     class Token(Credentials):
-        """The service account's token and nothing more.
+        """Gets only the service account's token.
 
-        Its own class also asks iamcredentials.googleapis.com, in a thread, which regions the account may use.
+        Google's own class also asks iamcredentials.googleapis.com, in a thread, which regions the account may use.
         """
 
         def refresh(self, request: Any) -> None:
             try:
                 account.refresh(request)
-            # google-auth on a success that is no token, as of a page.
+            # google-auth raises these if the answer is a success but not a token, such as an HTML page.
             except (TypeError, AttributeError, ValueError):
                 raise RefreshError("no token in the answer") from None
             self.token, self.expiry = account.token, account.expiry
 
-    # One more login where a token is not taken, as after it was revoked.
+    # Logs in once more if a token is not accepted, as after it was revoked.
     return AuthorizedSession(Token(), max_refresh_attempts=1)
 
 
-def _http_client(session: "Session", base: str, patience: Patience) -> "HTTPClient":
+def _http_client(session: "Session", base: str, limits: RequestLimits) -> "HTTPClient":
     from gspread.http_client import HTTPClient  # noqa: PLC0415 (heavy; definitions load without it)
 
     class SheetsClient(HTTPClient):
-        """Sends to the address that is set, JSON as UTF-8, and keeps what a refusal has in its headers."""
+        """Sends to the configured address, JSON as UTF-8, and keeps the headers of failed answers."""
 
         def request(  # noqa: PLR0917 (gspread's signature)
             self,
@@ -296,19 +299,19 @@ def _http_client(session: "Session", base: str, patience: Patience) -> "HTTPClie
                 data=data if json is None else orjson.dumps(json),
                 files=files,
                 headers=headers if json is None else {"Content-Type": "application/json"},
-                timeout=(patience.connect, patience.answer),
-                # To another address a write would go as a read.
+                timeout=(limits.connect_seconds, limits.answer_seconds),
+                # A redirected write would be sent as a read.
                 allow_redirects=False,
             )
             if not response.ok:
-                raise RefusedError(response)
+                raise FailedAnswerError(response)
             return response
 
     return SheetsClient(cast("Any", None), session)
 
 
 def _listed(answer: Any, name: str, count: int | None = None) -> list[dict[str, Any]]:
-    """The list of this name in an answer, which has one item for each that was asked for."""
+    """The list of this name in an answer. It must have ``count`` items."""
     found = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise UnusableAnswerError(f"no {name} in it")

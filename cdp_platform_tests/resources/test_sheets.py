@@ -14,9 +14,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdp_platform.errors import ConfigurationError, SourceError, UnavailableError
+from cdp_platform.errors import (
+    ConfigurationError,
+    OutcomeUnknownError,
+    PacedError,
+    RefusedError,
+    SourceError,
+    UnavailableError,
+)
 from cdp_platform.ops.gate import Breaker, Gate
-from cdp_platform.resources.sheets import OutcomeUnknownError, Patience, SheetInfo, Spreadsheet, open_spreadsheet
+from cdp_platform.resources.sheets import RequestLimits, SheetInfo, Spreadsheet, open_spreadsheet
 from cdp_platform.settings import GoogleSettings
 from cdp_platform_tests.resources.test_google_account import a_key
 from cdp_platform_tests.sheets_stub import BRISK, SheetsStub
@@ -151,14 +158,37 @@ def test_a_change_that_never_left_this_machine_is_not_unknown(sheets_stub: Sheet
     assert spreadsheet.requests.writes == BRISK.attempts
 
 
-@pytest.mark.parametrize("fault", [UNCLEAR[2], UNCLEAR[4], PACED[0]], ids=named)
-def test_trouble_that_stays_is_an_error_after_so_many_attempts(sheets_stub: SheetsStub, fault: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [(UNCLEAR[2], UnavailableError), (UNCLEAR[4], UnavailableError), (PACED[0], PacedError)],
+    ids=["503", "dropped", "429"],
+)
+def test_trouble_that_stays_is_an_error_after_so_many_attempts(
+    sheets_stub: SheetsStub, fault: dict[str, Any], kind: type[SourceError]
+) -> None:
     sheets_stub.spoil(sheets_stub.spreadsheet_id, **fault, times=None)
-    with sheets_stub.open() as spreadsheet, pytest.raises(SourceError) as raised:
+    with sheets_stub.open() as spreadsheet, pytest.raises(kind) as raised:
         spreadsheet.sheets()
     assert raised.value.transient
     assert sheets_stub.fired() == [BRISK.attempts]
     assert spreadsheet.requests.reads == BRISK.attempts
+
+
+def test_a_refusal_closes_the_breaker(sheets_stub: SheetsStub, app: psycopg.Connection) -> None:
+    """It is an answer: the caller after it is not kept waiting for the end of a probe."""
+
+    def gate(name: str, turns: Any) -> Gate:
+        return Gate(app, name, turns, breaker=Breaker(failures=1, first_seconds=0.2, probe_seconds=60))
+
+    with sheets_stub.open(gate=gate, limits=replace(BRISK, attempts=1)) as spreadsheet:
+        for status, kind in ((500, UnavailableError), (403, RefusedError)):
+            sheets_stub.spoil(sheets_stub.spreadsheet_id, "status", status=status)
+            with pytest.raises(kind):
+                spreadsheet.sheets()
+            assert sheets_stub.fired()[-1] == 1
+            sheets_stub.sandbox.clear()
+            time.sleep(0.3)
+        assert spreadsheet.sheets()
 
 
 def _in(seconds: float) -> str:
@@ -180,8 +210,8 @@ def test_everybody_is_asked_to_rest_as_long_as_google_asks(
     sheets_stub: SheetsStub, after: Callable[[], str], at_least: float, at_most: float
 ) -> None:
     sheets_stub.spoil(sheets_stub.spreadsheet_id, "status", status=429, headers={"Retry-After": after()})
-    patience = replace(BRISK, pauses=5)
-    with sheets_stub.open(patience=patience) as spreadsheet:
+    limits = replace(BRISK, pause_seconds=5)
+    with sheets_stub.open(limits=limits) as spreadsheet:
         spreadsheet.sheets()
     assert sheets_stub.fired() == [1]
     ((name, seconds),) = sheets_stub.turns.rests
@@ -191,7 +221,7 @@ def test_everybody_is_asked_to_rest_as_long_as_google_asks(
 
 def test_the_pauses_of_a_pace_without_a_figure_grow(sheets_stub: SheetsStub) -> None:
     sheets_stub.spoil(sheets_stub.spreadsheet_id, "status", status=429, times=3)
-    with sheets_stub.open(patience=replace(BRISK, backoff=0.1)) as spreadsheet:
+    with sheets_stub.open(limits=replace(BRISK, backoff_seconds=0.1)) as spreadsheet:
         spreadsheet.sheets()
     assert sheets_stub.fired() == [3]
     pauses = [seconds for _, seconds in sheets_stub.turns.rests]
@@ -205,7 +235,7 @@ def test_a_pause_that_is_longer_than_the_patience_is_an_error_at_once(sheets_stu
         spreadsheet.sheets()
     assert raised.value.transient
     assert sheets_stub.fired() == [1]
-    assert [seconds for _, seconds in sheets_stub.turns.rests] == ([BRISK.pauses] if status == 429 else [])
+    assert [seconds for _, seconds in sheets_stub.turns.rests] == ([BRISK.pause_seconds] if status == 429 else [])
     # The breaker counts what fails after all attempts, and not what is asked to wait.
     assert len(sheets_stub.turns.failures) == (0 if status == 429 else 1)
 
@@ -213,7 +243,7 @@ def test_a_pause_that_is_longer_than_the_patience_is_an_error_at_once(sheets_stu
 def test_nothing_is_sent_while_the_breaker_is_open(sheets_stub: SheetsStub, app: psycopg.Connection) -> None:
     gates = partial(Gate, app, breaker=Breaker(failures=2, first_seconds=60))
     sheets_stub.spoil(sheets_stub.spreadsheet_id, "status", status=500, times=None)
-    with sheets_stub.open(gate=gates, patience=replace(BRISK, attempts=1)) as spreadsheet:
+    with sheets_stub.open(gate=gates, limits=replace(BRISK, attempts=1)) as spreadsheet:
         for _ in range(2):
             with pytest.raises(SourceError, match="HTTP 500"):
                 spreadsheet.sheets()
@@ -252,7 +282,7 @@ def test_all_who_share_the_account_rest_when_one_was_told_to(sheets_stub: Sheets
         assert len(slept) == 1
     sheets_stub.sandbox.clear()
     sheets_stub.spoil("values:batchUpdate", "status", status=429, retry_after=3600)
-    patient = sheets_stub.open(gate=partial(Gate, app, sleep=sleep), patience=replace(BRISK, pauses=90))
+    patient = sheets_stub.open(gate=partial(Gate, app, sleep=sleep), limits=replace(BRISK, pause_seconds=90))
     with patient as spreadsheet, pytest.raises(SourceError, match="3600"):
         spreadsheet.write([(f"{title}!A1", ROWS)])
     stranger: list[float] = []
@@ -283,26 +313,26 @@ def _google(code: int, message: str, status: str, reason: str = "") -> dict[str,
             ConfigurationError,
             ["API is not enabled", "Enable it", "has not been used in project 1"],
         ),
-        (401, _google(401, "No.", "UNAUTHENTICATED"), ConfigurationError, ["login of test-", "is not taken"]),
-        (403, "<html>proxy</html>", SourceError, ["refused (HTTP 403)", "GOOGLE_SHEETS_URL"]),
-        (404, "<html>not here</html>", SourceError, ["refused (HTTP 404)", "GOOGLE_SHEETS_URL"]),
-        (413, "", SourceError, ["too large", "fewer rows"]),
+        (401, _google(401, "No.", "UNAUTHENTICATED"), ConfigurationError, ["login of test-", "is not accepted"]),
+        (403, "<html>proxy</html>", RefusedError, ["refused (HTTP 403)", "GOOGLE_SHEETS_URL"]),
+        (404, "<html>not here</html>", RefusedError, ["refused (HTTP 404)", "GOOGLE_SHEETS_URL"]),
+        (413, "", RefusedError, ["too large", "fewer rows"]),
         (
             400,
             _google(400, "Invalid values[0][0]: struct_value {\n string: Anna Nguyen\n}", "INVALID_ARGUMENT"),
-            SourceError,
+            RefusedError,
             ["refused (HTTP 400: Invalid values[0][0]: (cell))"],
         ),
         (
             400,
             _google(400, "Invalid value at 'data[0].values' (TYPE), \"Anna Nguyen\"", "INVALID_ARGUMENT"),
-            SourceError,
+            RefusedError,
             ["Invalid value at 'data[0].values' (TYPE), (cell)"],
         ),
         (
             400,
             _google(400, "Anna Nguyen and Anna are too much for a cell.", "INVALID_ARGUMENT"),
-            SourceError,
+            RefusedError,
             ["(text) and (text) are too much for a cell"],
         ),
     ],
@@ -445,7 +475,7 @@ def test_nobody_is_called_but_the_addresses_that_are_set(
 
 def test_an_answer_that_does_not_come_is_not_waited_for_any_longer(sheets_stub: SheetsStub) -> None:
     sheets_stub.spoil(":batchUpdate", "delay", seconds=3)
-    with sheets_stub.open(patience=Patience(answer=0.3)) as spreadsheet:
+    with sheets_stub.open(limits=RequestLimits(answer_seconds=0.3)) as spreadsheet:
         spreadsheet.sheets()
         with pytest.raises(OutcomeUnknownError, match="no answer comes in time"):
             spreadsheet.change(ADD_REPORT)
