@@ -23,12 +23,12 @@ $(INSTALLED): requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
 demo: $(INSTALLED) ## Run everything on embedded services with demo data (SCALE=small|default|large|full)
 	@$(BIN)/cdp demo $(if $(SCALE),--scale $(SCALE))
 
-# Two at a time, except for the tests that are marked `alone`.
+# Three at a time, since most tests wait for a server, except for those that are marked `alone`.
 test: $(INSTALLED) ## Run every test, or those that ARGS chooses
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m "not alone" --cov --cov-report=
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup -m "not alone" --cov --cov-report=
 	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
 endif
 

@@ -38,7 +38,7 @@ _EXEC = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 )
 _PHONE_WIDTH = 600
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 90
 
 
 def find_chromium() -> str:
@@ -149,6 +149,6 @@ def open_browser(profile: Path) -> Generator[Browser]:
         yield browser
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         os.close(ours_out)
         os.close(ours_in)

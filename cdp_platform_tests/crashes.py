@@ -31,7 +31,7 @@ from psycopg import pq, sql
 Place = TypeVar("Place")
 
 # Work that hangs is ended by SIGALRM, which is no kill point.
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 180
 
 
 @dataclass(frozen=True)

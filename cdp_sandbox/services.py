@@ -19,7 +19,7 @@ import psutil
 from cdp_sandbox.processes import HOST, SandboxError, end, is_alive, require_free
 
 _MODULE = "cdp_sandbox.server"
-_START_SECONDS = 30
+_START_SECONDS = 90
 _STOP_SECONDS = 3
 _ANSWER_SECONDS = 2
 _BUSY_SECONDS = 10

@@ -250,7 +250,8 @@ def bare_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout
 def demo(bare_checkout: Checkout) -> Demo:
     runs: list[Any] = []
     for _ in range(2):
-        runs.append(bare_checkout.cdp("demo", "--scale", "small"))
+        runs.append(done := bare_checkout.cdp("demo", "--scale", "small"))
+        assert done.code == 0, done.err + done.out
         runs.append(bare_checkout.rows())
     return Demo(*runs)
 
