@@ -150,7 +150,7 @@ def erase(
         empty="There is no store.",
     )
     for store, changes in receipt.outside.items():
-        say(f"{changes:,} rows that were copied from {store} are still to be changed outside; the next export does it.")
+        say(f"{store}: {changes:,} changes outside the platform are not confirmed yet. The room's next run makes them.")
     if not any(receipt.rows.values()):
         before = receipt.erased_before == receipt.profile_ids
         how = "They were erased before, and a tombstone keeps them out." if before else "A tombstone keeps them out."

@@ -13,6 +13,7 @@ import pytest
 from cdp_platform.errors import ConfigurationError
 from cdp_platform_tests.command_line import invoke
 from cdp_platform_tests.leo import Leo
+from cdp_platform_tests.referrals.test_erasure import exported
 from cdp_platform_tests.referrals.tracker import Tracker
 
 
@@ -116,6 +117,16 @@ def test_an_address_is_free_again_once_nobody_erased_has_it(nam: Leo):
     tracker.signup(event_id="s2", email="nam@example.com")
     query = "SELECT signup_event_id, email FROM referrals.signup_event ORDER BY 1"
     assert nam.rows(query) == [("s1", None), ("s2", "nam@example.com")]
+
+
+def test_what_is_still_to_be_changed_outside_is_said(nam: Leo):
+    tracker = Tracker(nam.connection, nam.tenant)
+    tracker.begin()
+    tracker.signup(event_id="s1", email="nam@example.com")
+    exported(tracker, ("signup", "s1"))
+    said = " ".join(erase("--profile", "nam").split())
+    assert "referrals.signup_event: 1 changes outside the platform are not confirmed yet." in said
+    assert erase("--profile", "nam", "--json")["outside"] == {"referrals.signup_event": 1}
 
 
 def test_an_erasure_that_never_was_cannot_be_undone(nam: Leo):

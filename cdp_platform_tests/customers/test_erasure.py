@@ -191,6 +191,18 @@ def test_profiles_that_were_merged_are_one_person(leo: Leo):
     assert leo.waiting() == []
 
 
+def test_a_person_is_all_merged_profiles_with_their_addresses_and_phone_numbers(leo: Leo):
+    leo.profile("root", primaryEmail="Nam@Example.com", primaryPhone="+84 912 345 678")
+    leo.profile("alias", rootProfileId="root", secondaryEmails=["old@example.com"], secondaryPhones=["+84912345679"])
+    leo.profile("other", primaryEmail="mai@example.com")
+    leo.sync()
+    query = "SELECT * FROM customers.person('acme', '{alias}', '{left@example.com}')"
+    ((profiles, addresses, phones),) = leo.rows(query)
+    assert profiles == ["alias", "root"]
+    assert sorted(addresses) == ["left@example.com", "nam@example.com", "old@example.com"]
+    assert sorted(phones) == ["+84912345678", "+84912345679"]
+
+
 def test_a_profile_that_is_merged_with_an_erased_one_later_stays_out_with_its_purchases(leo: Leo):
     leo.profile("root")
     leo.sync()

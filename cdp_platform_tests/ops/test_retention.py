@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
 
+import cdp_platform
 from cdp_platform.build import build_definitions
 from cdp_platform.health.retention import kept
 from cdp_platform.ops import retention, tenants
@@ -160,6 +162,13 @@ def test_settings_say_how_long(acme: psycopg.Connection, monkeypatch: pytest.Mon
     monkeypatch.setenv("REJECTED_RETENTION_DAYS", "0")
     settings.forget()
     assert clean(acme, dry_run=True)["ops.rejected_record"].due == 3
+
+
+def test_every_room_that_lists_what_it_keeps_is_asked():
+    package = Path(cdp_platform.__file__).parent
+    rooms = {path.parent.parent.name for path in package.glob("*/defs/definitions.py")}
+    listing = {room for room in rooms if (package / room / "retention.py").is_file()}
+    assert {each.table.split(".")[0] for each in kept()} == {*listing, "ops"}
 
 
 def test_the_command_counts_unless_it_is_told_to_delete(acme: psycopg.Connection):
