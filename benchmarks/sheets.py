@@ -1,14 +1,14 @@
-"""What the worksheets of referrals cost: requests of an export, and counting clicks and signups day by day.
+"""Measures the worksheets of referrals: the requests of an export, and counting clicks and signups by day.
 
-The export is of 100,000 events within 90 days, of 50 officers, into the stand-in for Google Sheets: first into an empty
-spreadsheet, then again unchanged, then with one event in a hundred more. Requests are those that the client sent, and
-the limit of 60 a minute is in force on both sides.
+An export writes 100,000 events of 90 days and 50 officers to the stand-in for Google Sheets: first to an empty
+spreadsheet, then unchanged, then with 1 % more events. The client counts its requests; both sides enforce the limit of
+60 a minute.
 
-Daily metrics are of a million events over 500 links and 90 days, counted in one statement as the platform's role,
-bound by row-level security, into an empty table and again. The older way is the tracker's own: for every day and every
-link two counts and an update-or-insert, one statement each, over a tenth of the events with an index by link. It ends
-after some days: each of the others would take as long again for its own events. It is generous: prepared statements on
-one connection, no ORM, no row-level security, and one commit a day.
+Daily metrics count a million events of 500 links and 90 days in one statement, as the platform's role under row-level
+security, into an empty table and again. The older way is the tracker's own: for every day and link two counts and an
+upsert, one statement each, over a tenth of the events with an index by link. It stops after some days, since every
+other day takes as long. The comparison favours it: prepared statements on one connection, no ORM, no row-level
+security, and one commit a day.
 
     python -m benchmarks.sheets [--rounds N] [--json]
 """

@@ -1,17 +1,15 @@
 """Brings the worksheets of a tenant's spreadsheet up to date: from one snapshot of the database, in one change.
 
 1. Staging tabs of earlier exports are deleted. A change that is still on its way needs its staging tab, so Google
-refuses
-   it from now on: what the spreadsheet notes now tells how every earlier export ended.
+   refuses it from now on, and the notes of the spreadsheet say how every earlier export ended.
 2. The tabs are read and compared with what they should have, in one transaction that sees one snapshot, and new events
-get
-   their positions. If nothing differs, nothing is written.
-3. The rows are written to a hidden staging tab, which nobody sees. 4. One atomic request copies them to all tabs,
-writes the notes in the hidden tab ``_cdp_export`` and deletes the staging
-   tab. Before it, the spreadsheet has the whole previous state; after it, the whole new one.
+   get their positions. If nothing differs, nothing is written.
+3. The rows are written to a hidden staging tab.
+4. One atomic request copies them to all tabs, writes the notes in the hidden tab ``_cdp_export`` and deletes the
+   staging tab. Before it, the spreadsheet has the whole previous contents; after it, the whole new ones.
 5. The result is read back.
 
-An export that dies is not continued: the next one finds out which of the two states the spreadsheet has. An event
+An export that dies is not continued: the next one finds out which of the two contents the spreadsheet has. An event
 cannot be in raw data twice, since its row is determined before it is written.
 """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from psycopg import sql
 
@@ -60,6 +60,11 @@ class Relation:
         return sql.Identifier(f"stage_{self.name}")
 
 
+def _columns(**names: LiteralString) -> dict[LiteralString, Any]:
+    """The type of each column, from the columns of each type."""
+    return {name: kind for kind, of_kind in names.items() for name in of_kind.split()}
+
+
 def _required(*columns: LiteralString) -> Rule:
     return Rule("value_missing", "it has no value", {column: f"s.{column} IS NULL" for column in columns})
 
@@ -98,7 +103,7 @@ RELATIONS = (
     Relation(
         "officer",
         "officer_id",
-        {"officer_id": "text", "full_name": "text", "is_active": "boolean", "ingested_at": "timestamptz"},
+        _columns(text="officer_id full_name", boolean="is_active", timestamptz="ingested_at"),
         (
             _required("officer_id", "full_name", "is_active", "ingested_at"),
             _short("officer_id"),
@@ -108,15 +113,7 @@ RELATIONS = (
     Relation(
         "campaign",
         "campaign_id",
-        {
-            "campaign_id": "text",
-            "name": "text",
-            "description": "text",
-            "starts_at": "timestamptz",
-            "ends_at": "timestamptz",
-            "is_active": "boolean",
-            "ingested_at": "timestamptz",
-        },
+        _columns(text="campaign_id name description", timestamptz="starts_at ends_at ingested_at", boolean="is_active"),
         (
             _required("campaign_id", "name", "starts_at", "is_active", "ingested_at"),
             _short("campaign_id"),
@@ -127,16 +124,11 @@ RELATIONS = (
     Relation(
         "referral_link",
         "referral_link_id",
-        {
-            "referral_link_id": "text",
-            "officer_id": "text",
-            "campaign_id": "text",
-            "full_link": "text",
-            "ref_code": "text",
-            "is_active": "boolean",
-            "revoke_at": "timestamptz",
-            "ingested_at": "timestamptz",
-        },
+        _columns(
+            text="referral_link_id officer_id campaign_id full_link ref_code",
+            boolean="is_active",
+            timestamptz="revoke_at ingested_at",
+        ),
         (
             _required(
                 *("referral_link_id", "officer_id", "campaign_id", "full_link", "ref_code", "is_active", "ingested_at")
@@ -159,18 +151,11 @@ RELATIONS = (
     Relation(
         "click_event",
         "click_event_id",
-        {
-            "click_event_id": "text",
-            "referral_link_id": "text",
-            "occurred_at": "timestamptz",
-            "ingested_at": "timestamptz",
-            "ip": "text",
-            "user_agent": "text",
-            "geo_country": "text",
-            "geo_city": "text",
-            "geo_region": "text",
-            "fraud_score": "float8",
-        },
+        _columns(
+            text="click_event_id referral_link_id ip user_agent geo_country geo_city geo_region",
+            timestamptz="occurred_at ingested_at",
+            float8="fraud_score",
+        ),
         (
             _required("click_event_id", "referral_link_id", "occurred_at", "ingested_at"),
             _short("click_event_id"),
@@ -182,17 +167,13 @@ RELATIONS = (
     Relation(
         "signup_event",
         "signup_event_id",
-        {
-            "signup_event_id": "text",
-            "click_event_id": "text",
-            "referral_link_id": "text",
-            "occurred_at": "timestamptz",
-            "ingested_at": "timestamptz",
-            # Wider than the warehouse's type: a value that is too large rejects its row and does not stop the reading.
-            "conversion_minutes": "int8",
-            "email": "text",
-            "fraud_score": "float8",
-        },
+        _columns(
+            text="signup_event_id click_event_id referral_link_id email",
+            timestamptz="occurred_at ingested_at",
+            # Wider than the warehouse's type: a value that is too large must not stop the reading.
+            int8="conversion_minutes",
+            float8="fraud_score",
+        ),
         (
             _required("signup_event_id", "referral_link_id", "occurred_at", "ingested_at"),
             _short("signup_event_id", "click_event_id", "email"),

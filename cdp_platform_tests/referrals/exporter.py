@@ -1,4 +1,4 @@
-"""An export at work: what the tracker wrote goes to a spreadsheet, and what is there is read without the platform."""
+"""Runs exports of a tenant to a spreadsheet of the stand-in, and reads the result without the platform."""
 
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -45,14 +45,14 @@ class Exporter:
 
     @property
     def spreadsheet(self) -> Spreadsheet:
-        """The one that it exports to, logged in once."""
+        """The target of the exports, opened once."""
         wanted = self.spreadsheet_id or self.stub.spreadsheet_id
         if self._spreadsheet is None or self._spreadsheet.spreadsheet_id != wanted:
             self._spreadsheet = self.opened.enter_context(self.stub.open(wanted))
         return self._spreadsheet
 
     def run(self, names: Collection[str] = ALL, **options: Any) -> ExportResult:
-        # As it is registered now.
+        # Read again: a test may have changed its settings.
         tenant = tenants.get(self.connection, self.tracker.tenant.tenant_id)
         given: dict[str, Any] = {"limits": self.limits, **options}
         return export(self.connection, tenant, self.spreadsheet, names, **given)
@@ -67,7 +67,7 @@ class Exporter:
         return properties[title]["gridProperties"].get("frozenRowCount", 0)
 
     def rows(self, title: str) -> list[list[Any]]:
-        """All that is in a tab, its header too."""
+        """All rows of a tab, with its header."""
         return self.spreadsheet.values([f"'{title}'"])[0]
 
     def contents(self) -> dict[str, list[list[Any]]]:
@@ -76,19 +76,19 @@ class Exporter:
         return dict(zip(titles, self.spreadsheet.values([f"'{title}'" for title in titles]), strict=True))
 
     def type(self, at: str, *rows: list[Any]) -> None:
-        """What a person types there."""
+        """Type values into cells, as a person does."""
         self.spreadsheet.write([(at, rows)])
 
     def change(self, *requests: dict[str, Any]) -> None:
-        """What a person does there."""
+        """Change the spreadsheet, as a person does."""
         self.spreadsheet.change(requests)
 
     def ledger(self) -> list[str]:
-        """How each export ended, in order."""
+        """The state of each export, in order."""
         return [row[0] for row in self.tracker.rows("SELECT state FROM referrals.sheet_export ORDER BY started_at")]
 
     def arrived(self) -> list[str]:
-        """Every call of the spreadsheet since the last time."""
+        """Every call of the spreadsheet since the last call of this method."""
         found = self.stub.arrived()
         httpx.delete(f"{self.stub.sandbox.url}/_sandbox/requests").raise_for_status()
         return found

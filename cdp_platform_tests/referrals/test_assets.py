@@ -1,4 +1,4 @@
-"""The assets of the room on a real instance, and the command: one tenant, ranges of tenants, trouble."""
+"""The assets of the room on a real instance, and the command: one tenant, ranges of tenants, failures."""
 
 import json
 from contextlib import AbstractContextManager
@@ -30,7 +30,7 @@ WORKSHEETS = {name.lower() for name in COLUMNS}
 
 @pytest.fixture
 def google(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> Exporter:
-    """The stand-in is what the environment names, and the tenant acme has its spreadsheet."""
+    """The environment names the stand-in, and the tenant acme has a spreadsheet there."""
     chosen = exporter.stub.settings()
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_JSON", chosen.google_service_account_json.get_secret_value())
     monkeypatch.setenv("GOOGLE_SHEETS_URL", chosen.google_sheets_url)
@@ -118,7 +118,7 @@ def test_an_export_that_failed_is_told_by_its_check_until_the_next(google: Expor
 def test_the_trackers_own_database_is_read_and_exported_in_one_run(
     google: Exporter, run: Run, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, replaced: bool
 ):
-    # The contract is five relations: here those of another warehouse, read by a role that is bound by no policy.
+    # Five tables of another database, read by a role without row-level security.
     other = warehouse.server.new_database("test_owner")
     with warehouse.server.superuser(other) as there:
         there.execute("CREATE SCHEMA referrals")
@@ -167,7 +167,7 @@ def test_the_trackers_own_database_is_read_and_exported_in_one_run(
 
 
 def counted_months(instance: dg.DagsterInstance) -> list[tuple[str | None, Any]]:
-    """Every event of the daily metrics, the latest first: partition, and how many days changed."""
+    """All materializations of the daily metrics, the latest first: partition and number of changed days."""
     records = instance.fetch_materializations(dg.AssetKey(["referrals", "daily_metrics"]), limit=100).records
     found = [record.asset_materialization for record in records]
     return [(each.partition, each.metadata["changed_days"].value) for each in found if each]
@@ -220,7 +220,7 @@ def test_each_type_writes_what_it_says(google: Exporter, what: str, titles: set[
     done = cli("--tenant", "acme", "--type", what)
     assert done.exit_code == 0, done.output
     assert set(google.contents()) & set(COLUMNS) == titles
-    # Also beside raw data: what a run finds touched it counts.
+    # Every export counts touched days, also one of raw data only.
     assert google.tracker.rows("SELECT count(*) FROM referrals.daily_metrics") == [(1,)]
 
 

@@ -1,4 +1,4 @@
-"""What is left of an erased person among referrals: the figures, and nothing of them, whatever comes later or again."""
+"""Of an erased person only the figures stay, whatever comes later or again."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -71,7 +71,7 @@ def test_what_worksheets_show_of_the_person_is_to_be_written_again(known: Tracke
     receipt = persons.erase(known.connection, known.tenant.tenant_id, ["nam1"])
     assert known.rows("SELECT position FROM referrals.exported_event WHERE stale ORDER BY 1") == [(1,), (2,)]
     assert receipt.outside == {"referrals.signup_event": 2}
-    # As the next export does, which wrote the rows and read them back.
+    # The next export does this after it wrote the rows and read them back.
     known.execute("UPDATE referrals.exported_event SET stale = false")
     assert persons.erase(known.connection, known.tenant.tenant_id, ["nam1"]).outside == {}
 
@@ -101,7 +101,7 @@ def test_what_is_restored_or_written_again_comes_without_the_person(known: Track
     erase(known)
     for table in ("signup_event", "click_event"):
         known.execute(f"DELETE FROM referrals.{table}")
-    # As a backup of before has them: the click after its signup, and an update of a row that says nothing yet.
+    # Rows of an older backup: the click comes after its signup, and an update gives a signup its address.
     known.signup(event_id="s1", click=click, email=NAM[0])
     known.click(event_id=click, ip="203.0.113.7")
     known.signup(event_id="s2")

@@ -1,4 +1,4 @@
-"""What an export leaves in a spreadsheet, and in the ledger."""
+"""What an export writes to a spreadsheet and to the ledger."""
 
 import threading
 from collections import Counter
@@ -29,7 +29,7 @@ from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
 
 
 def agents(rows: list[list[Any]]) -> list[str]:
-    """Browsers of raw data, by which these tests tell events apart."""
+    """The browsers in raw data, which identify the events in these tests."""
     assert rows[0] == COLUMNS[RAW_DATA]
     return [row[8] for row in rows[1:]]
 
@@ -115,7 +115,7 @@ def test_what_was_exported_is_written_down_here_and_there(exporter: Exporter, tr
     for name, of_export, at, count, proof, tab, tenant_id in state[1:]:
         assert (of_export, at, tab, tenant_id) == (str(export_id), snapshot_at.isoformat(), name, "acme")
         assert (count, proof) == (described[name]["rows"], described[name]["checksum"])
-        # Anybody can check it: it is that of the rows that are there.
+        # The noted checksum is that of the rows in the spreadsheet.
         shown = worksheets.normal(contents[name][1:], len(COLUMNS[name]))
         assert worksheets.checksum(name, shown) == proof == done.worksheets[name].checksum
     assert exporter.tabs()["_cdp_export"].hidden

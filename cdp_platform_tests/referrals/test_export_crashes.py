@@ -1,4 +1,4 @@
-"""An export that is killed anywhere leaves the whole previous contents, or the new one; the next one makes it right."""
+"""An export that is killed at any point leaves the whole previous contents or the whole new ones."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.referrals.exporter import Exporter
 from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
 
-# Two tabs of raw data, the second of which the change makes, and one request for each few rows.
+# Two tabs of raw data, the second of which the change makes, and requests of a few rows each.
 LIMITS = ExportLimits(rows_per_tab=4, request_bytes=6_000, pause_seconds=0.01, wait_seconds=5)
 
 
@@ -58,7 +58,7 @@ def test_an_export_that_is_killed_after_any_write_leaves_one_of_two_states(expor
     def work(place: Place) -> None:
         with connect(warehouse.settings) as connection:
             tracker = replace(place.exporter.tracker, connection=connection)
-            # Nothing that is open in the test may be used by a process of its own.
+            # The killed process must not use connections of the test.
             Exporter(tracker, exporter.stub, LIMITS, spreadsheet_id=place.exporter.spreadsheet_id).run()
 
     unkilled = fresh()
@@ -94,7 +94,7 @@ def agents(contents: dict[str, Any]) -> list[list[str]]:
 
 
 def stage(live: dict[str, Any], before: dict[str, Any], after: dict[str, Any], point: crashes.KillPoint) -> int:
-    """How many of the two changes are there: the first fills a tab of raw data, the second makes all the rest."""
+    """The number of changes that were made: the first fills a tab of raw data, the second makes the rest."""
     full = {**before, RAW_DATA: after[RAW_DATA]}
     for number, contents in enumerate((before, full, after)):
         if live == contents:

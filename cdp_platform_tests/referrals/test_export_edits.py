@@ -1,4 +1,4 @@
-"""What people do in the spreadsheet between two exports."""
+"""People edit the spreadsheet between two exports."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ SECOND_TAB = f"{RAW_DATA}_2"
 
 @pytest.fixture
 def events(tracker: Tracker) -> Tracker:
-    """Three clicks, and how they look."""
+    """Three clicks."""
     for number in range(3):
         click(tracker, number)
     return tracker
@@ -177,12 +177,12 @@ def test_notes_that_somebody_overwrites_while_they_are_read_back_are_an_error_an
     assert exporter.ledger() == ["unknown"]
     exporter.run()
     assert agents(exporter) == numbered(0, 1, 2)
-    # The other worksheets still say whose change it was.
+    # The notes of the other worksheets still name the export.
     assert exporter.ledger() == ["confirmed", "unchanged"]
 
 
 def while_read_back(exporter: Exporter, deed: Callable[[], None]) -> Any:
-    """An export, and what it raised or returned, during which somebody does something between change and reading."""
+    """Run an export, and do the deed between its change and its reading; returns its error or result."""
     wait = {"action": "delay", "seconds": 1}
     exporter.run([TIME_SERIES])
     exporter.tracker.execute("DELETE FROM referrals.sheet_export")
@@ -245,7 +245,7 @@ def test_without_its_own_notes_an_export_writes_everything_again(exporter: Expor
 
 
 def test_a_spreadsheet_that_is_set_back_gets_what_it_lacks(exporter: Exporter, events: Tracker):
-    """As by its version history: tabs and notes are those of the first export, the ledger knows of the second."""
+    """As with version history: tabs and notes are those of the first export, and the ledger has the second."""
     exporter.run()
     notes, raw = exporter.rows("_cdp_export"), exporter.rows(RAW_DATA)
     click(events, 3)
@@ -278,7 +278,7 @@ def test_no_export_moves_backwards(exporter: Exporter, events: Tracker):
 
 
 def test_a_warehouse_that_is_set_back_writes_no_event_twice(exporter: Exporter, events: Tracker):
-    """As by a restored backup: the spreadsheet has an export of which the ledger knows nothing."""
+    """As after a restored backup: the spreadsheet has an export that the ledger does not have."""
     exporter.run()
     click(events, 3)
     click(events, 4)

@@ -1,4 +1,4 @@
-"""Where raw data goes when a tab is full, when there is much of it, and when the spreadsheet has no room for more."""
+"""Raw data of several tabs, of several changes, and of a spreadsheet without room."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from cdp_platform_tests.referrals.tracker import MOMENT, Tracker
 
 
 def agents(rows: list[list[Any]]) -> list[str]:
-    """Browsers of raw data, by which these tests tell events apart."""
+    """The browsers in raw data, which identify the events in these tests."""
     assert rows[0] == COLUMNS[RAW_DATA]
     return [row[8] for row in rows[1:]]
 
@@ -70,7 +70,7 @@ def test_without_room_for_raw_data_the_summaries_go_out_and_nothing_is_lost(expo
         exporter.run()
     assert agents(exporter.rows(RAW_DATA)) == ["one"]
     assert exporter.rows(OFFICER_SUMMARY)[1][2] == 301
-    # Nothing is left to write but what has no room.
+    # Only events without room are left to write.
     exporter.arrived()
     with pytest.raises(ConfigurationError, match="no room"):
         exporter.run()

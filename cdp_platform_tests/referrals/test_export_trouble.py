@@ -1,4 +1,4 @@
-"""An export that meets trouble leaves the whole previous contents, or the new one; and nothing twice, ever."""
+"""A failed export leaves the whole previous contents or the whole new ones, and no event twice."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
     "dropped after": {"action": "drop_after"},
     "truncated": {"action": "truncate"},
 }
-# The first makes the staging tab, the second is the swap.
+# The first call makes the staging tab, the second takes the staged rows over.
 CHANGE = ":batchUpdate$"
 
 
@@ -31,7 +31,7 @@ def events(exporter: Exporter) -> list[str]:
 
 
 def spoil(exporter: Exporter, trouble: dict[str, Any], after: int, *, times: int | None, path: str = "") -> None:
-    """Spoil calls of the spreadsheet whose paths end so, any if nothing is said, but the first ones."""
+    """Spoil calls of the spreadsheet whose path ends like this, after the first ones."""
     match = {"path_regex": f"^{PATH}/v4/spreadsheets/{exporter.stub.spreadsheet_id}{path}", "after": after}
     exporter.stub.sandbox.spoil({"match": match, "times": times, **trouble})
 
@@ -44,7 +44,7 @@ def attempt(exporter: Exporter) -> ExportResult | PlatformError:
 
 
 class Changes:
-    """Each time something for every worksheet but the one of the days, which has enough."""
+    """Write something new for every worksheet but the one of days, which changes anyway."""
 
     def __init__(self, exporter: Exporter) -> None:
         self.exporter = exporter
@@ -73,7 +73,7 @@ def test_trouble_at_any_call_leaves_the_old_contents_or_the_new(
     for number in range(20):
         old = exporter.contents()
         changes.make()
-        # Somebody's export ended before its time, so that there is something to clear away.
+        # A staging tab of a dead export, which has to be deleted.
         exporter.change({"addSheet": {"properties": {"title": "_cdp_staging_7", "hidden": True}}})
         spoil(exporter, trouble, number, times=times)
         done = attempt(exporter)
@@ -93,7 +93,7 @@ def test_trouble_at_any_call_leaves_the_old_contents_or_the_new(
             break
     else:
         pytest.fail("there is no end of calls")
-    # Three calls clear away, one reads, two stage, one changes, one reads back.
+    # Three calls delete the old staging tab, one reads, two stage, one changes, one reads back.
     assert number == 8
     if times is None:
         assert arrivals == {True, False}
@@ -112,7 +112,7 @@ def test_a_swap_whose_answer_is_lost_appends_nothing_twice(exporter: Exporter, t
     assert done.worksheets[RAW_DATA].difference.added == 1
     changes.require_all()
     assert exporter.ledger() == ["confirmed"]
-    # It was asked, and not made again.
+    # The spreadsheet was asked, and the change was not repeated.
     assert exporter.arrived().count("POST :batchUpdate") == 2
 
 
@@ -128,12 +128,12 @@ def test_a_swap_that_was_not_made_is_sent_again(exporter: Exporter, trouble: str
 
 
 def test_a_swap_of_which_nobody_knows_is_settled_by_the_next_export(exporter: Exporter):
-    """It was made, and then there was no answer to anything any more."""
+    """The change was made, and afterwards no call was answered."""
     changes = Changes(exporter)
     changes.make()
     exporter.run()
     changes.make()
-    # Two reads, the staging tab, its rows, and then the swap.
+    # Two reads, the staging tab, its rows, and then the change.
     spoil(exporter, TROUBLE["dropped after"], 4, times=None)
     with pytest.raises(OutcomeUnknownError, match="not known"):
         exporter.run()
@@ -162,7 +162,7 @@ def test_a_swap_that_comes_after_the_next_export_began_is_refused_whole(exporter
 
 
 def test_a_swap_is_refused_whole_as_soon_as_the_next_export_has_looked(exporter: Exporter):
-    """The next export fails right after its first change, which is all that keeps the late swap out."""
+    """The next export fails right after it deleted the staging tab, which alone keeps the late change out."""
     changes = Changes(exporter)
     late = late_swap(exporter, changes)
     before = exporter.contents()
@@ -187,7 +187,7 @@ def test_a_swap_that_comes_before_the_next_export_began_is_not_made_again(export
 
 
 def late_swap(exporter: Exporter, changes: Changes) -> list[dict[str, Any]]:
-    """The swap of a second export, which was sent and is still on its way."""
+    """The change of a second export, which was sent and has not arrived yet."""
     changes.make()
     exporter.run()
     changes.make()
@@ -200,7 +200,7 @@ def late_swap(exporter: Exporter, changes: Changes) -> list[dict[str, Any]]:
 
 
 def swaps(exporter: Exporter) -> list[list[dict[str, Any]]]:
-    """What was sent to take over what is staged, lost requests too."""
+    """The requests that take staged rows over, lost ones included."""
     arrived = httpx.get(f"{exporter.stub.sandbox.url}/_sandbox/requests").raise_for_status().json()
     mine = f"{exporter.stub.spreadsheet_id}:batchUpdate"
     changes = [one["body"]["requests"] for one in arrived if one["path"].endswith(mine)]

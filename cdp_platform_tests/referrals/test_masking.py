@@ -1,4 +1,4 @@
-"""Addresses leave as what tells them apart and names nobody."""
+"""Addresses leave in a form that tells people apart and does not identify them."""
 
 import hashlib
 import hmac

@@ -76,7 +76,7 @@ def test_a_signup_counts_for_its_own_day_and_a_day_without_clicks_has_the_rate_0
         ("link-1", date(2026, 3, 6)): (0, 1, 0, 0, 0.0),
     }
     totals = metrics.totals(tracker.connection, tracker.tenant, *FOREVER)
-    # Weighted: of both days together every click led to a signup.
+    # Weighted: over both days together there are as many signups as clicks.
     assert (totals.clicks, totals.signups, totals.click_to_signup_rate) == (1, 1, 100.0)
 
 
@@ -130,7 +130,7 @@ def test_an_event_that_is_committed_while_its_day_is_counted_is_counted_next(tra
     [
         ("Europe/Berlin", date(2026, 3, 29), 23),
         ("Europe/Berlin", date(2026, 10, 25), 25),
-        # Clocks jump at midnight: the day begins at 01:00.
+        # The clock skips the hour after midnight: the day begins at 01:00.
         ("America/Havana", date(2026, 3, 8), 23),
         ("America/Santiago", date(2026, 4, 5), 24),
         ("Asia/Ho_Chi_Minh", date(2026, 10, 25), 24),

@@ -31,7 +31,7 @@ NEW_TENANT = Callable[..., Tracker]
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    # A schedule asks for one that can be found again, which an ephemeral one cannot.
+    # A schedule needs an instance that it can reopen, which an ephemeral one cannot be.
     with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
         yield made
 
@@ -49,7 +49,7 @@ def new_tenant(app: psycopg.Connection) -> NEW_TENANT:
 
 @pytest.fixture
 def tick(app: psycopg.Connection, instance: dg.DagsterInstance) -> Callable[[], Asked]:
-    """One tick of the sensor; answers which job is asked for from where to where."""
+    """One tick of the sensor; returns the requested jobs with the ends of their ranges."""
     cursor: list[str | None] = [None]
 
     def go() -> Asked:
@@ -208,9 +208,9 @@ def test_each_tenant_has_its_own_morning_and_one_run_a_day(
     [
         ("UTC", datetime(2026, 3, 5, 0, 45, tzinfo=UTC)),
         ("Asia/Kathmandu", datetime(2026, 3, 4, 19, 0, tzinfo=UTC)),
-        # 01:00 comes twice: at the first.
+        # 01:00 comes twice: the first one counts.
         ("America/New_York", datetime(2026, 11, 1, 4, 45, tzinfo=UTC)),
-        # 01:00 does not come: clocks go from 00:59 to 02:00.
+        # 01:00 is skipped: clocks go from 00:59 to 02:00.
         ("Europe/London", datetime(2026, 3, 29, 0, 45, tzinfo=UTC)),
     ],
 )

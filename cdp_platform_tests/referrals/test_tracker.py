@@ -1,4 +1,4 @@
-"""What the tracker wrote into its own database arrives in the warehouse, once and whole, and nothing else happens."""
+"""What the tracker wrote into its own database arrives in the warehouse once and complete."""
 
 import itertools
 import threading
@@ -25,7 +25,7 @@ from cdp_sandbox.processes import free_port
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RELATIONS = ("officer", "campaign", "referral_link", "click_event", "signup_event")
-# Without any constraint: what the tracker's own database holds is not ours to assume.
+# Without constraints: the platform must not rely on any in the tracker's database.
 TABLES = """
 CREATE TABLE officer (tenant_id text, officer_id {id}, full_name varchar(255), is_active bool, ingested_at timestamptz);
 CREATE TABLE campaign (tenant_id text, campaign_id {id}, name text, description text, starts_at timestamptz,
@@ -77,7 +77,7 @@ class Application:
         return open_tracker(self.url)
 
     def write(self, relation: str, *, connection: psycopg.Connection | None = None, **row: Any) -> None:
-        """Insert a row, or replace that of the same id; whatever is not given is usual."""
+        """Insert a row, or replace the one of the same id. Values that are not given have usual defaults."""
         usual: dict[str, Any] = {
             "officer": {"full_name": "Lan Nguyễn", "is_active": True},
             "campaign": {"name": "Spring", "starts_at": NOW - timedelta(days=30), "is_active": True},
@@ -100,7 +100,7 @@ class Application:
         )
 
     def add(self, relation: str, **row: Any) -> None:
-        """As `write`, beside a row of the same id."""
+        """Like `write`, but keeps an existing row of the same id."""
         key = f"{relation}_id"
         self.write(relation, **{**row, key: None})
         self.connection.execute(
@@ -144,7 +144,7 @@ class Application:
 
 @dataclass
 class Room:
-    """A tenant of the warehouse, and the tracker that it is filled from."""
+    """A tenant of the warehouse and its tracker."""
 
     connection: psycopg.Connection
     warehouse: Warehouse
@@ -248,7 +248,7 @@ def test_ids_that_are_uuids_arrive_as_their_text(room: Room):
     room.application.write("campaign", campaign_id=campaign)
     room.application.link(link, officer_id=officer, campaign_id=campaign)
     room.pull()
-    # In the incremental read too, where those that wait are asked for by their ids.
+    # Also in an incremental read, which asks for waiting rows by their ids.
     room.application.click(click, str(UUID(int=99)), ingested_at=NOW - timedelta(hours=9))
     room.application.signup(signup, link, click_event_id=click)
     room.pull()
@@ -401,7 +401,7 @@ def test_in_another_database_the_position_means_nothing(room: Room):
 
 
 def test_all_is_of_one_moment(room: Room):
-    """A link and its click are written between the reading of links and of clicks: neither is there, or both."""
+    """A link and its click are written between the reads of links and clicks: either both arrive or none."""
     room.application.usual()
 
     def meanwhile(read: int, _total: int | None) -> None:
@@ -687,7 +687,7 @@ def test_a_reading_that_breaks_off_leaves_nothing(room: Room):
 
 
 def test_the_tracker_is_only_read(room: Room):
-    """With a role that might write."""
+    """With a role that has the right to write."""
     room.application.usual()
     url = room.application.url.replace("test_reader", "postgres")
     with open_tracker(url) as tracker, pytest.raises(SourceError, match="ReadOnlySqlTransaction"):
@@ -707,7 +707,7 @@ def test_two_runs_of_a_tenant_do_not_meet(room: Room, monkeypatch: pytest.Monkey
 
 
 def test_an_erasure_waits_for_the_run_that_is_writing(room: Room):
-    """Otherwise rows that were read before it would be written after it."""
+    """Otherwise rows that were read before the erasure would be written after it."""
     from cdp_platform.customers.persons import erase
 
     room.application.usual()
@@ -806,7 +806,8 @@ def _rows(connection: psycopg.Connection, table: LiteralString) -> Iterator[dict
         yield {name: value for name, value in values.items() if name not in _CIRCUMSTANCES}
 
 
-# --- what tells that there is something to pull ----------------------------------------------------------------------
+# --- how the sensor sees that there is something new
+# ----------------------------------------------------------------------
 
 
 def test_a_change_shows_for_its_tenant_alone(room: Room):

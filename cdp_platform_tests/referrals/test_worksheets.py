@@ -1,4 +1,4 @@
-"""What each worksheet shows of what the tracker wrote."""
+"""The contents of each worksheet."""
 
 import re
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_every_officer_has_a_row_also_without_events_and_rates_are_weighted(trac
     tracker.officer("officer-0", full_name="Anh Do")
     tracker.link("link-2", officer="officer-2")
     tracker.link("link-3", officer="officer-2")
-    # One link of 3 clicks that all sign up, one idle of 1 click: 3 of 4, and not the mean of 100 and 0.
+    # One link has 3 clicks and 3 signups, another 1 click and none: 3 of 4, not the mean of 100 and 0.
     for _ in range(3):
         tracker.signup(link="link-2", click=tracker.click(link="link-2"))
     tracker.click(link="link-3")

@@ -1,4 +1,4 @@
-"""The tracker application, as far as tests need one: it writes officers, campaigns, links, clicks and signups."""
+"""Writes officers, campaigns, links, clicks and signups as the tracker application does."""
 
 import itertools
 from collections.abc import Generator, Iterator
@@ -90,7 +90,7 @@ class Tracker:
             return self.connection.execute(statement, values).fetchall()
 
     def clear(self) -> None:
-        """Take all events, and what was made of them."""
+        """Delete all events and what was computed from them."""
         for table in ("click_event", "signup_event", "daily_metrics", "touched_quarter", "metrics_zone"):
             self.execute(f"DELETE FROM referrals.{table}")
 
