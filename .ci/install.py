@@ -1,8 +1,7 @@
 """Installs the locked packages and this checkout's two distributions into the environment that runs it.
 
-`.venv/bin/python .ci/install.py`. uv does it in a fraction of pip's time. It comes from where pip gets packages, as the
-lock pins it, and is told what pip is told about indexes on this machine. Where uv cannot be had, or does not succeed,
-pip installs the same packages.
+`.venv/bin/python .ci/install.py`. uv takes a fraction of pip's time. pip installs uv in the version of the lock, and uv
+uses the package indexes that pip is configured for. If uv cannot be installed or fails, pip installs the same packages.
 """
 
 import ast
@@ -16,10 +15,10 @@ from pathlib import Path
 LOCK = Path("requirements.lock")
 PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 UV = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
-# The lock names every package with its hash, so nothing is left to resolve and nothing unknown gets in.
+# The lock names every package with its hash, so there is nothing to resolve, and only known files are installed.
 LOCKED = ["--quiet", "--no-deps", "--require-hashes", "-r"]
 CHECKOUT = ["--quiet", "--no-deps", "--no-build-isolation", "--editable", ".", "--editable", "./cdp_sandbox"]
-# pip's option, uv's variable, and what parts several values of it.
+# pip's option, uv's variable for it, and the separator of several values.
 OPTIONS = [
     ("index-url", "UV_DEFAULT_INDEX", " "),
     ("extra-index-url", "UV_INDEX", " "),
@@ -45,7 +44,7 @@ def main() -> None:
 
 
 def by_uv() -> bool:
-    """Whether uv could be had and installed everything. Its own words are left out: pip will say what is wrong."""
+    """Install with uv; whether that worked. Its output is left out, since pip then reports what is wrong."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         (pinned,) = re.findall(r"(?m)^uv==(?:.*\\\n)*.*\n", LOCK.read_text()) or [""]
         file.write(pinned)
@@ -55,22 +54,22 @@ def by_uv() -> bool:
             [*UV, *LOCKED, str(LOCK)],
             [*UV, *CHECKOUT],
         ]
-        environment = {**told(), **os.environ}
+        environment = {**indexes(), **os.environ}
         return bool(pinned) and all(
             subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
             for command in commands
         )
 
 
-def told() -> dict[str, str]:
-    """Translate the settings of indexes in pip's files and variables into variables of uv."""
+def indexes() -> dict[str, str]:
+    """Variables of uv for the indexes that pip's files and variables name."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
     found = dict(re.findall(r"(?m)^(\S+?)=('.*'|\".*\")$", listed))
     variables = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy"} if found else {}
     for option, variable, separator in OPTIONS:
-        # pip prefers its variables to the section of the command, and that section to the general one.
+        # pip's order: its variables, then the section of the command, then the general section.
         for section in (":env:", "install", "global"):
             if value := found.get(f"{section}.{option}"):
                 variables[variable] = separator.join(ast.literal_eval(value).split())

@@ -32,7 +32,7 @@ def test_uv_is_told_what_pip_is_told(install: ModuleType, tmp_path: Path, monkey
     monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
     # A variable goes before the file.
     monkeypatch.setenv("PIP_FIND_LINKS", "/mine")
-    told = install.told()
+    told = install.indexes()
     assert told["UV_DEFAULT_INDEX"] == "https://user:secret@one.example/simple"
     assert told["UV_INDEX"] == "https://two.example/simple https://three.example/simple"
     assert told["UV_FIND_LINKS"] == "/mine"
@@ -52,7 +52,7 @@ def test_where_uv_does_not_succeed_pip_installs_the_same(
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(install, "UV", ["false"])
     monkeypatch.setattr(install, "PIP", ["true"])
-    monkeypatch.setattr(install, "told", dict)
+    monkeypatch.setattr(install, "indexes", dict)
     run = install.subprocess.run
 
     def noted(command: list[str], **options: object) -> object:

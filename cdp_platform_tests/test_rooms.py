@@ -1,6 +1,7 @@
 """A room is known everywhere: in what Dagster loads, in the warehouse, in the tests, in the docs."""
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from cdp_platform.build import build_definitions
 from cdp_platform.warehouse import columns
+from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.rooms import ROOMS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,3 +60,20 @@ def test_the_page_of_the_room_names_its_tables_and_others_lead_to_it(room: str, 
 @each_room
 def test_every_room_is_put_together_the_same_way(room: str):
     assert isinstance(import_module(f"cdp_platform.{room}.defs.definitions").definitions(), dg.Definitions)
+
+
+def test_the_migration_to_copy_makes_a_table_as_each_has_to_be(warehouse: Warehouse):
+    _, _, section = (ROOT / "CONTRIBUTING.md").read_text().partition("### A migration to copy\n")
+    found = re.search(r"^```sql\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    assert found
+    with warehouse.superuser() as connection:
+        connection.execute(found[1].encode())
+        described = columns.describe(connection)["loyalty.points"]
+        assert [column["name"] for column in described if not column["description"]] == []
+        assert connection.execute(
+            "SELECT relrowsecurity, relforcerowsecurity, obj_description(oid, 'pg_class') IS NOT NULL,"
+            " has_table_privilege('cdp_platform', oid, 'SELECT, INSERT, UPDATE, DELETE')"
+            " FROM pg_class WHERE oid = 'loyalty.points'::regclass"
+        ).fetchone() == (True, True, True, True)
+        stores = connection.execute("SELECT store FROM ops.person_store").fetchall()
+    assert ("loyalty.points",) in stores
