@@ -28,7 +28,7 @@ test: $(INSTALLED) ## Run every test, or those that ARGS chooses
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup -m "not alone" --cov --cov-report=
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile -m "not alone" --cov --cov-report=
 	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
 endif
 

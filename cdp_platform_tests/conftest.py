@@ -9,11 +9,13 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.scheduler import LoadFileScheduling
 
 from cdp_platform import settings
 from cdp_platform.warehouse.connection import connect
@@ -47,6 +49,8 @@ _OURS = (
         "INGESTION_CONFIG_PATH",
     ),
 )
+# Files whose tests begin with two runs of the demo, which take a minute.
+_ON_THE_DEMO = tuple(f"processes/test_{name}.py" for name in ("definitions", "demo", "frames_page", "tables"))
 _numbers = itertools.count()
 
 # pytest-xdist sets it, and tables would fold as in a terminal.
@@ -69,12 +73,18 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest.exit(f"Another session of pytest uses --basetemp={folder}: choose another folder.", returncode=4)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share services in one process, where several run: those of a file, and those of the demo."""
-    for item in items:
-        shared = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{shared}"))
+class _ByServices(LoadFileScheduling):
+    """Gives a file to one process, where several run, and all files that begin with the demo to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "demo" if file.endswith(_ON_THE_DEMO) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Make the scheduler that shares the services of a session among the tests that need them."""
+    return _ByServices(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
