@@ -16,6 +16,7 @@ from cdp_platform.customers import jobs
 from cdp_platform.ops import tenants
 from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
+from cdp_platform.warehouse.statements import statement
 
 _BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]
 
@@ -96,18 +97,5 @@ def _best_customers(wanted: list[tenants.Tenant]) -> list[tuple[Any, ...]]:
     with connect(settings.postgres()) as connection:
         for each in wanted:
             with tenant_transaction(connection, each.tenant_id):
-                rows += connection.execute(
-                    # Ranked within a currency, since amounts in different currencies cannot be compared.
-                    """
-                    SELECT r.tenant_id, r.currency,
-                           coalesce(nullif(concat_ws(' ', p.first_name, p.last_name), ''), p.profile_id),
-                           r.orders, r.spend::float8, r.expected_spend_365d::float8, 100 * r.probability_alive
-                    FROM (
-                        SELECT *, row_number() OVER (PARTITION BY currency
-                            ORDER BY expected_spend_365d DESC NULLS LAST, spend DESC, profile_id) AS place
-                        FROM customers.customer_value WHERE orders > 0 AND currency <> 'XXX'
-                    ) AS r JOIN customers.cdp_profiles AS p USING (tenant_id, profile_id)
-                    WHERE r.place <= 3 ORDER BY r.currency, r.place
-                    """
-                ).fetchall()
+                rows += connection.execute(statement("customers", "best_customers")).fetchall()
     return rows

@@ -83,11 +83,14 @@ def status(*, as_json: bool) -> None:
                     s.rejected,
                 )
                 for s in found
+                if s.source
             ],
-            empty="No active tenants: `cdp tenant add` makes one.",
+            empty="No active tenant has an ArangoDB database: `cdp tenant add` names one.",
         )
         for s in found:
-            if s.undated:
+            if s.source is None:
+                say(f"{s.tenant_id} has no ArangoDB database, so no customers are read for it.")
+            elif s.undated:
                 words = undated_words(s.source, s.undated, s.source_count or s.undated)
                 say(f"{s.tenant_id}: {words}", label="warn", style="yellow")
         for problem in dict.fromkeys(s.problem for s in found if s.problem):

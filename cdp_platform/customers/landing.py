@@ -16,10 +16,11 @@ from typing import Any, TypeGuard
 
 import psycopg
 
-from cdp_platform.customers import persons, profiles, updated_at
-from cdp_platform.customers.documents import Document, key
+from cdp_platform.customers import updated_at
+from cdp_platform.customers.documents import Document, key, owner
+from cdp_platform.customers.erased_documents import ErasedDocuments, leave_out_erased
 from cdp_platform.customers.mappers import Mapper
-from cdp_platform.ops import erasure, locks, rejected, watermark
+from cdp_platform.ops import rejected, watermark
 from cdp_platform.ops.rejected import RejectedDocumentError, Rejection
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.ops.watermark import Watermark
@@ -206,7 +207,7 @@ class _Staged:
 def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> _Staged:
     """Map a batch and copy its rows into the temporary table; locks nothing."""
     mapper.remarks.clear()
-    erased = _Erased.of(connection, tenant, mapper, batch)
+    erased = ErasedDocuments.of(connection, tenant, mapper, batch)
     rejections: list[Rejection] = []
     prints: dict[str, tuple[Document, bytes, bytes]] = {}
     for document in batch:
@@ -242,7 +243,7 @@ def _rejection(document: Document, mapper: Mapper, error: RejectedDocumentError)
 
 def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, staged: _Staged) -> SyncResult:
     """Write a staged batch without documents of erased persons, in the transaction that staged it."""
-    left_out, by_merge = _erase(connection, tenant, mapper, staged.batch)
+    left_out, by_merge = leave_out_erased(connection, tenant, mapper, staged.batch)
     if left_out:
         load.delete(connection, mapper.target, tenant.tenant_id, left_out, staged=bool(staged.rows))
         rejected.delete(connection, tenant.tenant_id, mapper.collection, left_out)
@@ -264,97 +265,6 @@ def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, stage
         rejected_by_code=Counter(rejection.code for rejection in rejections),
         remarks=mapper.remarks.copy(),
     )
-
-
-@dataclass(frozen=True)
-class _Erased:
-    """The documents of a batch that are about erased persons.
-
-    Attributes:
-        left_out: keys of all of these documents.
-        unread: profiles in a version that was not left out before. It may say that the person was merged, or have a new
-            e-mail address.
-    """
-
-    left_out: set[str]
-    unread: list[Document]
-
-    @classmethod
-    def of(cls, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> "_Erased":
-        """Look up tombstones of the documents and of their persons."""
-        if not erasure.anybody_erased(connection, tenant.tenant_id):
-            return cls(set(), [])
-        keys = [key(document) for document in batch]
-        known = erasure.erased(connection, tenant.tenant_id, mapper.collection, keys)
-        mentioned = [_persons(document, tenant, mapper) for document in batch]
-        everybody = set().union(*mentioned)
-        gone = erasure.erased(connection, tenant.tenant_id, profiles.COLLECTION, everybody).keys()
-        found = cls({each for each in keys if each in known}, [])
-        for document, each in zip(batch, mentioned, strict=True):
-            if gone.isdisjoint(each):
-                continue
-            found.left_out.add(key(document))
-            is_read = known.get(key(document)) == _revision(document) and gone >= set(each)
-            if mapper.collection == profiles.COLLECTION and not is_read:
-                found.unread.append(document)
-        return found
-
-
-def _erase(
-    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]
-) -> tuple[set[str], int]:
-    """Make erasures wait, and erase the profiles that belong to an erased person according to the batch.
-
-    Returns:
-        Keys of the documents that are left out, and the number of profiles that were erased.
-    """
-    with connection.transaction() as shared:
-        erasure.while_nobody_is_erased(connection, tenant.tenant_id)
-        erased = _Erased.of(connection, tenant, mapper, batch)
-        if erased.unread:
-            # Releases the shared lock: two sessions that share it would wait for each other to hold it alone.
-            raise psycopg.Rollback(shared)
-    by_merge: set[str] = set()
-    if erased.unread:
-        # This transaction no longer shares the lock, so it can take it alone.
-        locks.take(connection, locks.erasure(tenant.tenant_id))
-        erased = _Erased.of(connection, tenant, mapper, batch)
-    read: set[int] = set()
-    while unread := [document for document in erased.unread if id(document) not in read]:
-        read.update(map(id, unread))
-        for document in unread:
-            family, before, _ = persons.erase_person(
-                connection, tenant.tenant_id, _persons(document, tenant, mapper), mapper.addresses(document)
-            )
-            by_merge |= set(family) - set(before)
-        _leave_out(connection, tenant, mapper, batch, erased.left_out)
-        # A person who was erased in this loop may have more documents in this batch.
-        erased = _Erased.of(connection, tenant, mapper, batch)
-    _leave_out(connection, tenant, mapper, batch, erased.left_out)
-    return erased.left_out, len(by_merge)
-
-
-def _leave_out(
-    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document], keys: set[str]
-) -> None:
-    if keys:
-        documents = [
-            erasure.LeftOut(key(document), _revision(document), _persons(document, tenant, mapper))
-            for document in batch
-            if key(document) in keys
-        ]
-        erasure.leave_out(
-            connection, tenant.tenant_id, mapper.collection, documents, profile_source=profiles.COLLECTION
-        )
-
-
-def _persons(document: Document, tenant: Tenant, mapper: Mapper) -> list[str]:
-    """The persons that a document is about; none if it belongs to another tenant."""
-    return mapper.persons(document) if _owner(document) in (None, tenant.tenant_id) else []
-
-
-def _revision(document: Document) -> str:
-    return str(document.get("_rev", ""))
 
 
 def _position(batch: list[Document], trusted_until: datetime) -> Watermark | None:
@@ -402,10 +312,6 @@ def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
     return one if datetime.fromisoformat(one.stamp) > datetime.fromisoformat(other.stamp) else other
 
 
-def _owner(document: Document) -> Any:
-    return document.get("tenant_id")
-
-
 def _belongs(document: Document, tenant: Tenant) -> None:
-    if _owner(document) not in (None, tenant.tenant_id):
+    if owner(document) not in (None, tenant.tenant_id):
         raise RejectedDocumentError(FOREIGN_TENANT, "$.tenant_id", "the document says that it is another tenant's")

@@ -25,7 +25,7 @@ class TenantStatus:
 
     Attributes:
         tenant_id: the tenant.
-        source: name of the collection.
+        source: name of the collection; None if the tenant has no ArangoDB database, and then nothing else is known.
         last_success_at: when it was last read to its end; None if never.
         read_until: the watermark, as ISO 8601 in UTC.
         lag: greatest stamp in the source now, less the watermark; None if unknown.
@@ -37,28 +37,31 @@ class TenantStatus:
     """
 
     tenant_id: str
-    source: str
-    last_success_at: datetime | None
-    read_until: str | None
-    lag: timedelta | None
-    source_count: int | None
-    rejected: int
+    source: str | None
+    last_success_at: datetime | None = None
+    read_until: str | None = None
+    lag: timedelta | None = None
+    source_count: int | None = None
+    rejected: int = 0
     undated: int | None = None
     problem: str = ""
 
 
 def read() -> list[TenantStatus]:
-    """The status of every source of every active tenant that has a database. Each source is asked."""
+    """The status of every source of every active tenant; those without a database come last. Each source is asked."""
     with connect(settings.postgres()) as connection:
-        read_from = with_database(tenants.registered(connection))
+        registered = tenants.registered(connection)
+        read_from = with_database(registered)
         # In parallel, so that a server that hangs costs one wait and not one for each tenant.
         with ThreadPoolExecutor(_AT_ONCE, "source") as pool:
             asked = list(pool.map(_ask, read_from))
-        return [
+        found = [
             status
             for tenant, answer in zip(read_from, asked, strict=True)
             for status in _of_tenant(connection, tenant, *answer)
         ]
+    others = [each for each in registered if each.active and each not in read_from]
+    return found + [TenantStatus(each.tenant_id, source=None) for each in others]
 
 
 def _of_tenant(

@@ -55,9 +55,14 @@ def test_it_is_never_stale(feeds_only: str, instance: dg.DagsterInstance):
     assert all(each.passed for each in result.get_asset_check_evaluations())
 
 
-def test_status_and_health_leave_it_out(new_leo, feeds_only: str):
+def test_status_says_so_and_health_leaves_it_out(new_leo, feeds_only: str):
+    shown = CliRunner().invoke(cdp, ["status"]).output
+    assert "No active tenant has an ArangoDB database" in shown
     new_leo("a")
-    assert {each.tenant_id for each in read()} == {"a"}
+    assert {(each.tenant_id, each.source) for each in read()} >= {("a", "cdp_profile"), (feeds_only, None)}
+    shown = CliRunner().invoke(cdp, ["status"]).output
+    assert f"{feeds_only} has no ArangoDB database, so no customers are read for it." in " ".join(shown.split())
+    assert "a has no ArangoDB" not in shown
     systems = [finding.system for finding in examine()]
     assert "ArangoDB" in systems
     assert not [system for system in systems if feeds_only in system]
