@@ -123,8 +123,6 @@ class Calls:
                     # The provider may have done the work, and charge for it.
                     sent.tokens += estimate
                     self.away[model.model_id] = error
-                    if error.retry_after_seconds and (gate := gate_of(self.connection, model)):
-                        gate.rest(error.retry_after_seconds, str(error))
             except ConfigurationError as error:
                 self.away[model.model_id] = error
             else:

@@ -109,14 +109,17 @@ def test_an_outage_of_an_hour_counts_no_attempt_and_the_backlog_drains_in_order(
     assert desk.rests()[0][1] == 0
 
 
-def test_an_outage_with_a_time_to_come_back_at_lasts_until_then(desk: Desk, acme: Tenant, openai_stub: OpenAIStub):
+def test_an_outage_with_a_time_to_come_back_at_lasts_until_then_and_opens_the_breaker(
+    desk: Desk, acme: Tenant, openai_stub: OpenAIStub
+):
     acme.write(_many(10))
     openai_stub.spoil("status", status=503, retry_after=600)
     outcome = desk.drain(_remote(openai_stub, desk.model), acme)
     assert openai_stub.fired() == [1]
     assert isinstance(outcome.error, SourceError)
-    ((seconds, _),) = desk.rests()
+    ((seconds, openings),) = desk.rests()
     assert 590 < seconds <= 600
+    assert openings == 1
 
 
 def test_after_an_outage_one_worker_asks_and_the_others_burn_no_attempt(

@@ -52,7 +52,7 @@ RETURN (SELECT ROW(was.name, was.seconds, per_window, 0, array_agg(
 FROM generate_series(0, 59) AS place
 CROSS JOIN LATERAL (SELECT per_window - ((place + 1)::bigint * per_window + 59) / 60 + 1) AS back (turns));
 
--- Reserve turns, all for one moment. Verdicts: 'turn', in so many seconds; 'later' (the turn or the end of a rest is further
+-- Reserve turns, all for one moment. Verdicts: 'turn', after `wait` seconds; 'later' (the turn or the end of a rest is further
 -- away than wait_at_most, and nothing was reserved); 'open'. In constant time and space for any limit: a turn waits until the
 -- group that had its place before has left the window, so any window has at most as many turns as it may.
 -- A second more than the window: calls take unequally long to arrive.
