@@ -47,7 +47,7 @@ def sync(tenant_id: str, *, full: bool, segment_id: str | None, as_json: bool) -
 @click.option("--approve", is_flag=True, help="Close all rows that are gone from the source, even if they are many.")
 @json_option
 def reconcile(tenant_id: str, *, approve: bool, as_json: bool) -> None:
-    """Compare all keys of a tenant's source and tables, and correct the tables.
+    """Compare a tenant's tables with the source, and correct them.
 
     Finds deletes, and changes that did not update the timestamp. Runs every night by itself. If more than 5 % (and more
     than 10) are gone, or all, nothing is closed and the exit code is 1, until a person approves.

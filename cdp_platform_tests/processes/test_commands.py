@@ -503,8 +503,17 @@ def test_erasing_nobody_in_particular_is_a_wrong_use(checkout: Checkout, whom: t
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("erase", ["for good", "receipt", "merged are one person", "Erase them in the CDP too", "restore of a backup"]),
-        ("reconcile", ["deleted in the source", "every night", "5 %", "nothing is closed", "until a person approves"]),
+        (
+            "erase",
+            [
+                "for good",
+                "receipt",
+                "merges later, are one person",
+                "Erase them in the CDP too",
+                "restore of an older backup",
+            ],
+        ),
+        ("reconcile", ["Finds deletes", "every night", "5 %", "nothing is closed", "until a person approves"]),
         ("sync", ["--segment", "nobody if blank", "Exit code 1"]),
     ],
 )
