@@ -245,6 +245,15 @@ def test_the_tags_of_a_commands_run_say_which_process_executes_it(checkout: Chec
     assert in_progress(checkout) == set()
 
 
+@pytest.fixture
+def heard_by_children(number: signal.Signals) -> Iterator[None]:
+    """Commands inherit what this process ignores, such as SIGHUP under nohup, and then ignore it on purpose."""
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("heard_by_children")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_asked_to_end_ends_its_run_itself(checkout: Checkout, number: signal.Signals):
     """As when a terminal is closed, or a pod is stopped."""
