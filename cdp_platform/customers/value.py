@@ -1,9 +1,8 @@
 """What a customer bought and is expected to buy: ``customers.customer_value``.
 
 Grain: one row per open profile and currency. Orders, spend and RFM scores are computed in SQL, expectations by the
-    models of
-`purchase_models`, which are fitted for each tenant and currency. Nothing is added or compared across currencies.
-Amounts without a currency have neither spend nor expectation.
+models of `purchase_models`, which are fitted for each tenant and currency. Nothing is added or compared across
+currencies. Amounts without a currency have neither spend nor expectation.
 """
 
 from collections.abc import Iterator

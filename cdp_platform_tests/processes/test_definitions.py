@@ -12,7 +12,7 @@ OURS = ("DeprecationWarning", "BetaWarning", "PreviewWarning")
 
 # What only work needs: whoever loads definitions (each command, the code server) would wait for it first.
 ONLY_FOR_WORK = set(
-    "alembic arango email_validator gspread openai pandas pgvector phonenumbers requests rich sqlalchemy"
+    "alembic arango email_validator gspread numpy openai pandas pgvector phonenumbers requests rich sqlalchemy"
     " cdp_platform.cli cdp_platform.health.findings cdp_platform.health.looks cdp_sandbox".split()
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, segment_sync, transactions, value
+from cdp_platform.customers import metrics, profiles, segment_sync, transactions
 from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
@@ -278,6 +278,7 @@ def customer_value(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     that, `customers.value_model` says so. As of the run, or of the tenant's last transaction where its data ended long
     before. Only rows whose figures changed are written.
     """
+    from cdp_platform.customers import value  # noqa: PLC0415 (imports numpy, which no other asset here needs)
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
         watch = progress.of(tenant.tenant_id, "customer_value")
