@@ -56,7 +56,7 @@ FEW, OLDER = f"ours, new, {_FEW_SHARDS} of the shards", "the older way, new"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one contestant needed in one round.
+    """The time and memory of one contestant in one round.
 
     Attributes:
         seconds: from the registry to the last commit.

@@ -129,7 +129,7 @@ class QueryError(PlatformError):
 
 
 class BlockedError(PlatformError):
-    """What the work would build on is not fit for it."""
+    """The tables that the work builds on are not sound."""
 
 
 class BusyError(PlatformError):

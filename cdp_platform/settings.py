@@ -70,7 +70,7 @@ Host = Annotated[str, AfterValidator(require_host)]
 
 
 class PostgresSettings(BaseSettings):
-    """Where the warehouse is, and the two roles that use it.
+    """The address of the warehouse, and the two roles that use it.
 
     The platform connects as ``PGSQL_DB_USER``, which owns no tables; it refuses to start with a role that does. Only
     ``cdp migrate`` uses the owner. ``PGSQL_STATEMENT_TIMEOUT`` is in seconds.
@@ -89,7 +89,7 @@ class PostgresSettings(BaseSettings):
 
 
 class ArangoSettings(BaseSettings):
-    """Where LEO CDP's ArangoDB is. Each tenant has a database of its own; ``ARANGO_DB`` is the default of new ones."""
+    """The address of LEO CDP's ArangoDB. Each tenant has its own database; ``ARANGO_DB`` is the default of new ones."""
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="ARANGO_")
 

@@ -26,7 +26,7 @@ _LOOK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at an ingestor's source found.
+    """The result of a look at an ingestor's source.
 
     Attributes:
         changed: a file has a version that was neither taken nor seen before.

@@ -28,7 +28,7 @@ _UNBRAKED = frozenset({"feed_round", "offer"})
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What a cleanup found and did in one table.
+    """The result of a cleanup in one table.
 
     Attributes:
         table: in the schema ``catalog``.

@@ -154,7 +154,7 @@ def many(value: Any) -> list[Any]:
 def single(value: Any) -> Any:
     """The value of a term that is given as a list of one value, or as one text in several languages.
 
-    Of several languages the value without a language is taken, else the first. A list of several values stays a list.
+    The value without a language is taken, or the first if all have one. A list of several values stays a list.
     """
     while isinstance(value, _WITH_PARTS):
         if isinstance(value, dict):

@@ -4,7 +4,7 @@ schema.org lets an offer state many prices: the one that is paid, prices for com
 suggested), and prices for others (members, resellers), for other quantities (a dozen, a kilogram) and other times. One
 of them is chosen, and the others are kept beside it.
 
-Of the prices that can be paid now, the first of these is chosen: a price typed ``SalePrice``; a price that holds for a
+The price is the first of these that can be paid now: a price typed ``SalePrice``; a price that holds for a
 stated time; the ``price`` of the offer itself; another price without a type; the start of a range. Among equals the
 price with taxes is chosen, then the lowest.
 """

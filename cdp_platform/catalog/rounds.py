@@ -32,7 +32,7 @@ REGISTRY = ""
 
 @dataclass
 class FeedRound:
-    """What a reading of a feed found and did, counted in items: product groups and products.
+    """The result of one reading of a feed, counted in items: product groups and products.
 
     ``items`` = ``new`` + ``changed`` + ``unchanged`` + ``rejected``.
 

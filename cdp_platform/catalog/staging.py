@@ -44,7 +44,7 @@ _TABLES = {"stage_entry": _ENTRY, "stage_group": _GROUP, "stage_product": _PRODU
 _ARRAY, _DIMENSION, _LENGTH = struct.Struct("!iiI"), struct.Struct("!ii"), struct.Struct("!i")
 _TEXT, _TEXTS, _JSONB = adapters.types["text"].oid, adapters.types["text"].array_oid, adapters.types["jsonb"].oid
 
-# What is unique in a feed: column, whether groups and products have it, code, message, and last step of the path.
+# Values that are unique in a feed: column, whether groups and products have it, code, message, last step of the path.
 _UNIQUE = (
     ("item_id", [True, False], "duplicate_id", "an item of this @id came before it in the feed", "['@id']"),
     ("sku", [False], "duplicate_sku", "a product of this SKU came before it in the feed", ".sku"),

@@ -59,7 +59,7 @@ def _found() -> dict[str, EntryPoint]:
 
 
 class Platform:
-    """What the platform does for commands of other distributions, which rely on these names and arguments."""
+    """Functions of the platform for commands of other distributions, which rely on these names and arguments."""
 
     def say(self, words: str, *, label: str = "", style: str = "") -> None:
         """Print a sentence on stdout, as `printing.say` does."""

@@ -34,7 +34,7 @@ _END_SECONDS = 10
 
 @dataclass(frozen=True)
 class SecondWorker:
-    """What a second worker needs.
+    """The inputs of a second worker.
 
     Attributes:
         connect: opens its connection to the warehouse; for a process, something that can be pickled.
@@ -114,7 +114,7 @@ class _Other:
         _send(self._reading, bookmark)
 
     def bookmark(self) -> Bookmark:
-        """Where the other has read to; waits for it."""
+        """The position of the other worker; waits for it."""
         return _received(self._reading)
 
     def commit_after(self, so_far: SoFar) -> None:
@@ -205,7 +205,7 @@ def _work_as_process(reading: Reading, second: SecondWorker, *pipes: Connection)
 
 
 def _work(reading: Reading, second: SecondWorker, reading_pipe: Connection, committing_pipe: Connection) -> None:
-    """What the second worker does, on connections of its own."""
+    """Run the second worker, on connections of its own."""
     first = _Other(reading_pipe, committing_pipe)
     tenant = reading.tenant
     try:

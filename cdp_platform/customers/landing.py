@@ -35,7 +35,7 @@ FOREIGN_TENANT = "foreign_tenant"
 
 @dataclass
 class SyncResult:
-    """What a run did, in documents.
+    """The result of a run, in documents.
 
     ``read`` = ``new`` + ``changed`` + ``unchanged`` + ``rejected`` + ``erased``.
 
@@ -92,7 +92,7 @@ class SoFar:
 
 @dataclass(frozen=True)
 class Reading:
-    """What all batches of one reading of a collection have in common.
+    """One reading of a collection: the values that all its batches share.
 
     Attributes:
         trusted_until: the source's clock when the reading began. A document with a later timestamp lands, but its

@@ -19,7 +19,7 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class MetricsResult:
-    """What a refresh did, and what the table has now.
+    """The result of a refresh, and the content of the table after it.
 
     Attributes:
         computed: customers whose figures were computed.

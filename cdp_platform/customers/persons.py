@@ -21,7 +21,7 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class Receipt:
-    """What an erasure did.
+    """The result of an erasure.
 
     Attributes:
         tenant_id: the tenant whose customer it was.

@@ -30,7 +30,7 @@ _PAGE = 1000
 
 @dataclass
 class ReconciliationResult:
-    """What a reconciliation found and did, in documents; a row of ``ops.reconciliation``.
+    """The result of a reconciliation, in documents; a row of ``ops.reconciliation``.
 
     Attributes:
         source_count: documents in the source, those of erased persons left out.

@@ -24,7 +24,7 @@ _PAGE = 1000
 
 @dataclass
 class SegmentResult:
-    """What a run over a segment did.
+    """The result of a run over a segment.
 
     Attributes:
         landed: what was done with the documents that were read.

@@ -1,4 +1,4 @@
-"""What a tenant may have differently in this room."""
+"""A tenant's settings in this room."""
 
 from pydantic import field_validator
 

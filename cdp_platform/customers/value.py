@@ -1,4 +1,4 @@
-"""What a customer bought and is expected to buy: ``customers.customer_value``.
+"""Past and expected purchases of customers: ``customers.customer_value``.
 
 Grain: one row per open profile and currency. Orders, spend and RFM scores are computed in SQL, expectations by the
 models of `purchase_models`, which are fitted for each tenant and currency. Nothing is added or compared across
@@ -76,7 +76,7 @@ class CurrencyModel:
 
 @dataclass(frozen=True)
 class ValueResult:
-    """What a refresh did, and what the table has now.
+    """The result of a refresh, and the content of the table after it.
 
     Attributes:
         rows: one per open profile and currency that it has an order in.
@@ -90,7 +90,7 @@ class ValueResult:
     models: list[CurrencyModel]
 
     def note(self) -> str:
-        """What a reader of the figures has to know; may be empty."""
+        """Remarks for readers of the figures; may be empty."""
         words = [f"{model.currency}: {model.reason}" for model in self.models if model.reason]
         if self.moment.data_ended:
             words.insert(0, f"computed as of {self.moment.day}, the day of the last transaction")

@@ -12,7 +12,7 @@ from cdp_platform.warehouse.connection import tenant_transaction
 
 @dataclass(frozen=True)
 class ReconcileResult:
-    """What a comparison of texts and vectors found.
+    """The result of a comparison of texts and vectors.
 
     Attributes:
         enqueued: texts without a vector of a live model, or with one of an older text.

@@ -1,4 +1,4 @@
-"""What this room keeps for a time."""
+"""Rows of this room that are kept for a time."""
 
 from collections.abc import Sequence
 

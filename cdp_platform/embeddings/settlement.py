@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Answer:
-    """What providers answered for one text.
+    """The answers of providers for one text.
 
     It is complete with a vector of each stale model, refused if one provider refused it, otherwise to be sent again.
 
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass
 class SettleResult:
-    """What became of answers, in texts.
+    """The result of a settlement, in texts.
 
     Attributes:
         embedded: have their vectors.

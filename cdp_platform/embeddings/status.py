@@ -49,7 +49,7 @@ class KindStatus:
 
 @dataclass(frozen=True)
 class SentToday:
-    """What one tenant sent to one model today (UTC).
+    """The requests of one tenant to one model today (UTC).
 
     Attributes:
         calls: number of requests.
@@ -111,7 +111,7 @@ def pauses(connection: psycopg.Connection, models: Iterable[Model]) -> list[Paus
 
 
 def sent_today(connection: psycopg.Connection, tenant_ids: Iterable[str], models: Iterable[Model]) -> list[SentToday]:
-    """What was sent today, per tenant and model that anything was sent to."""
+    """The requests of today, per tenant and model that got any."""
     by_id = {model.model_id: model for model in models}
     today = datetime.now(UTC).date()
     found = []

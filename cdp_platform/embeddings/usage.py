@@ -1,4 +1,4 @@
-"""What embedding costs: tokens per tenant, model and day (UTC), and the tenant's budget in US dollars.
+"""The cost of embedding: tokens per tenant, model and day (UTC), and the tenant's budget in US dollars.
 
 ``embeddings.usage`` has what providers counted. Money is in ``embeddings.spend`` (`cdp_platform.ops.spend`): for a
 model with a price, it is reserved by an estimate before a request and corrected when the answer is stored.
@@ -22,7 +22,7 @@ _MILLION = 1_000_000
 
 @dataclass
 class Sent:
-    """What was sent to one model.
+    """Requests to one model.
 
     Attributes:
         calls: number of requests.

@@ -39,7 +39,7 @@ _PUT_OFF = timedelta(minutes=1)
 
 @dataclass
 class DrainResult:
-    """What a run did for one tenant.
+    """The result of a run for one tenant.
 
     Attributes:
         embedded: texts that got their vectors.
@@ -130,7 +130,7 @@ def drain(
 
 @dataclass
 class _Claimed:
-    """What was claimed for one tenant.
+    """The jobs that were claimed for one tenant.
 
     Attributes:
         models: the live ones, the active one first.

@@ -1,4 +1,4 @@
-"""Where Dagster keeps its runs and events: read from the `dagster.yaml` of `DAGSTER_HOME`.
+"""The place where Dagster keeps its runs and events, read from the `dagster.yaml` of `DAGSTER_HOME`.
 
 Dagster itself is not asked, since it would create missing files and tables.
 """

@@ -1,4 +1,4 @@
-"""What all rooms keep for a time, together."""
+"""The rows of all rooms that are kept for a time."""
 
 from cdp_platform import settings
 from cdp_platform.embeddings import retention as embeddings
@@ -8,6 +8,10 @@ from cdp_platform.referrals import retention as referrals
 
 
 def kept() -> list[Kept]:
-    """What is kept how long, as the environment says; raises ConfigurationError naming each variable that is wrong."""
+    """The rows and how long they are kept, as the environment says.
+
+    Raises:
+        ConfigurationError: a variable is wrong; names each that is.
+    """
     days = settings.retention()
     return [*ops.shared(days), *embeddings.kept(days), *referrals.kept(days)]

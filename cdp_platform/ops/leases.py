@@ -102,7 +102,7 @@ class Work(Protocol):
 
     @property
     def tenant_id(self) -> str:
-        """Whose it is."""
+        """The tenant of the work."""
         ...
 
     def extend(self, connection: psycopg.Connection) -> None:

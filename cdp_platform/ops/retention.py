@@ -24,7 +24,7 @@ MOST_ROWS = 500_000
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept for a time.
+    """A kind of rows that is kept for a time.
 
     Attributes:
         table: schema and name.
@@ -39,7 +39,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class RetentionResult:
-    """What was found and done in one table of one tenant.
+    """The result for one table of one tenant.
 
     Attributes:
         table: schema and name.
@@ -55,7 +55,7 @@ class RetentionResult:
 
 
 def shared(settings: RetentionSettings) -> Sequence[Kept]:
-    """What the tables of schema ``ops`` keep for a time."""
+    """The rows in schema ``ops`` that are kept for a time."""
     return (
         Kept("ops.rejected_record", settings.rejected_retention_days, statement("ops", "old_rejected_records")),
         Kept("ops.reconciliation", settings.reconciliation_retention_days, statement("ops", "old_reconciliations")),

@@ -1,4 +1,4 @@
-"""What a room spends at outside accounts, and the limit of a day.
+"""Spending of rooms at outside accounts, and its limit per day.
 
 Grain of a room's table ``spend``, which ``ops.make_spend`` makes: one row per tenant, account, day (UTC) and unit. The
 amount is reserved before a call and corrected after it. Of a worker that dies in between the reservation stays: an
@@ -18,7 +18,7 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class Spend:
-    """What one tenant spends at one account on one day.
+    """Spending of one tenant at one account on one day.
 
     Attributes:
         room: whose table it is in.
@@ -58,7 +58,7 @@ class Spend:
         self._add(connection, by)
 
     def amount(self, connection: psycopg.Connection) -> Decimal:
-        """What is spent and reserved."""
+        """The amount that is spent or reserved."""
         row = connection.execute(self._statement("spend"), self._names).fetchone()
         return row[0] if row else Decimal(0)
 

@@ -23,7 +23,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class RoomSettings(BaseModel):
-    """What one tenant may have differently in one room: the base of each room's model.
+    """The settings of one tenant in one room: the base of each room's model.
 
     The names of fields are unique over all models. `cdp_platform.tenant_settings` lists the models.
     """
@@ -46,7 +46,7 @@ class RoomSettings(BaseModel):
 
 
 class SharedSettings(RoomSettings):
-    """What all rooms share.
+    """Settings that all rooms share.
 
     Attributes:
         time_zone: IANA name; days of the tenant begin at its midnight.
@@ -63,7 +63,7 @@ class SharedSettings(RoomSettings):
 
 
 def problems_of(error: ValidationError) -> list[str]:
-    """What is wrong, one sentence for each setting."""
+    """The problems, one sentence for each setting."""
     return [f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
 
 
@@ -94,7 +94,7 @@ class Tenant:
 
     @property
     def time_zone(self) -> str:
-        """Where its days begin; raises ConfigurationError for a name that is not known."""
+        """The time zone in which its days begin; raises ConfigurationError for a name that is not known."""
         return SharedSettings.of(self).time_zone
 
 

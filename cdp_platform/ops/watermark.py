@@ -24,7 +24,7 @@ class Watermark:
 
 @dataclass(frozen=True)
 class SyncState:
-    """What is known of one source of one tenant; moments in UTC, None before the first success.
+    """The state of one source of one tenant; moments in UTC, None before the first success.
 
     Attributes:
         source: the collection.
@@ -105,7 +105,7 @@ def succeeded(
 
 
 def states(connection: psycopg.Connection, tenant_id: str) -> list[SyncState]:
-    """What is known of each source of this tenant."""
+    """The state of each source of this tenant."""
     query = (
         "SELECT source, stamp, last_success_at, source_count, undated_count FROM ops.sync_watermark"
         " WHERE tenant_id = %s ORDER BY source"

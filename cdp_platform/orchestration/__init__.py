@@ -1,4 +1,4 @@
-"""What rooms share of Dagster: partitions, automation, metadata, failures, resources.
+"""The parts of Dagster that rooms share: partitions, automation, metadata, failures, resources.
 
 What does not belong here: anything about a particular room.
 """

@@ -54,6 +54,6 @@ def describe(error: Exception) -> str:
 
 
 def frames(error: Exception) -> str:
-    """Where an error was raised, innermost call last, without its message, which may quote customer data."""
+    """The calls that led to an error, innermost last, without its message, which may quote customer data."""
     calls = traceback.extract_tb(error.__traceback__)
     return " > ".join(f"{Path(call.filename).name}:{call.lineno} {call.name}" for call in calls)

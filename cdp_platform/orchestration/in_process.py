@@ -20,7 +20,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class AssetResult:
-    """What one asset did for one partition: a tenant, an ingestor, or a tenant's month."""
+    """The result of one asset for one partition: a tenant, an ingestor, or a tenant's month."""
 
     asset: str
     partition: str
@@ -29,7 +29,7 @@ class AssetResult:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found for one partition; '' for a check of all partitions at once."""
+    """The result of one check for one partition; '' for a check of all partitions at once."""
 
     check: str
     partition: str

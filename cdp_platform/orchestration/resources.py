@@ -37,7 +37,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def opener(self) -> Callable[[], AbstractContextManager[psycopg.Connection]]:
-        """What opens connections; it can be pickled, for a process in which Dagster is not loaded."""
+        """A function that opens connections. It can be pickled, for a process in which Dagster is not loaded."""
         return partial(connect, settings.postgres())
 
     def connect(self) -> AbstractContextManager[psycopg.Connection]:
@@ -50,7 +50,7 @@ class ArangoResource(dg.ConfigurableResource):
 
     @property
     def opener(self) -> Callable[..., AbstractContextManager[ArangoDatabase]]:
-        """What opens databases; it can be pickled, for a process in which Dagster is not loaded."""
+        """A function that opens databases. It can be pickled, for a process in which Dagster is not loaded."""
         return partial(open_database, settings.arango())
 
     def open(

@@ -15,7 +15,7 @@ TICK_BUDGET_SECONDS = 20.0
 
 
 class Watch:
-    """What one tick remembers for the next, as JSON in the sensor's cursor.
+    """The memory from one tick to the next, as JSON in the sensor's cursor.
 
     Dagster stores the cursor together with the runs that the tick asks for, so a tick that dies is repeated.
 
@@ -63,7 +63,7 @@ class Watch:
         return found
 
     def cursor(self, keys: Collection[str]) -> str:
-        """What the next tick gets. Partitions other than these are forgotten."""
+        """The cursor for the next tick. Partitions other than these are forgotten."""
         seen = {key: value for key, value in self.seen.items() if key in keys}
         waiting = sorted(self.waiting.intersection(keys))
         return json.dumps({**self.notes, "seen": seen, "waiting": waiting, "after": self._after})

@@ -25,7 +25,7 @@ _IDENTITY = 3
 
 @dataclass(frozen=True)
 class SpreadsheetContent:
-    """What was read from a spreadsheet.
+    """The content that was read from a spreadsheet.
 
     Attributes:
         sheets: its tabs by title.
@@ -59,7 +59,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class WorksheetPlan:
-    """What one worksheet should have.
+    """The content that one worksheet should have.
 
     Attributes:
         changes: of its tabs; empty if they are right.

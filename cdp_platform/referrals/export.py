@@ -42,7 +42,7 @@ Progress: TypeAlias = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class WorksheetResult:
-    """What an export did, or would do, with one worksheet.
+    """The result of an export for one worksheet; the expected one in a dry run.
 
     Attributes:
         unchanged: it was right, and nothing was written.
@@ -63,7 +63,7 @@ class WorksheetResult:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What an export did, or would do.
+    """The result of an export; the expected one in a dry run.
 
     Attributes:
         export_id: its row in ``referrals.sheet_export``, the last if it made several changes; None after a dry run.

@@ -1,4 +1,4 @@
-"""What was exported, recorded before the spreadsheet is changed.
+"""The record of exports, written before the spreadsheet is changed.
 
 Grain of ``referrals.sheet_export``: one row per export, an effect with the states of `cdp_platform.ops.effects`. It is
 ``reserved`` until everything is staged, ``handed_over`` while the spreadsheet is being changed, ``confirmed`` when the

@@ -23,7 +23,7 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class CountResult:
-    """What counting did.
+    """The result of counting.
 
     Attributes:
         days: the days that were counted, as half-open stretches (first, end).
@@ -97,7 +97,7 @@ def count_touched(connection: psycopg.Connection, tenant: Tenant) -> CountResult
 
 
 def totals(connection: psycopg.Connection, tenant: Tenant, first: date, end: date) -> Totals:
-    """What is stored of these days, ``end`` not among them."""
+    """The stored totals of these days, without ``end``."""
     with tenant_transaction(connection, tenant.tenant_id), connection.cursor(row_factory=class_row(Totals)) as cursor:
         found = cursor.execute(statement("referrals", "day_totals"), _names(tenant, first, end)).fetchone()
     assert found is not None  # noqa: S101 (an aggregate: one row always)

@@ -25,7 +25,7 @@ _LARGEST_SHEET_ID = 2**31
 
 @dataclass(frozen=True)
 class Note:
-    """What the spreadsheet notes about one worksheet.
+    """The spreadsheet's note about one worksheet.
 
     Attributes:
         rows: without headers; for raw data, those of all tabs.

@@ -1,10 +1,10 @@
-"""What a tenant may have differently in this room."""
+"""A tenant's settings in this room."""
 
 from cdp_platform.ops.tenants import RoomSettings
 
 
 class ReferralSettings(RoomSettings):
-    """Where a tenant's worksheets are, and what they show.
+    """The place of a tenant's worksheets, and the content that they show.
 
     Attributes:
         google_sheet_id: the spreadsheet that its worksheets are in; ``GOOGLE_SHEET_ID`` if empty.

@@ -47,7 +47,7 @@ OpenTracker = Callable[[], AbstractContextManager[TrackerDatabase]]
 
 @dataclass
 class RelationResult:
-    """What a run did with a relation, in rows. The other rows that it read were stored already and did not differ.
+    """The result of a run for a relation, in rows. The other rows that it read were stored already and did not differ.
 
     Attributes:
         rejected: rows that break a rule; they wait in ``ops.rejected_record``.
@@ -65,7 +65,7 @@ class RelationResult:
 
 @dataclass
 class PullResult:
-    """What a run did, by name of the relation (``officer``, ``click_event`` ...)."""
+    """The result of a run, by name of the relation (``officer``, ``click_event`` ...)."""
 
     relations: dict[str, RelationResult] = field(default_factory=dict)
 

@@ -38,7 +38,7 @@ _HOW = (
 
 @dataclass(frozen=True)
 class Address:
-    """Where the tracker's database is. Its text shows no password."""
+    """The address of the tracker's database. Its text shows no password."""
 
     conninfo: Mapping[str, Any] = field(repr=False)
 

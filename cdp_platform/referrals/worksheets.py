@@ -1,4 +1,4 @@
-"""What the four worksheets show: columns, rows and checksums.
+"""The content of the four worksheets: columns, rows and checksums.
 
 An export reads all of them in one transaction that sees one snapshot, so that the worksheets agree. Figures are sums of
 ``referrals.daily_metrics``, without flagged events. A rate is ``referrals.click_to_signup_rate`` of sums: signups /

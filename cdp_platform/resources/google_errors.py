@@ -50,7 +50,7 @@ class UnusableAnswerError(Exception):
 
 @dataclass(frozen=True)
 class SpreadsheetCall:
-    """What errors of a call name, and how the call may be repeated.
+    """One call, as errors name it, and how it may be repeated.
 
     Attributes:
         account: the service account that calls.

@@ -1,4 +1,4 @@
-"""What an HTTP status says is to be done, how long the server asks to wait, and its words: the same for all clients.
+"""HTTP statuses and what is done about each, the wait that a server asks for, and its words, for all clients.
 
 It lies here and not in `cdp_platform.ops`, since the clients in this package stand below that. What a person can do is
 in each client's own messages. The body of an answer may say more than its status.
@@ -18,7 +18,7 @@ _WORDS_CHARACTERS = 500
 
 
 class Verdict(Enum):
-    """What an answer that is no success means for the request. The names of errors are of `cdp_platform.errors`."""
+    """The meaning of an answer that is no success. The names of errors are those of `cdp_platform.errors`."""
 
     RETRY = "retry"
     """Nothing was done. The same request may be taken later (UnavailableError)."""
@@ -54,7 +54,7 @@ _VERDICTS = {
 
 
 def verdict(status: int) -> Verdict:
-    """What a status that is no success means; of one that the table has not, by its class."""
+    """The meaning of a status that is no success. A status that is not in the table has the meaning of its class."""
     return _VERDICTS.get(status, Verdict.UNKNOWN if status >= _SERVER_ERROR else Verdict.GIVE_UP)
 
 

@@ -1,4 +1,4 @@
-"""What each table and column of the warehouse contains, read from the comments in the migrations.
+"""Descriptions of each table and column of the warehouse, read from the comments in the migrations.
 
 Dagster shows this with the assets, also before there is a database. `columns.json` is read from a migrated database and
 written by `make columns`; a test compares the two, so the migrations stay the only place where a comment is written.

@@ -57,7 +57,7 @@ def act_as(application: str) -> None:
 
 
 def application() -> str:
-    """What this process does, such as ``cdp sync``."""
+    """The work of this process, such as ``cdp sync``."""
     return _application
 
 

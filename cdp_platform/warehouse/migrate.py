@@ -38,7 +38,7 @@ _LOCK_SECONDS = 60
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration did: the revision before (None in an empty database) and after."""
+    """The result of a migration: the revision before (None in an empty database) and after."""
 
     before: str | None
     after: str

@@ -12,7 +12,7 @@ PGVECTOR = (0, 8)
 
 
 def unmet(connection: psycopg.Connection) -> str | None:
-    """What the database lacks and what to install, in one line, or None. Works before any migration."""
+    """Say in one line what the database lacks and what to install; None if nothing. Works before any migration."""
     row = connection.execute(statement("warehouse", "server_versions")).fetchone()
     assert row is not None  # noqa: S101 (one row always)
     number, name, available, installed = row

@@ -50,7 +50,7 @@ def watch(connection: psycopg.Connection, reopen: Callable[[], psycopg.Connectio
 
 
 def last_blocker(connection: psycopg.Connection) -> str | None:
-    """Who holds the lock that this connection waits for, or has just waited for; None if unknown."""
+    """The holder of the lock that this connection waits for, or has just waited for; None if unknown."""
     found = _watched.get(id(connection))
     return found.blocker if found is not None and found.connection() is connection else None
 

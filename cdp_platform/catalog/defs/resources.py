@@ -1,4 +1,4 @@
-"""Where registries and feeds are read from, as a Dagster resource."""
+"""The sources of registries and feeds, as a Dagster resource."""
 
 from contextlib import AbstractContextManager
 

@@ -1,4 +1,4 @@
-"""What starts the room's runs: changes at the sources, each ingestor's own schedule, and the daily cleanup."""
+"""Sensors and schedules of the room: changes at the sources, each ingestor's own schedule, and the daily cleanup."""
 
 import re
 from collections.abc import Mapping, Sequence

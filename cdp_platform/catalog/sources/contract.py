@@ -16,7 +16,7 @@ from cdp_platform.errors import shown_address
 
 @dataclass(frozen=True)
 class Validators:
-    """What tells one version of a document from another; None where the source does not say.
+    """The marks of one version of a document; None where the source does not say.
 
     They are only compared with validators of the same source.
 

@@ -1,4 +1,4 @@
--- Of several items in the feed with the same value of a unique column, the first is taken and the others are rejected.
+-- If several items of the feed have the same value of a unique column, the first is taken and the others are rejected.
 WITH ranked AS (
     SELECT number, row_number() OVER (PARTITION BY is_group, {value} ORDER BY number) AS place
     FROM stage_entry WHERE code IS NULL AND {value} IS NOT NULL AND is_group = ANY (%(groups)s)

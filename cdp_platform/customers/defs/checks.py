@@ -1,4 +1,4 @@
-"""What has to hold of the room's tables. Each check is asked for each tenant after each run.
+"""Checks of the room's tables. Each check is asked for each tenant after each run.
 
 A check that stops what follows is `blocking`; the others tell a person. Staleness is asked for all tenants at once by
 an hourly schedule, because it looks for tenants that no run reaches any more.

@@ -1,4 +1,4 @@
-"""What starts the room's runs: changes in the source, and schedules as the safety net."""
+"""Sensors and schedules of the room: changes in the source, and schedules as the safety net."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""What every provider returns and raises, and which vectors may be stored."""
+"""Results and errors of every provider, and the rule which vectors may be stored."""
 
 from __future__ import annotations
 

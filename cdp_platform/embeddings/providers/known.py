@@ -51,7 +51,7 @@ _KNOWN = (
 
 
 def known_model(provider: str, name: str) -> ModelChoice:
-    """What is known of a model; for an unknown one, what is true of all models of its provider.
+    """The known facts about a model; for an unknown one, those about all models of its provider.
 
     Raises:
         ConfigurationError: there is no such provider, or it cannot have this model.

@@ -1,4 +1,4 @@
-"""What must be true of the room's data after each run."""
+"""Checks of the room's data after each run."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""What starts the room's runs: new events, and the morning of each tenant's time zone."""
+"""Sensors and schedules of the room: new events, and the morning of each tenant's time zone."""
 
 import json
 from collections import defaultdict

@@ -1,4 +1,4 @@
--- What is stored of these days; the end is not among them.
+-- The stored totals of these days, without the end.
 SELECT count(*) AS rows, coalesce(sum(total_clicks), 0)::bigint AS clicks,
        coalesce(sum(total_signups), 0)::bigint AS signups,
        coalesce(sum(flagged_clicks), 0)::bigint AS flagged_clicks,

@@ -1,4 +1,4 @@
--- Of rows with the same value in a unique column, the first is accepted and the others are rejected.
+-- If rows have the same value in a unique column, the first is accepted and the others are rejected.
 UPDATE {stage} AS s SET code = %(code)s, message = %(message)s, path = %(path)s
 FROM (
     SELECT ctid, row_number() OVER (PARTITION BY {column} ORDER BY {first}) AS place
