@@ -60,7 +60,7 @@ def read() -> list[TenantStatus]:
             for tenant, answer in zip(read_from, asked, strict=True)
             for status in _of_tenant(connection, tenant, *answer)
         ]
-    others = [each for each in registered if each.active and each not in read_from]
+    others = [each for each in registered if each.active and not each.arango_database]
     return found + [TenantStatus(each.tenant_id, source=None) for each in others]
 
 

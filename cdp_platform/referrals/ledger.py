@@ -21,7 +21,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from cdp_platform.ops.effects import UNRESOLVED, State
+from cdp_platform.ops.effects import UNRESOLVED, Ledger, State
 from cdp_platform.warehouse.statements import statement
 
 
@@ -102,11 +102,7 @@ class ExportLedger:
 
     def hand_over(self, export_id: UUID) -> None:
         """Record that the spreadsheet may be changed from now on."""
-        self.connection.execute(
-            "UPDATE referrals.sheet_export SET state = 'handed_over'"
-            " WHERE tenant_id = %s AND export_id = %s AND state = 'reserved'",
-            [self.tenant_id, export_id],
-        )
+        Ledger(self.connection, self.tenant_id, "referrals.sheet_export", "export_id").hand_over(export_id)
 
     def refreshed(self, positions: Sequence[int]) -> None:
         """Record that these rows were written again."""
