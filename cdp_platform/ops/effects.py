@@ -4,7 +4,7 @@ Before anything is sent, an effect is a row of the room's own ledger, so that no
 forgotten. A ledger table has the columns ``tenant_id``, a key, ``state`` (domain ``ops.effect_state``) and ``reason``,
 and the trigger that ``ops.guard_effects`` sets: no row moves backwards. ``ops.effect_move`` has the moves::
 
-    reserved  --->  handed_over  --->  confirmed
+    reserved  <-->  handed_over  --->  confirmed
       | | |            |   |             ^
       | | |            |   +-> unknown --+
       | | |            v          |
@@ -14,7 +14,8 @@ and the trigger that ``ops.guard_effects`` sets: no row moves backwards. ``ops.e
 
 A row begins as ``reserved``, ``excluded`` or ``unchanged``. It is ``handed_over`` while the outside may act, and then
 ``confirmed``, ``failed`` (nothing was done) or ``unknown`` (no answer). Where the outside can be asked, its answer
-settles what is unresolved; otherwise it is reported. Another attempt after ``failed`` is another row.
+settles what is unresolved; otherwise it is reported. Another attempt after ``failed`` is another row. What the outside
+certainly did not take goes back to ``reserved`` (`Ledger.put_back`) and can be handed over again, under the same key.
 """
 
 from collections.abc import Mapping
@@ -66,6 +67,10 @@ class Ledger:
             False where it is not ``reserved`` any more: another process has it, so do not call.
         """
         return self._move(key, "handed_over", None, ["reserved"])
+
+    def put_back(self, key: object, reason: str | None = None) -> bool:
+        """The outside certainly did not take it: it can be handed over again. False where it is not handed over."""
+        return self._move(key, "reserved", reason, ["handed_over"])
 
     def settle(self, key: object, state: State, reason: str | None = None) -> bool:
         """Write down how an effect ended; returns False, and changes nothing, where it is settled already.

@@ -12,7 +12,7 @@ STATES: tuple[State, ...] = get_args(State)
 MOVES = {
     None: {"reserved", "excluded", "unchanged"},
     "reserved": {"handed_over", "failed", "excluded", "unchanged"},
-    "handed_over": {"confirmed", "failed", "unknown"},
+    "handed_over": {"confirmed", "failed", "unknown", "reserved"},
     "unknown": {"confirmed", "failed"},
 }
 
@@ -102,6 +102,20 @@ def test_what_is_unresolved_is_settled_by_asking_and_stays_settled(room: psycopg
         ("d", "confirmed", None),
         ("e", "reserved", None),
     ]
+
+
+def test_what_was_certainly_not_taken_is_handed_over_again(room: psycopg.Connection) -> None:
+    with tenant_transaction(room, "acme"):
+        book = ledger(room)
+        book.reserve("a")
+        assert not book.put_back("a")
+        assert book.hand_over("a")
+        assert book.put_back("a", "the connection was refused")
+        assert book.unresolved() == {"a": "reserved"}
+        assert book.hand_over("a")
+        book.settle("a", "unknown")
+        assert not book.put_back("a")
+        assert book.unresolved() == {"a": "unknown"}
 
 
 def test_an_outcome_without_a_call_is_refused(room: psycopg.Connection) -> None:

@@ -1,0 +1,1 @@
+"""The channels that messages go out through. Each kind is one file."""

@@ -1,0 +1,1 @@
+"""The room as Dagster sees it: assets, checks, sensors and jobs."""

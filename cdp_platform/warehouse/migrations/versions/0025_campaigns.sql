@@ -1,0 +1,479 @@
+-- The room campaigns: a due marketing event becomes messages that go out once, to people who may have them.
+
+-- What the outside certainly did not take may be handed over again, under the same key.
+INSERT INTO ops.effect_move (before, after) VALUES ('handed_over', 'reserved');
+
+CREATE SCHEMA campaigns;
+GRANT USAGE ON SCHEMA campaigns TO cdp_platform;
+
+-- What is planned --------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE campaigns.campaign (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    code text NOT NULL CHECK (code ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    name text NOT NULL,
+    objective text,
+    start_at timestamptz,
+    end_at timestamptz,
+    origin text NOT NULL DEFAULT 'cdp_platform',
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, code),
+    CHECK (end_at >= start_at)
+);
+COMMENT ON TABLE campaigns.campaign IS 'One row per campaign.';
+COMMENT ON COLUMN campaigns.campaign.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.campaign.code IS 'Code of the campaign, unique in the tenant.';
+COMMENT ON COLUMN campaigns.campaign.name IS 'Name that people call the campaign by.';
+COMMENT ON COLUMN campaigns.campaign.objective IS 'What the campaign is to reach, in words.';
+COMMENT ON COLUMN campaigns.campaign.start_at IS 'Begin of the campaign.';
+COMMENT ON COLUMN campaigns.campaign.end_at IS 'End of the campaign.';
+COMMENT ON COLUMN campaigns.campaign.origin IS 'cdp_platform, or leo-activation for history that was imported.';
+COMMENT ON COLUMN campaigns.campaign.updated_at IS 'When the row last changed.';
+SELECT ops.isolate_tenants('campaigns.campaign');
+
+CREATE TABLE campaigns.message_template (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    template text NOT NULL CHECK (template ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    version int NOT NULL CHECK (version > 0),
+    channel_kind text NOT NULL CHECK (channel_kind IN ('email', 'webhook')),
+    subject text,
+    body_text text,
+    body_html text,
+    sent_text text,
+    sent_html text,
+    state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'approved', 'archived')),
+    content_hash bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    approved_at timestamptz,
+    PRIMARY KEY (tenant_id, template, version),
+    CHECK (state <> 'approved' OR approved_at IS NOT NULL)
+);
+COMMENT ON TABLE campaigns.message_template IS 'One row per template and version. An approved version never changes; it can be archived.';
+COMMENT ON COLUMN campaigns.message_template.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.message_template.template IS 'Name of the template.';
+COMMENT ON COLUMN campaigns.message_template.version IS 'From 1.';
+COMMENT ON COLUMN campaigns.message_template.channel_kind IS 'Kind of channel that it is for.';
+COMMENT ON COLUMN campaigns.message_template.subject IS 'Subject, as Jinja; e-mail only.';
+COMMENT ON COLUMN campaigns.message_template.body_text IS 'Text, as Jinja; made of the HTML where it is left out.';
+COMMENT ON COLUMN campaigns.message_template.body_html IS 'HTML, as Jinja; e-mail only.';
+COMMENT ON COLUMN campaigns.message_template.sent_text IS 'The text that is rendered for each person; made at approval.';
+COMMENT ON COLUMN campaigns.message_template.sent_html IS 'The HTML that is rendered for each person, with its styles inlined; made at approval.';
+COMMENT ON COLUMN campaigns.message_template.state IS 'draft, approved or archived.';
+COMMENT ON COLUMN campaigns.message_template.content_hash IS 'SHA-256 of subject, text and HTML: equal content needs no new version.';
+COMMENT ON COLUMN campaigns.message_template.created_at IS 'When the version was written.';
+COMMENT ON COLUMN campaigns.message_template.approved_at IS 'When the version was approved.';
+SELECT ops.isolate_tenants('campaigns.message_template');
+
+-- An approved version never changes, and only a draft can be deleted.
+CREATE FUNCTION campaigns.keep_approved() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF OLD.state <> 'draft' AND (
+        TG_OP = 'DELETE' OR NEW.state = 'draft'
+        OR to_jsonb(NEW) - 'state' IS DISTINCT FROM to_jsonb(OLD) - 'state'
+    ) THEN
+        RAISE EXCEPTION 'version % of template % is %: write a new version', OLD.version, OLD.template, OLD.state
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+CREATE TRIGGER keep_approved BEFORE UPDATE OR DELETE ON campaigns.message_template
+    FOR EACH ROW EXECUTE FUNCTION campaigns.keep_approved();
+
+CREATE TABLE campaigns.segment (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    segment_id text NOT NULL,
+    version int NOT NULL CHECK (version > 0),
+    name text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('rules', 'membership', 'lookalike')),
+    rules jsonb,
+    seed_segment_id text,
+    origin text NOT NULL CHECK (origin IN ('cdp', 'file')),
+    problem text,
+    content_hash bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    retired_at timestamptz,
+    PRIMARY KEY (tenant_id, segment_id, version),
+    CHECK ((kind = 'rules') <= (rules IS NOT NULL)),
+    CHECK ((kind = 'lookalike') = (seed_segment_id IS NOT NULL))
+);
+COMMENT ON TABLE campaigns.segment IS 'One row per segment and version; the greatest version is the one that is used.';
+COMMENT ON COLUMN campaigns.segment.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.segment.segment_id IS 'The _key of the segment in the CDP, or the name that a file gives it.';
+COMMENT ON COLUMN campaigns.segment.version IS 'From 1; another one where rules, seed or kind changed.';
+COMMENT ON COLUMN campaigns.segment.name IS 'Name that people call the segment by.';
+COMMENT ON COLUMN campaigns.segment.kind IS 'rules: computed here; membership: whom the CDP has in the segment; lookalike: who is like the seed.';
+COMMENT ON COLUMN campaigns.segment.rules IS 'The tree of a jQuery QueryBuilder, as LEO CDP writes it.';
+COMMENT ON COLUMN campaigns.segment.seed_segment_id IS 'The segment that a lookalike is like.';
+COMMENT ON COLUMN campaigns.segment.origin IS 'cdp or file.';
+COMMENT ON COLUMN campaigns.segment.problem IS 'Why the segment cannot be used, or why rules of the CDP are not computed here; NULL if nothing is wrong.';
+COMMENT ON COLUMN campaigns.segment.content_hash IS 'SHA-256 of kind, rules and seed.';
+COMMENT ON COLUMN campaigns.segment.created_at IS 'When the version was written.';
+COMMENT ON COLUMN campaigns.segment.retired_at IS 'When the segment was deleted in the CDP or left the file; NULL while it is there.';
+SELECT ops.isolate_tenants('campaigns.segment');
+
+CREATE TABLE campaigns.marketing_event (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    event_id text NOT NULL CHECK (event_id ~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$'),
+    campaign_code text NOT NULL,
+    name text NOT NULL,
+    description text,
+    type text NOT NULL DEFAULT 'message' CHECK (type IN ('message', 'confirmation')),
+    channel text NOT NULL,
+    segment_id text NOT NULL,
+    template text NOT NULL,
+    start_at timestamptz NOT NULL,
+    end_at timestamptz NOT NULL,
+    grace interval NOT NULL DEFAULT '1 hour' CHECK (grace >= interval '0'),
+    local_time boolean NOT NULL DEFAULT false,
+    rate_per_minute int CHECK (rate_per_minute > 0),
+    holdout_share numeric NOT NULL DEFAULT 0 CHECK (holdout_share >= 0 AND holdout_share < 1),
+    status text NOT NULL DEFAULT 'planned'
+        CHECK (status IN ('planned', 'running', 'paused', 'done', 'partly_failed', 'cancelled', 'missed')),
+    status_reason text,
+    status_changed_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    ended_at timestamptz,
+    origin text NOT NULL DEFAULT 'cdp_platform',
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, event_id),
+    FOREIGN KEY (tenant_id, campaign_code) REFERENCES campaigns.campaign (tenant_id, code),
+    CHECK (end_at >= start_at)
+);
+COMMENT ON TABLE campaigns.marketing_event IS 'One row per marketing event: one message to the people of one segment, through one channel.';
+COMMENT ON COLUMN campaigns.marketing_event.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.marketing_event.event_id IS 'Id of the event, unique in the tenant.';
+COMMENT ON COLUMN campaigns.marketing_event.campaign_code IS 'The campaign that it belongs to.';
+COMMENT ON COLUMN campaigns.marketing_event.name IS 'Name of the event. With the description it is the text that is embedded.';
+COMMENT ON COLUMN campaigns.marketing_event.description IS 'What it is about, in words.';
+COMMENT ON COLUMN campaigns.marketing_event.type IS 'message, or confirmation: asks those whose consent is requested to confirm it, once for ever.';
+COMMENT ON COLUMN campaigns.marketing_event.channel IS 'Name of the channel in channels.yaml.';
+COMMENT ON COLUMN campaigns.marketing_event.segment_id IS 'The segment whose people are the audience.';
+COMMENT ON COLUMN campaigns.marketing_event.template IS 'The template; the latest approved version when the audience is frozen.';
+COMMENT ON COLUMN campaigns.marketing_event.start_at IS 'When it is due. With local_time, the clock time in UTC here is the clock time wherever the person is.';
+COMMENT ON COLUMN campaigns.marketing_event.end_at IS 'After this moment nothing is sent.';
+COMMENT ON COLUMN campaigns.marketing_event.grace IS 'How late it may begin; later it is missed.';
+COMMENT ON COLUMN campaigns.marketing_event.local_time IS 'Whether it begins at the clock time of start_at in the time zone of each person.';
+COMMENT ON COLUMN campaigns.marketing_event.rate_per_minute IS 'Most messages per minute of this event; NULL: as fast as the channel goes.';
+COMMENT ON COLUMN campaigns.marketing_event.holdout_share IS 'Share of the people that gets nothing, so that the effect can be measured.';
+COMMENT ON COLUMN campaigns.marketing_event.status IS 'planned, running, paused, done, partly_failed, cancelled or missed; campaigns.event_may_move has the moves.';
+COMMENT ON COLUMN campaigns.marketing_event.status_reason IS 'Why it has this status, without data of persons.';
+COMMENT ON COLUMN campaigns.marketing_event.status_changed_at IS 'When the status last changed.';
+COMMENT ON COLUMN campaigns.marketing_event.started_at IS 'When it first ran.';
+COMMENT ON COLUMN campaigns.marketing_event.ended_at IS 'When it ended.';
+COMMENT ON COLUMN campaigns.marketing_event.origin IS 'cdp_platform, or leo-activation for history that was imported.';
+COMMENT ON COLUMN campaigns.marketing_event.updated_at IS 'When the row last changed.';
+CREATE INDEX marketing_event_open ON campaigns.marketing_event (tenant_id, start_at)
+    WHERE status IN ('planned', 'running', 'paused');
+SELECT ops.isolate_tenants('campaigns.marketing_event');
+
+-- Which moves an event may make. A row begins as planned, or as history that is imported.
+CREATE FUNCTION campaigns.event_may_move(before text, after text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE before
+    WHEN 'planned' THEN after IN ('running', 'cancelled', 'missed')
+    WHEN 'running' THEN after IN ('paused', 'done', 'partly_failed', 'cancelled')
+    WHEN 'paused' THEN after IN ('running', 'cancelled')
+    -- A person has what failed tried again.
+    WHEN 'partly_failed' THEN after = 'running'
+    WHEN 'new' THEN after IN ('planned', 'done', 'partly_failed', 'cancelled', 'missed')
+    ELSE false
+END;
+
+CREATE FUNCTION campaigns.move_event_forward() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+    was text := CASE TG_OP WHEN 'UPDATE' THEN OLD.status ELSE 'new' END;
+BEGIN
+    IF NOT campaigns.event_may_move(was, NEW.status) THEN
+        RAISE EXCEPTION 'an event that is % does not become %', was, NEW.status
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    NEW.status_changed_at := pg_catalog.clock_timestamp();
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER event_begins BEFORE INSERT ON campaigns.marketing_event
+    FOR EACH ROW EXECUTE FUNCTION campaigns.move_event_forward();
+CREATE TRIGGER event_moves BEFORE UPDATE OF status ON campaigns.marketing_event
+    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION campaigns.move_event_forward();
+
+-- Who may have messages ----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE campaigns.consent_management (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    profile_id text NOT NULL,
+    channel text NOT NULL,
+    state text NOT NULL CHECK (state IN ('unknown', 'requested', 'given', 'refused', 'withdrawn')),
+    legal_basis text,
+    source text NOT NULL,
+    evidence text,
+    happened_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, profile_id, channel)
+);
+COMMENT ON TABLE campaigns.consent_management IS 'One row per person and channel: the consent that holds now. Belongs to the platform; no sync overwrites it.';
+COMMENT ON COLUMN campaigns.consent_management.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.consent_management.profile_id IS 'The profile.';
+COMMENT ON COLUMN campaigns.consent_management.channel IS 'Name of the channel in channels.yaml.';
+COMMENT ON COLUMN campaigns.consent_management.state IS 'unknown, requested, given, refused or withdrawn.';
+COMMENT ON COLUMN campaigns.consent_management.legal_basis IS 'Legal basis, such as consent or contract.';
+COMMENT ON COLUMN campaigns.consent_management.source IS 'Who said so: file, cdp, one-click, preferences, confirmation, complaint or person.';
+COMMENT ON COLUMN campaigns.consent_management.evidence IS 'What proves it, such as the name of a form and its version.';
+COMMENT ON COLUMN campaigns.consent_management.happened_at IS 'When the person said so. What happened earlier never replaces what happened later.';
+COMMENT ON COLUMN campaigns.consent_management.recorded_at IS 'When it was written down here.';
+SELECT ops.isolate_tenants('campaigns.consent_management');
+SELECT ops.keep_erased_out('campaigns.consent_management', '{{cdp_profile,profile_id}}');
+
+CREATE TABLE campaigns.consent_change (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    change_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    profile_id text NOT NULL,
+    channel text NOT NULL,
+    before text,
+    after text NOT NULL,
+    legal_basis text,
+    source text NOT NULL,
+    evidence text,
+    happened_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, change_id)
+);
+COMMENT ON TABLE campaigns.consent_change IS 'One row per change of a person''s consent for a channel. Written by a trigger of consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.consent_change.change_id IS 'Number of the change.';
+COMMENT ON COLUMN campaigns.consent_change.profile_id IS 'The profile.';
+COMMENT ON COLUMN campaigns.consent_change.channel IS 'Name of the channel.';
+COMMENT ON COLUMN campaigns.consent_change.before IS 'State before; NULL if there was none.';
+COMMENT ON COLUMN campaigns.consent_change.after IS 'State after.';
+COMMENT ON COLUMN campaigns.consent_change.legal_basis IS 'As in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.source IS 'As in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.evidence IS 'As in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.happened_at IS 'As in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.recorded_at IS 'When it was written down here.';
+CREATE INDEX consent_change_profile ON campaigns.consent_change (tenant_id, profile_id);
+SELECT ops.isolate_tenants('campaigns.consent_change');
+SELECT ops.keep_erased_out('campaigns.consent_change', '{{cdp_profile,profile_id}}');
+
+CREATE FUNCTION campaigns.note_consent_given() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    INSERT INTO campaigns.consent_change
+        (tenant_id, profile_id, channel, after, legal_basis, source, evidence, happened_at)
+    SELECT n.tenant_id, n.profile_id, n.channel, n.state, n.legal_basis, n.source, n.evidence, n.happened_at FROM new_rows AS n;
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION campaigns.note_consent_changed() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    INSERT INTO campaigns.consent_change
+        (tenant_id, profile_id, channel, before, after, legal_basis, source, evidence, happened_at)
+    SELECT n.tenant_id, n.profile_id, n.channel, o.state, n.state, n.legal_basis, n.source, n.evidence, n.happened_at
+    FROM new_rows AS n
+    JOIN old_rows AS o ON o.tenant_id = n.tenant_id AND o.profile_id = n.profile_id AND o.channel = n.channel
+    WHERE (o.state, o.legal_basis, o.source, o.evidence, o.happened_at)
+        IS DISTINCT FROM (n.state, n.legal_basis, n.source, n.evidence, n.happened_at);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_given AFTER INSERT ON campaigns.consent_management REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION campaigns.note_consent_given();
+CREATE TRIGGER note_changed AFTER UPDATE ON campaigns.consent_management REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION campaigns.note_consent_changed();
+
+CREATE TABLE campaigns.suppression (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    channel text NOT NULL,
+    address_hash bytea NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('hard_bounce', 'complaint', 'opt_out', 'manual')),
+    detail text,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, channel, address_hash)
+);
+COMMENT ON TABLE campaigns.suppression IS 'One row per channel and address that gets no more messages. Knows addresses as hashes alone, and outlives an erasure.';
+COMMENT ON COLUMN campaigns.suppression.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.suppression.channel IS 'Name of the channel, or * for all channels.';
+COMMENT ON COLUMN campaigns.suppression.address_hash IS 'ops.address_hash of the address.';
+COMMENT ON COLUMN campaigns.suppression.reason IS 'hard_bounce, complaint, opt_out or manual.';
+COMMENT ON COLUMN campaigns.suppression.detail IS 'Status code, or who said so.';
+COMMENT ON COLUMN campaigns.suppression.since IS 'When it began.';
+SELECT ops.isolate_tenants('campaigns.suppression');
+
+CREATE TABLE campaigns.recipient (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    channel text NOT NULL,
+    address_hash bytea NOT NULL,
+    soft_bounces timestamptz[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (tenant_id, channel, address_hash)
+);
+COMMENT ON TABLE campaigns.recipient IS 'One row per channel and address: what is locked while caps are counted. Channel * stands for all channels of an address, and with the hash of a profile''s id for all addresses of a profile.';
+COMMENT ON COLUMN campaigns.recipient.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.recipient.channel IS 'Name of the channel, or *.';
+COMMENT ON COLUMN campaigns.recipient.address_hash IS 'ops.address_hash of the address, or of the profile''s id.';
+COMMENT ON COLUMN campaigns.recipient.soft_bounces IS 'When messages bounced softly in the last 30 days. Three make a hard bounce.';
+SELECT ops.isolate_tenants('campaigns.recipient');
+
+-- Whom an event reaches ------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE campaigns.segment_snapshot (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    snapshot_id text NOT NULL,
+    event_id text,
+    segment_id text NOT NULL,
+    segment_version int,
+    segment_hash bytea,
+    template text,
+    template_version int,
+    people int NOT NULL,
+    taken_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, snapshot_id),
+    UNIQUE (tenant_id, event_id)
+);
+COMMENT ON TABLE campaigns.segment_snapshot IS 'One row per resolved audience. It is frozen: nobody is added later.';
+COMMENT ON COLUMN campaigns.segment_snapshot.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.segment_snapshot.snapshot_id IS 'Id of the snapshot: that of its event.';
+COMMENT ON COLUMN campaigns.segment_snapshot.event_id IS 'The event whose audience it is; NULL for imported history without one.';
+COMMENT ON COLUMN campaigns.segment_snapshot.segment_id IS 'The segment.';
+COMMENT ON COLUMN campaigns.segment_snapshot.segment_version IS 'Version of the segment that was resolved.';
+COMMENT ON COLUMN campaigns.segment_snapshot.segment_hash IS 'content_hash of that version.';
+COMMENT ON COLUMN campaigns.segment_snapshot.template IS 'The template of its messages.';
+COMMENT ON COLUMN campaigns.segment_snapshot.template_version IS 'The version of it, whatever is approved later.';
+COMMENT ON COLUMN campaigns.segment_snapshot.people IS 'Number of people in the audience, excluded ones too.';
+COMMENT ON COLUMN campaigns.segment_snapshot.taken_at IS 'The moment for which the audience was resolved.';
+SELECT ops.isolate_tenants('campaigns.segment_snapshot');
+
+CREATE TABLE campaigns.segment_snapshot_member (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    snapshot_id text NOT NULL,
+    member int NOT NULL,
+    profile_id text,
+    decision text NOT NULL CHECK (decision IN ('included', 'excluded')),
+    reason text,
+    time_zone text,
+    time_zone_source text,
+    PRIMARY KEY (tenant_id, snapshot_id, member),
+    UNIQUE (tenant_id, snapshot_id, profile_id),
+    CHECK ((decision = 'excluded') = (reason IS NOT NULL))
+);
+COMMENT ON TABLE campaigns.segment_snapshot_member IS 'One row per person in a resolved audience, with the decision and its first reason.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.snapshot_id IS 'The audience.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.member IS 'Number within the audience, which says nothing of the person.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.profile_id IS 'The profile; NULL after an erasure.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.decision IS 'included or excluded.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.reason IS 'The first that applies of closed, no_address, no_consent, suppressed, duplicate, capped, holdout, too_late.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.time_zone IS 'IANA name of the person''s time zone.';
+COMMENT ON COLUMN campaigns.segment_snapshot_member.time_zone_source IS 'phone, country or tenant.';
+CREATE INDEX segment_snapshot_member_profile ON campaigns.segment_snapshot_member (tenant_id, profile_id);
+SELECT ops.isolate_tenants('campaigns.segment_snapshot_member');
+SELECT ops.keep_erased_out(
+    'campaigns.segment_snapshot_member', '{{cdp_profile,profile_id}}', blanked => '{profile_id,time_zone,time_zone_source}');
+
+-- Deliveries -------------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE campaigns.delivery_log (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    delivery_id text NOT NULL DEFAULT gen_random_uuid()::text,
+    event_id text NOT NULL,
+    profile_id text,
+    channel text NOT NULL,
+    step int NOT NULL DEFAULT 1,
+    address_hash bytea,
+    message_key text,
+    state ops.effect_state NOT NULL DEFAULT 'reserved',
+    reason text,
+    answer text,
+    due_at timestamptz NOT NULL,
+    time_zone text,
+    attempts int NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    handed_over_at timestamptz,
+    settled_at timestamptz,
+    origin text NOT NULL DEFAULT 'cdp_platform',
+    PRIMARY KEY (tenant_id, delivery_id),
+    UNIQUE (tenant_id, event_id, profile_id, channel, step),
+    UNIQUE (tenant_id, event_id, address_hash, channel, step),
+    UNIQUE (tenant_id, message_key)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE campaigns.delivery_log IS 'One row per delivery: the ledger of messages, with the states of ops.effects.';
+COMMENT ON COLUMN campaigns.delivery_log.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.delivery_log.delivery_id IS 'Random id, which leaves nowhere.';
+COMMENT ON COLUMN campaigns.delivery_log.event_id IS 'The marketing event.';
+COMMENT ON COLUMN campaigns.delivery_log.profile_id IS 'The person; NULL after an erasure.';
+COMMENT ON COLUMN campaigns.delivery_log.channel IS 'Name of the channel in channels.yaml.';
+COMMENT ON COLUMN campaigns.delivery_log.step IS 'Which message of the event it is, from 1.';
+COMMENT ON COLUMN campaigns.delivery_log.address_hash IS 'ops.address_hash of the address that the audience was resolved with; NULL after an erasure.';
+COMMENT ON COLUMN campaigns.delivery_log.message_key IS 'Message-ID and Idempotency-Key: a hash under the tenant''s secret of event, profile, channel and step; NULL after an erasure.';
+COMMENT ON COLUMN campaigns.delivery_log.state IS 'reserved, handed_over, confirmed, failed, unknown or excluded; ops.effect_move has the moves.';
+COMMENT ON COLUMN campaigns.delivery_log.reason IS 'Why it has this state, in a stable word such as no_consent, erased or bad_address.';
+COMMENT ON COLUMN campaigns.delivery_log.answer IS 'Code of the provider''s last answer, such as 550 5.1.1, without data of a person.';
+COMMENT ON COLUMN campaigns.delivery_log.due_at IS 'Not before this moment: the start in the person''s time zone, the end of quiet hours, or the next attempt.';
+COMMENT ON COLUMN campaigns.delivery_log.time_zone IS 'IANA name of the person''s time zone, for quiet hours; NULL after an erasure.';
+COMMENT ON COLUMN campaigns.delivery_log.attempts IS 'Attempts that failed for a reason of this person.';
+COMMENT ON COLUMN campaigns.delivery_log.created_at IS 'When it was reserved.';
+COMMENT ON COLUMN campaigns.delivery_log.handed_over_at IS 'When it was last handed over; counts for caps.';
+COMMENT ON COLUMN campaigns.delivery_log.settled_at IS 'When it became confirmed, failed, unknown or excluded.';
+COMMENT ON COLUMN campaigns.delivery_log.origin IS 'cdp_platform, or leo-activation for history that was imported.';
+SELECT ops.isolate_tenants('campaigns.delivery_log');
+SELECT ops.guard_effects('campaigns.delivery_log');
+SELECT ops.make_claimable('campaigns.delivery_log');
+CREATE INDEX delivery_log_due ON campaigns.delivery_log (tenant_id, event_id, due_at) WHERE state = 'reserved';
+CREATE INDEX delivery_log_handed_over ON campaigns.delivery_log (tenant_id, address_hash, handed_over_at)
+    WHERE handed_over_at IS NOT NULL;
+CREATE INDEX delivery_log_person ON campaigns.delivery_log (tenant_id, profile_id, handed_over_at);
+CREATE INDEX delivery_log_open ON campaigns.delivery_log (tenant_id, event_id) WHERE state IN ('handed_over', 'unknown');
+
+-- An erased person gets nothing more, and the sums of the event stay right.
+CREATE FUNCTION campaigns.erase_deliveries(for_tenant text, person ops.person) RETURNS bigint
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    UPDATE campaigns.delivery_log SET state = 'excluded', reason = 'erased', settled_at = now(), claim = NULL, lease_until = NULL
+    WHERE tenant_id = for_tenant AND profile_id = ANY (person.profile_ids) AND state = 'reserved';
+    DELETE FROM campaigns.recipient AS r USING ops.address_salt AS s, pg_catalog.unnest(
+        person.profile_ids || person.addresses || person.phones) AS known
+    WHERE r.tenant_id = for_tenant AND s.tenant_id = for_tenant AND r.address_hash = ops.address_hash(s.salt, known);
+    -- Blanking counts the deliveries.
+    RETURN 0;
+END
+$$;
+SELECT ops.keep_erased_out(
+    'campaigns.delivery_log', '{{cdp_profile,profile_id}}', blanked => '{profile_id,address_hash,message_key,time_zone}',
+    erase => 'campaigns.erase_deliveries');
+
+CREATE TABLE campaigns.delivery_outcome (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    outcome_id text NOT NULL,
+    delivery_id text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('delivered', 'bounced', 'complained', 'opted_out')),
+    status_code text,
+    happened_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, outcome_id)
+);
+COMMENT ON TABLE campaigns.delivery_outcome IS 'One row per report of a provider, or of a person, about a delivery.';
+COMMENT ON COLUMN campaigns.delivery_outcome.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.delivery_outcome.outcome_id IS 'Hash of channel and the provider''s id of the report: each report counts once.';
+COMMENT ON COLUMN campaigns.delivery_outcome.delivery_id IS 'The delivery.';
+COMMENT ON COLUMN campaigns.delivery_outcome.kind IS 'delivered, bounced, complained or opted_out.';
+COMMENT ON COLUMN campaigns.delivery_outcome.status_code IS 'RFC 3463 code of a bounce.';
+COMMENT ON COLUMN campaigns.delivery_outcome.happened_at IS 'When it happened, as the report says.';
+COMMENT ON COLUMN campaigns.delivery_outcome.received_at IS 'When the report came.';
+CREATE INDEX delivery_outcome_delivery ON campaigns.delivery_outcome (tenant_id, delivery_id);
+SELECT ops.isolate_tenants('campaigns.delivery_outcome');
+
+-- How far each event is: audience = excluded + waiting + handed over + confirmed + failed + unknown, at every moment.
+CREATE VIEW campaigns.event_state WITH (security_invoker = true) AS
+SELECT d.tenant_id, d.event_id, d.state::text AS state, d.reason, count(*) AS people
+FROM campaigns.delivery_log AS d GROUP BY 1, 2, 3, 4
+UNION ALL
+SELECT s.tenant_id, s.event_id, 'excluded', m.reason, count(*)
+FROM campaigns.segment_snapshot AS s
+JOIN campaigns.segment_snapshot_member AS m ON m.tenant_id = s.tenant_id AND m.snapshot_id = s.snapshot_id
+WHERE m.decision = 'excluded' AND s.event_id IS NOT NULL GROUP BY 1, 2, 3, 4;
+COMMENT ON VIEW campaigns.event_state IS 'One row per event, state and reason: number of people. Includes those whom the audience excluded.';
+COMMENT ON COLUMN campaigns.event_state.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.event_state.event_id IS 'The event.';
+COMMENT ON COLUMN campaigns.event_state.state IS 'State of the deliveries.';
+COMMENT ON COLUMN campaigns.event_state.reason IS 'Their reason.';
+COMMENT ON COLUMN campaigns.event_state.people IS 'Number of people.';
+GRANT SELECT ON campaigns.event_state TO cdp_platform;
