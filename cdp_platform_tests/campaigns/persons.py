@@ -9,6 +9,7 @@ ALLOWED = {
     "campaigns.consent_change": {"after": "given"},
     "campaigns.delivery_log": {"state": "reserved"},
     "campaigns.delivery_outcome": {"kind": "delivered"},
+    "campaigns.effect": {"holdout": "event", "verdict": "too_few"},
     "campaigns.marketing_event": {
         "event_id": "e1",
         "campaign_code": "c1",
@@ -35,6 +36,7 @@ STORES = {
 IMPERSONAL = {
     "campaigns.campaign",
     "campaigns.delivery_outcome",
+    "campaigns.effect",
     "campaigns.marketing_event",
     "campaigns.message_template",
     "campaigns.recipient",

@@ -315,6 +315,17 @@ SELECT ops.isolate_tenants('campaigns.recipient');
 
 -- Whom an event reaches ------------------------------------------------------------------------------------------------------------
 
+-- Who gets nothing, so that the effect can be measured. The hash decides for ever and for any share, so a person who is held out
+-- stays held out when the share grows. 52 bits are what a double holds exactly.
+CREATE FUNCTION campaigns.held_out(salt bytea, scope text, profile_id text, share numeric) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN share > 0 AND (
+    'x' || left(encode(sha256(salt || convert_to(scope || chr(10) || profile_id, 'UTF8')), 'hex'), 13)
+)::bit(52)::bigint < share::double precision * 4503599627370496;
+COMMENT ON FUNCTION campaigns.held_out IS 'Whether a person is among the share that gets nothing: of all events for scope *, or of the event that scope names. Scopes are independent of each other. Takes the salt of ops.salt_of.';
+REVOKE EXECUTE ON FUNCTION campaigns.held_out FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION campaigns.held_out TO cdp_platform;
+
 CREATE TABLE campaigns.segment_snapshot (
     tenant_id text NOT NULL REFERENCES ops.tenant,
     snapshot_id text NOT NULL,
@@ -324,6 +335,8 @@ CREATE TABLE campaigns.segment_snapshot (
     segment_hash bytea,
     template text,
     template_version int,
+    holdout_share numeric NOT NULL DEFAULT 0,
+    global_holdout_share numeric NOT NULL DEFAULT 0,
     people int NOT NULL,
     taken_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, snapshot_id),
@@ -338,6 +351,8 @@ COMMENT ON COLUMN campaigns.segment_snapshot.segment_version IS 'Version of the 
 COMMENT ON COLUMN campaigns.segment_snapshot.segment_hash IS 'content_hash of that version.';
 COMMENT ON COLUMN campaigns.segment_snapshot.template IS 'The template of its messages.';
 COMMENT ON COLUMN campaigns.segment_snapshot.template_version IS 'The version of it, whatever is approved later.';
+COMMENT ON COLUMN campaigns.segment_snapshot.holdout_share IS 'Share of the people that this event held out.';
+COMMENT ON COLUMN campaigns.segment_snapshot.global_holdout_share IS 'Share of all people that the tenant held out of every event at that moment.';
 COMMENT ON COLUMN campaigns.segment_snapshot.people IS 'Number of people in the audience, excluded ones too.';
 COMMENT ON COLUMN campaigns.segment_snapshot.taken_at IS 'The moment for which the audience was resolved.';
 SELECT ops.isolate_tenants('campaigns.segment_snapshot');
@@ -477,3 +492,53 @@ COMMENT ON COLUMN campaigns.event_state.state IS 'State of the deliveries.';
 COMMENT ON COLUMN campaigns.event_state.reason IS 'Their reason.';
 COMMENT ON COLUMN campaigns.event_state.people IS 'Number of people.';
 GRANT SELECT ON campaigns.event_state TO cdp_platform;
+
+-- Effect -----------------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE campaigns.effect (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    event_id text NOT NULL,
+    holdout text NOT NULL CHECK (holdout IN ('event', 'global')),
+    currency text NOT NULL,
+    treated int NOT NULL,
+    held_out int NOT NULL,
+    erased int NOT NULL,
+    treated_buyers int NOT NULL,
+    held_out_buyers int NOT NULL,
+    treated_mean double precision,
+    held_out_mean double precision,
+    difference double precision,
+    low double precision,
+    high double precision,
+    total double precision,
+    verdict text NOT NULL CHECK (verdict IN ('more', 'less', 'no_difference', 'too_few', 'too_early')),
+    buyers_needed int,
+    people_needed int,
+    measured_until timestamptz NOT NULL,
+    measured_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, event_id, holdout, currency),
+    CHECK ((verdict IN ('too_few', 'too_early')) = (difference IS NULL)),
+    CHECK ((difference IS NULL) = (low IS NULL) AND (low IS NULL) = (high IS NULL) AND (low IS NULL) = (total IS NULL))
+);
+COMMENT ON TABLE campaigns.effect IS 'One row per event, kind of holdout and currency: what the event changed in the purchases of those who were to have it.';
+COMMENT ON COLUMN campaigns.effect.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.effect.event_id IS 'The marketing event.';
+COMMENT ON COLUMN campaigns.effect.holdout IS 'event: against those whom this event held out, the effect of this event. global: against those held out of every event, the effect of all messages of these days.';
+COMMENT ON COLUMN campaigns.effect.currency IS 'ISO 4217 code of the purchases; amounts are in units of it.';
+COMMENT ON COLUMN campaigns.effect.treated IS 'People who were to have the message, whether it was sent or not.';
+COMMENT ON COLUMN campaigns.effect.held_out IS 'People who were held out.';
+COMMENT ON COLUMN campaigns.effect.erased IS 'People of the audience who were erased since, and are in neither number.';
+COMMENT ON COLUMN campaigns.effect.treated_buyers IS 'Treated people who bought in the days that are measured.';
+COMMENT ON COLUMN campaigns.effect.held_out_buyers IS 'People held out who bought in the days that are measured.';
+COMMENT ON COLUMN campaigns.effect.treated_mean IS 'Revenue per treated person, net of refunds.';
+COMMENT ON COLUMN campaigns.effect.held_out_mean IS 'Revenue per person held out, net of refunds.';
+COMMENT ON COLUMN campaigns.effect.difference IS 'Revenue per person that the event made, adjusted by what each had bought before; NULL without a verdict.';
+COMMENT ON COLUMN campaigns.effect.low IS 'Lower end of its 95 % interval.';
+COMMENT ON COLUMN campaigns.effect.high IS 'Upper end of its 95 % interval.';
+COMMENT ON COLUMN campaigns.effect.total IS 'The difference times the treated people.';
+COMMENT ON COLUMN campaigns.effect.verdict IS 'more or less: the interval does not hold 0. no_difference: it does. too_few: too few bought. too_early: the days are not over.';
+COMMENT ON COLUMN campaigns.effect.buyers_needed IS 'Buyers that each side has to have for a verdict.';
+COMMENT ON COLUMN campaigns.effect.people_needed IS 'People held out who would be needed for that at the present rate of buyers; NULL if nobody bought, or there is a verdict.';
+COMMENT ON COLUMN campaigns.effect.measured_until IS 'End of the days whose purchases count.';
+COMMENT ON COLUMN campaigns.effect.measured_at IS 'When it was measured.';
+SELECT ops.isolate_tenants('campaigns.effect');
