@@ -9,7 +9,7 @@ import pytest
 from cdp_platform.ops import tenants
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
 
-OURS = ["ops", "customers", "embeddings", "catalog", "referrals"]
+OURS = ["ops", "customers", "embeddings", "catalog", "referrals", "campaigns"]
 
 # Words before a bracket that are grammar, and so found nowhere.
 GRAMMAR = set(
@@ -245,6 +245,7 @@ def test_what_is_planted_for_a_function_with_its_owners_rights_is_never_called(
     calls = {
         "registered_tenants": "SELECT * FROM ops.registered_tenants()",
         "waiting": "SELECT * FROM embeddings.waiting() AS e, referrals.waiting() AS r",
+        "due": "SELECT * FROM campaigns.due()",
         "matches": "SELECT * FROM embeddings.matches('profile', 'word', 1)",
         "build_vector_indexes": "SELECT embeddings.build_vector_indexes('profile', m, 1) FROM generate_series(1, 2) m",
         "lift_erasure": "SELECT ops.lift_erasure(NULL, 'cdp_profile', '{nobody}')",

@@ -151,7 +151,8 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
     "event": _embeddings_of(
         "event",
         None,
-        "One vector per marketing event and live model. There are none until the platform keeps marketing events.",
+        "One vector per marketing event and live model, of its name and description. Follows every change of the text "
+        "by the queue.",
     ),
     "product": _embeddings_of(
         "product",

@@ -199,6 +199,22 @@ CREATE TRIGGER event_begins BEFORE INSERT ON campaigns.marketing_event
 CREATE TRIGGER event_moves BEFORE UPDATE OF status ON campaigns.marketing_event
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION campaigns.move_event_forward();
 
+-- What an event is about. Nothing of a person: a template may name people, so it is left out.
+CREATE FUNCTION campaigns.event_text(name text, description text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN nullif(left(concat_ws('; ', nullif(name, ''), nullif(description, '')), 40000), '');
+
+SELECT embeddings.follow(
+    'campaigns.marketing_event', 'event', 'event_id', 'campaigns.event_text({r}.name, {r}.description)');
+COMMENT ON VIEW embeddings.event_texts IS 'One row per marketing event: the text that is embedded.';
+COMMENT ON COLUMN embeddings.event_texts.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN embeddings.event_texts.kind IS 'Always event.';
+COMMENT ON COLUMN embeddings.event_texts.entity_id IS 'Id of the event.';
+COMMENT ON COLUMN embeddings.event_texts.content IS 'The text; NULL where there is nothing to embed.';
+CREATE OR REPLACE VIEW embeddings.entity_text WITH (security_invoker = true) AS
+SELECT * FROM embeddings.profile_texts UNION ALL SELECT * FROM embeddings.transaction_texts
+UNION ALL SELECT * FROM embeddings.product_texts UNION ALL SELECT * FROM embeddings.event_texts;
+
 -- Who may have messages ----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE campaigns.consent_management (
@@ -542,3 +558,63 @@ COMMENT ON COLUMN campaigns.effect.people_needed IS 'People held out who would b
 COMMENT ON COLUMN campaigns.effect.measured_until IS 'End of the days whose purchases count.';
 COMMENT ON COLUMN campaigns.effect.measured_at IS 'When it was measured.';
 SELECT ops.isolate_tenants('campaigns.effect');
+
+-- What is due, over all tenants -------------------------------------------------------------------------------------------------------
+
+-- When an event begins: with local_time, as its clock time comes to the easternmost time zone, UTC+14.
+CREATE FUNCTION campaigns.begins_at(start_at timestamptz, local_time boolean) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN local_time THEN start_at - interval '14 hours' ELSE start_at END;
+
+-- The sensor waits for such a notice, and so learns at once of an event that was planned, moved or resumed.
+CREATE FUNCTION campaigns.tell_of_event() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('campaigns_event', '');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tell_of_event AFTER INSERT OR UPDATE OF status, start_at, end_at ON campaigns.marketing_event
+    FOR EACH STATEMENT EXECUTE FUNCTION campaigns.tell_of_event();
+
+-- The open events of all active tenants, and when each is due next: the sensor has to know before it acts for a tenant. Ids
+-- and moments, nothing of a person. An event begins when it is planned for now. A running one goes on when a delivery is
+-- due, and where it has no audience yet, or nothing is open in it any more. One whose messages are handed over waits for them,
+-- or for the end of the lease of a dispatcher that vanished.
+CREATE POLICY due ON campaigns.marketing_event FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY due ON campaigns.segment_snapshot FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY due ON campaigns.delivery_log FOR SELECT TO CURRENT_USER USING (true);
+CREATE FUNCTION campaigns.due()
+RETURNS TABLE (
+    tenant_id pg_catalog.text, event_id pg_catalog.text, channel pg_catalog.text, what pg_catalog.text,
+    due_at pg_catalog.timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+BEGIN ATOMIC
+    SELECT e.tenant_id, e.event_id, e.channel, CASE e.status WHEN 'planned' THEN 'begin' ELSE 'go on' END,
+        CASE
+            WHEN e.status = 'planned' THEN campaigns.begins_at(e.start_at, e.local_time)
+            WHEN NOT EXISTS (
+                SELECT FROM campaigns.segment_snapshot AS s WHERE s.tenant_id = e.tenant_id AND s.event_id = e.event_id
+            ) THEN e.start_at
+            ELSE coalesce(
+                -- After its end nobody waits any more.
+                least(next.due_at, CASE WHEN next.due_at IS NOT NULL THEN e.end_at END),
+                open.due_at, e.status_changed_at)
+        END
+    FROM campaigns.marketing_event AS e
+    JOIN ops.tenant AS t ON t.tenant_id = e.tenant_id AND t.status = 'active'
+    LEFT JOIN LATERAL (
+        SELECT d.due_at FROM campaigns.delivery_log AS d
+        WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id AND d.state::pg_catalog.text = 'reserved'
+        ORDER BY d.due_at LIMIT 1
+    ) AS next ON e.status = 'running'
+    LEFT JOIN LATERAL (
+        -- An unknown delivery has no lease: the job campaigns_settle asks for it.
+        SELECT pg_catalog.min(coalesce(d.lease_until, 'infinity')) AS due_at FROM campaigns.delivery_log AS d
+        WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+          AND d.state::pg_catalog.text IN ('handed_over', 'unknown')
+    ) AS open ON e.status = 'running' AND next.due_at IS NULL
+    WHERE e.status IN ('planned', 'running');
+END;
+REVOKE EXECUTE ON FUNCTION campaigns.due FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION campaigns.due TO cdp_platform;
