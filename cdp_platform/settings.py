@@ -28,6 +28,8 @@ _SERVICE = re.compile(r"https?://(\[[0-9a-fA-F:.%]+\]|[\w.-]+)(:\d{1,5})?(/[^\s?
 
 _COLLECTION = r"^[A-Za-z_][A-Za-z0-9_-]{0,255}$"
 
+_SHORTEST_KEY = 32
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -64,6 +66,10 @@ def _service(login: str) -> Callable[[str], str]:
         return value
 
     return check
+
+
+def _separated(value: SecretStr) -> list[str]:
+    return [part.strip() for part in value.get_secret_value().split(",") if part.strip()]
 
 
 Host = Annotated[str, AfterValidator(require_host)]
@@ -164,6 +170,37 @@ class GoogleSettings(BaseSettings):
     )
 
 
+def _web_keys(value: SecretStr) -> SecretStr:
+    """Check that each key is long enough that nobody guesses it. The message does not repeat it."""
+    if any(len(key) < _SHORTEST_KEY for key in _separated(value)):
+        raise PydanticCustomError(
+            "keys",
+            "a key has fewer than {least} characters. `openssl rand -hex 32` makes one; commas separate several",
+            {"least": _SHORTEST_KEY},
+        )
+    return value
+
+
+class WebSettings(BaseSettings):
+    """The web app that links in messages lead to.
+
+    ``CDP_WEB_URL`` is its address as recipients reach it. Of ``CDP_WEB_KEYS``, separated by commas, the first signs the
+    links and all verify them. ``OPT_OUT_JOURNAL`` is the file that keeps opt-outs outside the warehouse.
+    """
+
+    model_config = _FROM_ENVIRONMENT
+
+    cdp_web_url: Annotated[str, AfterValidator(_service("Links need none"))] | None = None
+    cdp_web_keys: Annotated[SecretStr, AfterValidator(_web_keys)] = SecretStr("")
+    cdp_web_port: int = Field(default=8600, ge=1, le=65535)
+    opt_out_journal: Path | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys, the one that signs first."""
+        return _separated(self.cdp_web_keys)
+
+
 class RetentionSettings(BaseSettings):
     """How many days records are kept that nobody needs for ever. `cdp retention` counts what is past its time."""
 
@@ -255,6 +292,12 @@ def google() -> GoogleSettings:
 
 
 @lru_cache
+def web() -> WebSettings:
+    """Settings of the web app; raises ConfigurationError naming each variable that is wrong."""
+    return _load(WebSettings)
+
+
+@lru_cache
 def retention() -> RetentionSettings:
     """Settings of the retention of records; raises ConfigurationError naming each variable that is wrong."""
     return _load(RetentionSettings)
@@ -268,5 +311,5 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
-    for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, retention, platform):
+    for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, web, retention, platform):
         cached.cache_clear()
