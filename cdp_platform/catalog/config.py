@@ -1,41 +1,41 @@
 """ingestion.yaml: the ingestors, with their registries, feeds, schedules and limits.
 
-The file has the list ``ingestion``, as the file of the Commerce Mesh discovery node does (`discovery_node_form`). A
-value may refer to a variable of the environment or of ``.env`` as ``${NAME}``; ``$${`` stands for ``${``. References
-are replaced once, after the file was parsed, so that no value can become another key, item or reference. The file names
-the variable that holds a password, not the password.
+The file has the list ``ingestion``, as the file of the Commerce Mesh discovery node does (`discovery_node_form`). It is
+read as every file of `configuration_file`, and names the variable that holds a password, not the password.
 """
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from croniter import croniter
 from croniter.croniter import CroniterError
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from cdp_platform import settings
+from cdp_platform import configuration_file, settings
 from cdp_platform.catalog.allowed import Allowed, allowed
 from cdp_platform.catalog.discovery_node_form import completed
-from cdp_platform.errors import ConfigurationError, shown_address
+from cdp_platform.configuration_file import VARIABLE, ConfigurationFile, Entries, wrong
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 # The same pattern as in `ops.tenant`.
 _TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _PRESETS = {"@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually", "@midnight"}
 _CRON_FIELDS = 5
 _SCHEMES = {"http": {"http", "https"}, "cmp": {"http", "https"}, "ftp": {"ftp", "ftps"}}
 _PLAIN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-# The place of a value in the file: keys and positions from the top.
-_Place = tuple[str | int, ...]
+# Words for problems that pydantic's own do not fit, by type and field.
+_HINTS = {
+    ("extra_forbidden", "allow_private_addresses"): (
+        "was replaced, as it opened too much. Name what may be connected to, such as "
+        "allow_addresses: [10.0.0.0/8, feeds.internal], or take it out"
+    ),
+    ("missing", "tenant"): "is missing. Say whose products they are, or set DEFAULT_TENANT_ID",
+}
 
 
 def _cron(schedule: str) -> str:
@@ -116,7 +116,7 @@ class Ingestor(BaseModel):
     limits: FeedLimits = FeedLimits()
     allow_addresses: Annotated[tuple[str, ...], AfterValidator(_allowed)] = ()
     user: str = Field(default="anonymous", pattern=r"^[^\r\n\x00]+$")
-    password_variable: str | None = Field(default=None, pattern=f"^{_VARIABLE}$")
+    password_variable: str | None = Field(default=None, pattern=f"^{VARIABLE}$")
 
     @property
     def allowed(self) -> Allowed:
@@ -139,20 +139,20 @@ class Ingestor(BaseModel):
         for field, value in (("root", self.root), ("registry", self.registry), ("feed_path", self.feed or "")):
             address = _split(field, value)
             if "@" in address.netloc:
-                raise _wrong(field, "holds a user or a password. Give user and password_variable instead")
+                raise wrong(field, "holds a user or a password. Give user and password_variable instead")
             if address.netloc and address.scheme not in schemes:
                 fitting = " or ".join(f"{scheme}://" for scheme in sorted(schemes)) or "a path"
-                raise _wrong(field, f"does not fit source_type {self.source}. Give {fitting}")
+                raise wrong(field, f"does not fit source_type {self.source}. Give {fitting}")
         if self.source == "local" and not self.root:
-            raise _wrong("root", "is missing. Give the folder that holds registry and feed")
+            raise wrong("root", "is missing. Give the folder that holds registry and feed")
         if self.source == "ftp" and not _split("root", self.root).netloc:
-            raise _wrong("root", "is missing. Give an address such as ftps://ftp.example.com/feeds")
+            raise wrong("root", "is missing. Give an address such as ftps://ftp.example.com/feeds")
         if self.source in {"http", "cmp"} and not self.root:
             for field, value in (("registry", self.registry), ("feed_path", self.feed)):
                 if value and not _split(field, value).netloc:
-                    raise _wrong(field, "is no whole address, and there is no root that it could start from")
+                    raise wrong(field, "is no whole address, and there is no root that it could start from")
         if self.root and self.source != "local" and not _split("root", self.root).netloc:
-            raise _wrong("root", "is no address. Give one with its scheme, such as https://")
+            raise wrong("root", "is no address. Give one with its scheme, such as https://")
         return self
 
 
@@ -179,34 +179,14 @@ def load(path: Path) -> list[Ingestor]:
         ConfigurationError: the file is missing or wrong; names file, line, ingestor and field, and no value of the
             environment.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, yaml.SafeLoader)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{shown_address(str(path))} cannot be read ({error.strerror}). INGESTION_CONFIG_PATH says where it is."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8. Save it as such.") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{path}, line {line}: no YAML: {error.problem}. Correct it.") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(
-            f"{path} is no YAML: it contains a character that YAML does not allow. Correct it."
-        ) from error
-    if node is None:
-        raise ConfigurationError(f"{path} is empty. It needs a list `ingestion` (ingestion.yaml has an example).")
-    lines: dict[_Place, int] = {}
-    variables = settings.environment()
-    document = completed(_Reader(path, variables, lines).read(node, ()), variables)
-    try:
-        ingestors = _Document.model_validate(document).ingestion
-    except ValidationError as error:
-        problems = "; ".join(_described(problem, document, lines) for problem in error.errors(include_url=False))
-        # From None, because pydantic's message repeats the values, and a value may be a secret.
-        raise ConfigurationError(f"{path}, {problems}.") from None
-    _require_unique(ingestors, path, lines)
+    file = configuration_file.read(
+        path,
+        setting="INGESTION_CONFIG_PATH",
+        needs="It needs a list `ingestion` (ingestion.yaml has an example).",
+    )
+    file = replace(file, content=completed(file.content, settings.environment()))
+    ingestors = file.checked(_Document, entries={"ingestion": Entries("ingestor")}, hints=_HINTS).ingestion
+    _require_unique(ingestors, file)
     return [_from_folder(one, path.parent) for one in ingestors]
 
 
@@ -215,112 +195,17 @@ def variable(name: str) -> str | None:
     return settings.environment().get(name)
 
 
-class _Reader:
-    """Converts YAML nodes to plain values, and notes the line of each."""
-
-    def __init__(self, path: Path, environment: Mapping[str, str], lines: dict[_Place, int]) -> None:
-        self._path = path
-        self._environment = environment
-        self._lines = lines
-        self._scalars = yaml.SafeLoader("")
-
-    def read(self, node: yaml.Node, place: _Place) -> Any:
-        self._lines[place] = node.start_mark.line + 1
-        match node:
-            case yaml.MappingNode():
-                return dict(self._pairs(node, place))
-            case yaml.SequenceNode():
-                return [self.read(item, (*place, number)) for number, item in enumerate(node.value)]
-        try:
-            value = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self._error(place, "this is no value of its kind. Put it in quotes") from error
-        return self._filled(value, place) if isinstance(value, str) else value
-
-    def _pairs(self, node: yaml.MappingNode, place: _Place) -> Iterator[tuple[str, Any]]:
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            if key in seen:
-                raise ConfigurationError(
-                    f"{self._path}, line {key_node.start_mark.line + 1}: {key} is there twice. Remove one."
-                )
-            seen.add(key)
-            value = self.read(value_node, (*place, key))
-            self._lines[(*place, key)] = key_node.start_mark.line + 1
-            yield key, value
-
-    def _filled(self, value: str, place: _Place) -> str:
-        def filled(match: re.Match[str]) -> str:
-            if match[0] == "$${":
-                return "${"
-            name = match[1]
-            if not match[0].endswith("}") or not re.fullmatch(_VARIABLE, name):
-                raise self._error(place, "only ${NAME} is understood, with the name of a variable. Write $${ for ${")
-            if name not in self._environment:
-                raise self._error(place, f"the variable {name} is not set. Set it in the environment or in .env")
-            return self._environment[name]
-
-        return _REFERENCE.sub(filled, value)
-
-    def _error(self, place: _Place, problem: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._path}, line {self._lines[place]}: {problem}.")
-
-
-def _described(problem: ErrorDetails, document: Any, lines: Mapping[_Place, int]) -> str:
-    place: _Place = problem["loc"]
-    if problem["type"] == "cmp_address":
-        place = (*place, problem["ctx"]["field"])
-    shown = place
-    while place and place not in lines:
-        place = place[:-1]
-    line = lines.get(place, 1)
-    words = problem["msg"]
-    if problem["type"] == "extra_forbidden" and shown[-1] == "allow_private_addresses":
-        words = (
-            "was replaced, as it opened too much. Name what may be connected to, such as "
-            "allow_addresses: [10.0.0.0/8, feeds.internal], or take it out"
-        )
-    elif problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(shown[-1]), _known_fields(shown), 1)
-        words = f"there is no such field{f'; {near[0]} may be meant' if near else '. Take it out'}"
-    elif problem["type"] == "missing":
-        words = "is missing"
-        if shown[-1] == "tenant":
-            words += ". Say whose products they are, or set DEFAULT_TENANT_ID"
-    whose = _whose(shown, document)
-    field = ".".join(str(part) for part in (shown[2:] if whose else shown))
-    return f"{', '.join(part for part in (f'line {line}', whose, field) if part)}: {words}"
-
-
-def _known_fields(place: _Place) -> list[str]:
-    if len(place) == 1:
-        return ["ingestion"]
-    model = {"limits": FeedLimits, "filter": Filter}.get(str(place[2]), Ingestor) if len(place) > 3 else Ingestor
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _whose(place: _Place, document: Any) -> str:
-    match place:
-        case ("ingestion", int(number), *_):
-            ingestor = document["ingestion"][number]
-            name = ingestor.get("name") if isinstance(ingestor, dict) else None
-            return f"ingestor {name!r}" if isinstance(name, str) else f"ingestor {number + 1}"
-    return ""
-
-
-def _require_unique(ingestors: tuple[Ingestor, ...], path: Path, lines: Mapping[_Place, int]) -> None:
+def _require_unique(ingestors: tuple[Ingestor, ...], file: ConfigurationFile) -> None:
     first: dict[str, int] = {}
     for number, ingestor in enumerate(ingestors):
-        line = lines["ingestion", number]
         # Names of Dagster schedules contain it, reduced to letters, digits and underscores.
         key = re.sub(r"[^a-z0-9]", "_", ingestor.name.lower())
         if key in first:
-            raise ConfigurationError(
-                f"{path}, line {line}: ingestor {ingestor.name!r} has the same name as the one on line {first[key]}."
-                " Rename one."
+            raise file.error(
+                ("ingestion", number),
+                f"ingestor {ingestor.name!r} has the same name as the one on line {first[key]}. Rename one",
             )
-        first[key] = line
+        first[key] = file.lines["ingestion", number]
 
 
 def _from_folder(ingestor: Ingestor, folder: Path) -> Ingestor:
@@ -335,9 +220,5 @@ def _split(field: str, value: str) -> Any:
         # urlsplit checks the port only when it is read.
         _ = address.port
     except ValueError:
-        raise _wrong(field, "is no address. Correct it") from None
+        raise wrong(field, "is no address. Correct it") from None
     return address
-
-
-def _wrong(field: str, problem: str) -> PydanticCustomError:
-    return PydanticCustomError("cmp_address", "{problem}", {"field": field, "problem": problem})
