@@ -7,7 +7,7 @@ ALLOWED = {
     "campaigns.campaign": {"code": "c1"},
     "campaigns.consent_management": {"state": "given"},
     "campaigns.consent_change": {"after": "given"},
-    "campaigns.delivery_log": {"state": "reserved"},
+    "campaigns.delivery_log": {"state": "reserved", "due_at": "2026-01-01"},
     "campaigns.delivery_outcome": {"kind": "delivered"},
     "campaigns.effect": {"holdout": "event", "verdict": "too_few"},
     "campaigns.marketing_event": {

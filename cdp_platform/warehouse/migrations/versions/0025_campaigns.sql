@@ -414,9 +414,10 @@ CREATE TABLE campaigns.delivery_log (
     state ops.effect_state NOT NULL DEFAULT 'reserved',
     reason text,
     answer text,
-    due_at timestamptz NOT NULL,
+    due_at timestamptz,
     time_zone text,
     attempts int NOT NULL DEFAULT 0,
+    superseded boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     handed_over_at timestamptz,
     settled_at timestamptz,
@@ -424,7 +425,9 @@ CREATE TABLE campaigns.delivery_log (
     PRIMARY KEY (tenant_id, delivery_id),
     UNIQUE (tenant_id, event_id, profile_id, channel, step),
     UNIQUE (tenant_id, event_id, address_hash, channel, step),
-    UNIQUE (tenant_id, message_key)
+    UNIQUE (tenant_id, message_key),
+    CHECK (state <> 'reserved' OR due_at IS NOT NULL),
+    CHECK (state = 'failed' OR NOT superseded)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE campaigns.delivery_log IS 'One row per delivery: the ledger of messages, with the states of ops.effects.';
 COMMENT ON COLUMN campaigns.delivery_log.tenant_id IS 'The tenant that the row belongs to.';
@@ -438,9 +441,10 @@ COMMENT ON COLUMN campaigns.delivery_log.message_key IS 'Message-ID and Idempote
 COMMENT ON COLUMN campaigns.delivery_log.state IS 'reserved, handed_over, confirmed, failed, unknown or excluded; ops.effect_move has the moves.';
 COMMENT ON COLUMN campaigns.delivery_log.reason IS 'Why it has this state, in a stable word such as no_consent, erased or bad_address.';
 COMMENT ON COLUMN campaigns.delivery_log.answer IS 'Code of the provider''s last answer, such as 550 5.1.1, without data of a person.';
-COMMENT ON COLUMN campaigns.delivery_log.due_at IS 'Not before this moment: the start in the person''s time zone, the end of quiet hours, or the next attempt.';
+COMMENT ON COLUMN campaigns.delivery_log.due_at IS 'Not before this moment: the start in the person''s time zone, the end of quiet hours, or the next attempt. Of an unknown one, when the same key goes again; NULL: never by itself.';
 COMMENT ON COLUMN campaigns.delivery_log.time_zone IS 'IANA name of the person''s time zone, for quiet hours; NULL after an erasure.';
 COMMENT ON COLUMN campaigns.delivery_log.attempts IS 'Attempts that failed for a reason of this person.';
+COMMENT ON COLUMN campaigns.delivery_log.superseded IS 'Whether a later step took the place of this failed one, because a person wanted it tried again.';
 COMMENT ON COLUMN campaigns.delivery_log.created_at IS 'When it was reserved.';
 COMMENT ON COLUMN campaigns.delivery_log.handed_over_at IS 'When it was last handed over; counts for caps.';
 COMMENT ON COLUMN campaigns.delivery_log.settled_at IS 'When it became confirmed, failed, unknown or excluded.';
@@ -448,7 +452,8 @@ COMMENT ON COLUMN campaigns.delivery_log.origin IS 'cdp_platform, or leo-activat
 SELECT ops.isolate_tenants('campaigns.delivery_log');
 SELECT ops.guard_effects('campaigns.delivery_log');
 SELECT ops.make_claimable('campaigns.delivery_log');
-CREATE INDEX delivery_log_due ON campaigns.delivery_log (tenant_id, event_id, due_at) WHERE state = 'reserved';
+CREATE INDEX delivery_log_due ON campaigns.delivery_log (tenant_id, event_id, due_at, delivery_id)
+    WHERE state IN ('reserved', 'unknown');
 CREATE INDEX delivery_log_handed_over ON campaigns.delivery_log (tenant_id, address_hash, handed_over_at)
     WHERE handed_over_at IS NOT NULL;
 CREATE INDEX delivery_log_person ON campaigns.delivery_log (tenant_id, profile_id, handed_over_at);
@@ -495,7 +500,7 @@ SELECT ops.isolate_tenants('campaigns.delivery_outcome');
 -- How far each event is: audience = excluded + waiting + handed over + confirmed + failed + unknown, at every moment.
 CREATE VIEW campaigns.event_state WITH (security_invoker = true) AS
 SELECT d.tenant_id, d.event_id, d.state::text AS state, d.reason, count(*) AS people
-FROM campaigns.delivery_log AS d GROUP BY 1, 2, 3, 4
+FROM campaigns.delivery_log AS d WHERE NOT d.superseded GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT s.tenant_id, s.event_id, 'excluded', m.reason, count(*)
 FROM campaigns.segment_snapshot AS s
@@ -605,14 +610,13 @@ BEGIN ATOMIC
     JOIN ops.tenant AS t ON t.tenant_id = e.tenant_id AND t.status = 'active'
     LEFT JOIN LATERAL (
         SELECT d.due_at FROM campaigns.delivery_log AS d
-        WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id AND d.state::pg_catalog.text = 'reserved'
+        WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+          AND d.state::pg_catalog.text IN ('reserved', 'unknown')
         ORDER BY d.due_at LIMIT 1
     ) AS next ON e.status = 'running'
     LEFT JOIN LATERAL (
-        -- An unknown delivery has no lease: the job campaigns_settle asks for it.
         SELECT pg_catalog.min(coalesce(d.lease_until, 'infinity')) AS due_at FROM campaigns.delivery_log AS d
-        WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id
-          AND d.state::pg_catalog.text IN ('handed_over', 'unknown')
+        WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id AND d.state::pg_catalog.text = 'handed_over'
     ) AS open ON e.status = 'running' AND next.due_at IS NULL
     WHERE e.status IN ('planned', 'running');
 END;
