@@ -1,6 +1,7 @@
 """A tenant's settings in this room."""
 
 from datetime import time
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,7 +15,8 @@ class CampaignSettings(RoomSettings):
 
     Attributes:
         trust_cdp_consent: a 1 of the CDP counts as consent. The CDP sets it by itself when an address is entered.
-        cap_messages: most messages to a person in the window, through one channel, and through all of them.
+        cap_messages: most messages to a person in the window, through all channels together.
+        cap_by_channel: most messages to a person in the window through a channel, where that is less.
         cap_hours: length of the window, in hours.
         quiet_from: local time of a person from which nothing is sent. Equal to ``quiet_until``: no quiet hours.
         quiet_until: local time until which nothing is sent.
@@ -24,6 +26,7 @@ class CampaignSettings(RoomSettings):
 
     trust_cdp_consent: bool = False
     cap_messages: int = Field(default=3, ge=1)
+    cap_by_channel: dict[str, Annotated[int, Field(ge=1)]] = Field(default={})
     cap_hours: int = Field(default=24, ge=1, le=24 * 366)
     quiet_from: time = time(22)
     quiet_until: time = time(7)

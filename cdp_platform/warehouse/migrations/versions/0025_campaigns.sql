@@ -329,6 +329,59 @@ COMMENT ON COLUMN campaigns.recipient.address_hash IS 'ops.address_hash of the a
 COMMENT ON COLUMN campaigns.recipient.soft_bounces IS 'When messages bounced softly in the last 30 days. Three make a hard bounce.';
 SELECT ops.isolate_tenants('campaigns.recipient');
 
+-- Each person's addresses by the kind of address that a channel reaches, with the hashes that suppression and caps know. Of closed
+-- profiles too: what they refused still holds for their address.
+CREATE VIEW campaigns.address_of WITH (security_invoker = true) AS
+SELECT p.tenant_id, p.profile_id, 'email' AS kind, p.primary_email AS address,
+    ops.address_hash(s.salt, p.primary_email) AS address_hash, p.closed_at
+FROM customers.cdp_profiles AS p JOIN ops.address_salt AS s ON s.tenant_id = p.tenant_id WHERE p.primary_email IS NOT NULL
+UNION ALL
+SELECT p.tenant_id, p.profile_id, 'phone', p.primary_phone, ops.address_hash(s.salt, p.primary_phone), p.closed_at
+FROM customers.cdp_profiles AS p JOIN ops.address_salt AS s ON s.tenant_id = p.tenant_id WHERE p.primary_phone IS NOT NULL;
+COMMENT ON VIEW campaigns.address_of IS 'One row per person and kind of address. Shows nothing before ops.salt_of made the tenant''s secret.';
+COMMENT ON COLUMN campaigns.address_of.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN campaigns.address_of.profile_id IS 'The profile.';
+COMMENT ON COLUMN campaigns.address_of.kind IS 'email or phone.';
+COMMENT ON COLUMN campaigns.address_of.address IS 'E-mail address in lower case, or phone number in E.164.';
+COMMENT ON COLUMN campaigns.address_of.address_hash IS 'ops.address_hash of the address.';
+COMMENT ON COLUMN campaigns.address_of.closed_at IS 'When the profile was closed; NULL while it is open.';
+GRANT SELECT ON campaigns.address_of TO cdp_platform;
+
+-- Who else has an address: a refusal of theirs holds for it.
+CREATE INDEX cdp_profiles_primary_email ON customers.cdp_profiles (tenant_id, primary_email) WHERE primary_email IS NOT NULL;
+CREATE INDEX cdp_profiles_primary_phone ON customers.cdp_profiles (tenant_id, primary_phone) WHERE primary_phone IS NOT NULL;
+
+-- Message-ID and Idempotency-Key of a delivery, the same for ever; says nothing of the person to who lacks the tenant's secret.
+-- Addresses have no NUL, so no key is the hash of one.
+CREATE FUNCTION campaigns.message_key(salt bytea, event_id text, profile_id text, channel text, step int) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN left(encode(sha256(
+    salt || '\x00'::bytea || convert_to(event_id, 'UTF8') || '\x00'::bytea || convert_to(profile_id, 'UTF8')
+    || '\x00'::bytea || convert_to(channel, 'UTF8') || '\x00'::bytea || convert_to(step::text, 'UTF8')), 'hex'), 40);
+
+-- When an event with local time is due where the clock is that of a zone: at the clock time that start_at has in UTC.
+CREATE FUNCTION campaigns.local_start(start_at timestamptz, zone text) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (start_at AT TIME ZONE 'UTC') AT TIME ZONE zone;
+
+-- When an event is to begin: with local time, as soon as it is due anywhere. No zone is more than 14 hours ahead of UTC.
+CREATE FUNCTION campaigns.begins_at(start_at timestamptz, local_time boolean) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN local_time THEN start_at - interval '14 hours' ELSE start_at END;
+
+-- The moment itself, or, in quiet hours of the zone, their end. A clock time that a clock change leaves out is the moment as long
+-- after the change as it would be after the old time; of one that comes twice it is the second, so that no quiet hour is cut.
+CREATE FUNCTION campaigns.next_allowed(moment timestamptz, zone text, quiet_from time, quiet_until time) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN quiet_from < quiet_until AND (moment AT TIME ZONE zone)::time >= quiet_from AND (moment AT TIME ZONE zone)::time < quiet_until
+        OR quiet_from > quiet_until AND (moment AT TIME ZONE zone)::time < quiet_until
+        THEN ((moment AT TIME ZONE zone)::date + quiet_until) AT TIME ZONE zone
+    WHEN quiet_from > quiet_until AND (moment AT TIME ZONE zone)::time >= quiet_from
+        THEN ((moment AT TIME ZONE zone)::date + 1 + quiet_until) AT TIME ZONE zone
+    ELSE moment
+END;
+
 -- Whom an event reaches ------------------------------------------------------------------------------------------------------------
 
 -- Who gets nothing, so that the effect can be measured. The hash decides for ever and for any share, so a person who is held out
@@ -373,8 +426,10 @@ COMMENT ON COLUMN campaigns.segment_snapshot.people IS 'Number of people in the 
 COMMENT ON COLUMN campaigns.segment_snapshot.taken_at IS 'The moment for which the audience was resolved.';
 SELECT ops.isolate_tenants('campaigns.segment_snapshot');
 
+-- Members and deliveries come by the hundred thousand, and a foreign key would cost a look-up for each; they come only by a tenant
+-- that was looked up in the registry, from which no tenant is ever deleted.
 CREATE TABLE campaigns.segment_snapshot_member (
-    tenant_id text NOT NULL REFERENCES ops.tenant,
+    tenant_id text NOT NULL,
     snapshot_id text NOT NULL,
     member int NOT NULL,
     profile_id text,
@@ -403,7 +458,7 @@ SELECT ops.keep_erased_out(
 -- Deliveries -------------------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE campaigns.delivery_log (
-    tenant_id text NOT NULL REFERENCES ops.tenant,
+    tenant_id text NOT NULL,
     delivery_id text NOT NULL DEFAULT gen_random_uuid()::text,
     event_id text NOT NULL,
     profile_id text,
