@@ -5,13 +5,13 @@ The rules are common table expressions that other statements begin with::
     WITH people AS MATERIALIZED (SELECT profile_id FROM ...), {permission}
     SELECT profile_id, address, address_hash, reason, is_capped, updated_at FROM permission
 
-``permission`` has one row per row of ``people``. ``reason`` is the first of ``closed``, ``no_address``, ``no_consent`` and
-``suppressed`` that applies, or NULL; ``is_capped`` says whether the person has had what the caps allow. A statement sees
-what was committed before it began, so whoever counts caps locks the recipients first, in a statement of its own.
+``permission`` has one row per row of ``people``. ``reason`` is the first of ``closed``, ``no_address``, ``no_consent``
+and ``suppressed`` that applies, or NULL; ``is_capped`` says whether the person has had what the caps allow. A statement
+sees what was committed before it began, so whoever counts caps locks the recipients first, in a statement of its own.
 
-Consent is opt-in. The CDP's refusal refuses; its consent counts where the tenant's settings trust it. A refusal wins over
-any consent, also one of another profile that has the same address. A profile that was merged into another one is the
-same person.
+Consent is opt-in. The CDP's refusal refuses; its consent counts where the tenant's settings trust it. A refusal wins
+over any consent, also one of another profile that has the same address. A profile that was merged into another one is
+the same person.
 """
 
 import re
@@ -32,7 +32,7 @@ _ADDRESSES = {"email": "primary_email", "phone": "primary_phone"}
 def cdp_column(channel: Channel) -> str | None:
     """The column of ``customers.cdp_profiles`` with the CDP's consent for a channel; None where the CDP has none.
 
-    The CDP keeps one consent for e-mail and one for SMS. A channel to phones is SMS where ``sms`` is a word of its name.
+    The CDP has one consent for e-mail and one for SMS. A channel to phones is SMS where ``sms`` is a word of its name.
     """
     if channel.to == "email":
         return "receive_email"

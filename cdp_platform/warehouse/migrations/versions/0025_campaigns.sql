@@ -364,11 +364,6 @@ CREATE FUNCTION campaigns.local_start(start_at timestamptz, zone text) RETURNS t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (start_at AT TIME ZONE 'UTC') AT TIME ZONE zone;
 
--- When an event is to begin: with local time, as soon as it is due anywhere. No zone is more than 14 hours ahead of UTC.
-CREATE FUNCTION campaigns.begins_at(start_at timestamptz, local_time boolean) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN local_time THEN start_at - interval '14 hours' ELSE start_at END;
-
 -- The moment itself, or, in quiet hours of the zone, their end. A clock time that a clock change leaves out is the moment as long
 -- after the change as it would be after the old time; of one that comes twice it is the second, so that no quiet hour is cut.
 CREATE FUNCTION campaigns.next_allowed(moment timestamptz, zone text, quiet_from time, quiet_until time) RETURNS timestamptz
