@@ -181,6 +181,14 @@ def _web_keys(value: SecretStr) -> SecretStr:
     return value
 
 
+class ChannelSettings(BaseSettings):
+    """The file that lists the channels that messages go through."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    channels_config_path: Path | None = None
+
+
 class WebSettings(BaseSettings):
     """The web app that links in messages lead to.
 
@@ -293,6 +301,12 @@ def google() -> GoogleSettings:
 
 
 @lru_cache
+def channels() -> ChannelSettings:
+    """Settings of the channels; raises ConfigurationError naming each variable that is wrong."""
+    return _load(ChannelSettings)
+
+
+@lru_cache
 def web() -> WebSettings:
     """Settings of the web app; raises ConfigurationError naming each variable that is wrong."""
     return _load(WebSettings)
@@ -312,5 +326,6 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
-    for cached in (postgres, arango, collections, embeddings, catalog, referrals, google, web, retention, platform):
+    rooms = (arango, collections, embeddings, catalog, referrals, google, channels, web)
+    for cached in (postgres, *rooms, retention, platform):
         cached.cache_clear()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def init(*, as_json: bool) -> None:
     """Write the files that a folder needs to run the platform.
 
-    These are the settings (.env, to be filled in), Dagster's configuration (dagster.yaml, workspace.yaml) and an
-    example of ingestors (ingestion.yaml). Files that exist are left as they are.
+    These are the settings (.env, to be filled in), Dagster's configuration (dagster.yaml, workspace.yaml), and examples
+    of ingestors (ingestion.yaml) and channels (channels.yaml). Files that exist are left as they are.
     """
     written = folder.prepare(Path.cwd())
     if as_json:

@@ -14,6 +14,7 @@ _SOURCES = {
     "dagster.yaml": "dagster.yaml",
     "workspace.yaml": "workspace.yaml",
     "ingestion.yaml": "ingestion.yaml",
+    "channels.yaml": "channels.yaml",
 }
 
 

@@ -38,7 +38,7 @@ def test_init_writes_what_a_folder_needs_and_overwrites_nothing(installed: Check
     (installed.root / "workspace.yaml").write_text("# mine\n")
     done = installed.cdp("init")
     assert (done.code, done.err) == (0, "")
-    for name in ("dagster.yaml", "ingestion.yaml"):
+    for name in ("dagster.yaml", "ingestion.yaml", "channels.yaml"):
         assert (installed.root / name).read_bytes() == (ROOT / name).read_bytes()
     assert (installed.root / "workspace.yaml").read_text() == "# mine\n"
     env = installed.root / ".env"
