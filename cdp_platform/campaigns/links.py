@@ -13,8 +13,8 @@ from cdp_platform import settings
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops.tokens import Tokens
 
-Kind: TypeAlias = Literal["u", "p", "c"]
-"""Of a link, which is also its path: to opt out, for preferences, to confirm."""
+Kind: TypeAlias = Literal["choose", "confirm"]
+"""May its holder choose what the address gets, or confirm that it wants messages?"""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Links:
 
     def opt_out(self, tenant_id: str, channel: str, key: str, address_hash: bytes) -> str:
         """The link that opts this address out of the channel; also for the header ``List-Unsubscribe``."""
-        return self._link("u", Linked(tenant_id, channel, key, address_hash))
+        return self._link("u", "choose", Linked(tenant_id, channel, key, address_hash))
 
     def preferences(self, tenant_id: str, channel: str, key: str, address_hash: bytes) -> str:
         """The link to the page where the recipient chooses channels."""
-        return self._link("p", Linked(tenant_id, channel, key, address_hash))
+        return self._link("p", "choose", Linked(tenant_id, channel, key, address_hash))
 
     def confirm(self, tenant_id: str, channel: str, key: str, address_hash: bytes) -> str:
         """The link that confirms consent that was requested."""
-        return self._link("c", Linked(tenant_id, channel, key, address_hash))
+        return self._link("c", "confirm", Linked(tenant_id, channel, key, address_hash))
 
     def read(self, kind: Kind, token: str) -> Linked | None:
         """The message that a link of this kind stands in; None if its token is not one of ours."""
@@ -66,9 +66,9 @@ class Links:
         tenant_id, channel, key, address_hash = payload
         return Linked(tenant_id, channel, key, urlsafe_b64decode(address_hash))
 
-    def _link(self, kind: Kind, linked: Linked) -> str:
+    def _link(self, path: str, kind: Kind, linked: Linked) -> str:
         payload = [linked.tenant_id, linked.channel, linked.key, urlsafe_b64encode(linked.address_hash).decode()]
-        return f"{self.base_url.rstrip('/')}/{kind}/{self.tokens.sign(kind, payload)}"
+        return f"{self.base_url.rstrip('/')}/{path}/{self.tokens.sign(kind, payload)}"
 
 
 def configured() -> Links:

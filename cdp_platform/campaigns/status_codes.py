@@ -10,9 +10,12 @@ import re
 _CODE = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 
 # The mailbox, its domain or its syntax is wrong, it has moved, takes no mail (RFC 7505), or is switched off.
-_BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 # The sender's address is wrong, or his system.
 _OUR_ADDRESS = frozenset({"5.1.7", "5.1.8"})
+
+# A server says no more than that it refuses, or the mailbox is full.
+_VAGUE = frozenset({"5.0.0", "5.1.0", "5.2.0", "5.2.2"})
 
 
 def found(answer: str) -> str:
@@ -23,7 +26,7 @@ def found(answer: str) -> str:
 
 def is_bad_address(answer: str) -> bool:
     """Whether the address does not work and never will: nothing more is sent to it."""
-    return found(answer) in _BAD_ADDRESS
+    return found(answer) in BAD_ADDRESS
 
 
 def is_about_us(answer: str) -> bool:
@@ -33,5 +36,6 @@ def is_about_us(answer: str) -> bool:
 
 
 def is_soft(answer: str) -> bool:
-    """Whether it may work later: class 4."""
-    return found(answer).startswith("4.")
+    """Whether it may work later: class 4, and where the code does not say that the address is bad, or there is none."""
+    code = found(answer)
+    return not code or code.startswith("4.") or code in _VAGUE

@@ -7,7 +7,7 @@ from itsdangerous import URLSafeSerializer
 
 from cdp_platform import settings
 from cdp_platform.campaigns import links
-from cdp_platform.campaigns.links import Linked, Links
+from cdp_platform.campaigns.links import Kind, Linked, Links
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops.tokens import Tokens
 
@@ -21,18 +21,19 @@ def token(link: str) -> str:
 
 
 def test_each_link_leads_to_its_page_and_says_which_message_it_stands_in():
-    for kind, link in {
-        "u": MADE.opt_out(*MESSAGE),
-        "p": MADE.preferences(*MESSAGE),
-        "c": MADE.confirm(*MESSAGE),
-    }.items():
-        assert link.startswith(f"https://messages.example.com/{kind}/")
+    links: list[tuple[str, Kind, str]] = [
+        ("u", "choose", MADE.opt_out(*MESSAGE)),
+        ("p", "choose", MADE.preferences(*MESSAGE)),
+        ("c", "confirm", MADE.confirm(*MESSAGE)),
+    ]
+    for path, kind, link in links:
+        assert link.startswith(f"https://messages.example.com/{path}/")
         assert MADE.read(kind, token(link)) == Linked(*MESSAGE)
 
 
-def test_a_link_of_one_kind_does_nothing_on_the_page_of_another():
-    assert MADE.read("c", token(MADE.opt_out(*MESSAGE))) is None
-    assert MADE.read("u", token(MADE.confirm(*MESSAGE))) is None
+def test_who_may_choose_cannot_confirm():
+    assert MADE.read("confirm", token(MADE.opt_out(*MESSAGE))) is None
+    assert MADE.read("choose", token(MADE.confirm(*MESSAGE))) is None
 
 
 def test_a_link_holds_no_more_than_tenant_channel_key_and_hash():
@@ -61,7 +62,7 @@ def test_links_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CDP_WEB_URL", "https://messages.example.com")
     monkeypatch.setenv("CDP_WEB_KEYS", f"{'n' * 32}, {KEY}")
     settings.forget()
-    assert links.configured().read("u", token(MADE.opt_out(*MESSAGE))) == Linked(*MESSAGE)
+    assert links.configured().read("choose", token(MADE.opt_out(*MESSAGE))) == Linked(*MESSAGE)
 
 
 def test_a_key_that_can_be_guessed_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch):

@@ -21,7 +21,17 @@ def test_what_is_about_the_sender_is_no_fault_of_the_address(code: str):
 def test_no_other_code_makes_an_address_bad(code: str):
     assert not status_codes.is_bad_address(code)
     assert not status_codes.is_about_us(code)
-    assert status_codes.is_soft(code) == code.startswith("4.")
+
+
+@pytest.mark.parametrize(
+    ("code", "soft"),
+    [
+        *((code, True) for code in ("4.2.2", "4.7.1", "5.2.2", "5.0.0", "550", "")),
+        *((code, False) for code in ("5.1.1", "5.7.1", "5.1.8", "5.3.4", "5.6.0")),
+    ],
+)
+def test_a_bounce_is_soft_where_the_address_may_work_later(code: str, *, soft: bool):
+    assert status_codes.is_soft(code) is soft
 
 
 @pytest.mark.parametrize(

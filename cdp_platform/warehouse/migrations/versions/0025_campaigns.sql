@@ -672,3 +672,17 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION campaigns.due FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION campaigns.due TO cdp_platform;
+
+-- Whose messages these are: a provider reports by key alone, and knows no tenant. Only of the channel that it is the provider of.
+CREATE FUNCTION campaigns.tenants_of_keys(of_channel pg_catalog.text, keys pg_catalog.text[])
+RETURNS TABLE (message_key pg_catalog.text, tenant_id pg_catalog.text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+BEGIN ATOMIC
+    SELECT d.message_key, d.tenant_id
+    FROM ops.tenant AS t
+    CROSS JOIN (SELECT DISTINCT k FROM pg_catalog.unnest(keys) AS k) AS given
+    JOIN campaigns.delivery_log AS d ON d.tenant_id = t.tenant_id AND d.message_key = given.k
+    WHERE d.channel = of_channel;
+END;
+REVOKE EXECUTE ON FUNCTION campaigns.tenants_of_keys FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION campaigns.tenants_of_keys TO cdp_platform;
