@@ -90,3 +90,17 @@ def move(
         ).rowcount
         == 1
     )
+
+
+def cancel(connection: psycopg.Connection, tenant_id: str, event_id: str, *, reason: str | None = None) -> bool:
+    """Cancel an event, and withdraw what waits, inside a transaction of the tenant.
+
+    What was handed over before stays as it is.
+
+    Returns:
+        False where it has ended already; nothing was changed.
+    """
+    moved = move(connection, tenant_id, event_id, "cancelled", before=["planned", "running", "paused"], reason=reason)
+    if moved:
+        connection.execute(statement("campaigns", "withdraw"), {"tenant": tenant_id, "event": event_id})
+    return moved

@@ -1,5 +1,7 @@
--- What other dispatchers have locked is theirs. Of those that wait, the longest due come first.
-SELECT delivery_id, profile_id, address_hash FROM campaigns.delivery_log
-WHERE tenant_id = %(tenant)s AND event_id = %(event)s AND state IN ('reserved', 'unknown')
-  AND due_at <= statement_timestamp() AND (lease_until IS NULL OR lease_until < statement_timestamp())
-ORDER BY due_at, delivery_id LIMIT %(at_most)s FOR UPDATE SKIP LOCKED
+-- What other dispatchers have locked is theirs. Of those that wait, the longest due come first. With the hashes by which caps know
+-- the address and the person.
+SELECT d.delivery_id, d.address_hash, ops.address_hash(s.salt, d.profile_id) FROM campaigns.delivery_log AS d
+JOIN ops.address_salt AS s ON s.tenant_id = d.tenant_id
+WHERE d.tenant_id = %(tenant)s AND d.event_id = %(event)s AND d.state IN ('reserved', 'unknown')
+  AND d.due_at <= statement_timestamp() AND (d.lease_until IS NULL OR d.lease_until < statement_timestamp())
+ORDER BY d.due_at, d.delivery_id LIMIT %(at_most)s FOR UPDATE OF d SKIP LOCKED

@@ -16,8 +16,11 @@ WITH outcome AS (
     JOIN campaigns.delivery_log AS d ON d.tenant_id = %(tenant)s AND d.delivery_id = o.delivery_id
     JOIN campaigns.marketing_event AS e ON e.tenant_id = d.tenant_id AND e.event_id = d.event_id
     -- Another attempt for a reason of the person waits twice as long each time, from one minute to six hours, give or take a fifth.
-    CROSS JOIN LATERAL (SELECT now() + make_interval(secs => coalesce(
-        o.wait, least(60 * 2 ^ least(d.attempts, 20), 21600) * (0.8 + 0.4 * random()))) AS next_at) AS n
+    -- A key whose message is unknown goes again when it is twice as old, after an hour at most.
+    CROSS JOIN LATERAL (SELECT now() + make_interval(secs => CASE
+        WHEN o.state = 'unknown' THEN greatest(o.wait, least(extract(epoch FROM now() - d.handed_over_at), 3600))
+        ELSE coalesce(o.wait, least(60 * 2 ^ least(d.attempts, 20), 21600) * (0.8 + 0.4 * random()))
+    END) AS next_at) AS n
     WHERE d.state IN ('handed_over', 'unknown')
       AND (d.claim = %(claim)s OR d.state = 'unknown' AND o.state IN ('confirmed', 'failed'))
 )
