@@ -103,7 +103,7 @@ LOOP = f"link by link, the older way ({_LOOPED_DAYS} days of 1/{_SHARE})"
 def _google() -> Generator[GoogleSettings]:
     """The stand-in for Google Sheets with an empty spreadsheet."""
     with tempfile.TemporaryDirectory() as folder:
-        services = ServicesProcess(Path(folder), free_port(), Path(folder) / "log")
+        services = ServicesProcess(Path(folder), free_port(), free_port(), Path(folder) / "log")
         services.start(environment={})
         try:
             base = f"http://{HOST}:{services.port}/sheets"

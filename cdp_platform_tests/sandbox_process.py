@@ -16,6 +16,7 @@ import httpx
 import pytest
 from arango import ArangoClient
 
+from cdp_sandbox.outbox import CERTIFICATE_FILE
 from cdp_sandbox.processes import free_port
 
 # A python-arango database. Its own types make every answer a union with the jobs of its asynchronous modes.
@@ -23,6 +24,7 @@ Database: TypeAlias = Any
 
 PASSWORD = "root-password"
 TOKEN_SECRET = "a secret of thirty-two characters and more"
+OUTBOX_SECRET = "what webhooks and reports are signed with"
 _numbers = itertools.count(1)
 # Making a context takes longer than most requests, and nothing here is encrypted.
 _TLS = ssl.create_default_context()
@@ -42,13 +44,22 @@ class SandboxProcess:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def smtp_port(self) -> int:
+        return _control.get(f"{self.url}/healthz").json()["smtp_port"]
+
+    @property
+    def certificate_file(self) -> Path:
+        return self.state_dir / CERTIFICATE_FILE
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
         command = [sys.executable, "-m", "cdp_sandbox.server", "--port", str(self.port)]
-        environment = {**os.environ, "ARANGO_PASSWORD": PASSWORD, "ARANGO_JWT_SECRET": TOKEN_SECRET}
+        secrets = {"ARANGO_PASSWORD": PASSWORD, "ARANGO_JWT_SECRET": TOKEN_SECRET, "OUTBOX_SECRET": OUTBOX_SECRET}
+        environment = {**os.environ, **secrets}
         self._process = subprocess.Popen([*command, "--state-dir", str(self.state_dir)], env=environment)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cdp_sandbox.contract import Platform
+from cdp_sandbox.outbox import PATH as OUTBOX_PATH
 from cdp_sandbox.processes import SandboxError
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ def sandbox_start(platform: Platform, *, as_json: bool) -> None:
     addresses = box.start()
     used = box.env_points_here()
     if as_json:
-        platform.show_json({"postgres": addresses.postgres, "stand_ins": addresses.services, "used_by_commands": used})
+        known = {"postgres": addresses.postgres, "stand_ins": addresses.services, "smtp": addresses.smtp}
+        platform.show_json({**known, "used_by_commands": used})
         return
-    platform.say(f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}")
+    platform.say(
+        f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}\n"
+        f"Outbox      {addresses.services}{OUTBOX_PATH}, SMTP at {addresses.smtp}"
+    )
     if not used:
         platform.say(
             ".env points elsewhere and was not changed: commands do not use the sandbox.",

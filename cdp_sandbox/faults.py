@@ -22,13 +22,14 @@ rule:
     which ways it knows.
 
 The first rule that fires decides. A rule counts a match only if no rule before it fired. `/healthz` and the rules' own
-address never fail.
+address never fail. The commands of SMTP are requests as well: `outbox/smtp.py` says under which method and path.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -46,8 +47,9 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 PATH = "/_sandbox/faults"
 ACTIONS = ("drop_before", "drop_after", "truncate", "delay", "status", "distort")
-# The name in a request's state under which a stand-in finds how to spoil its answer.
+# The names in a request's state under which a stand-in finds how to spoil its answer, and the rule that says so.
 DISTORTION = "sandbox_distortion"
+RULE = "sandbox_rule"
 
 _TRANSPORT = "sandbox_transport"
 
@@ -77,7 +79,7 @@ class Rule:
     after: int = 0
     times: int | None = 1
     seconds: float = 0.0
-    status: int = 500
+    status: int | None = None
     retry_after: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = ""
@@ -127,17 +129,52 @@ class Rule:
         return True
 
 
-class FaultMiddleware:
-    """Stands in front of an application and spoils what its rules say.
+class Faults:
+    """The rules of all stand-ins, in the order in which they were given."""
 
-    Attributes:
-        rules: In the order in which they were given.
-    """
-
-    def __init__(self, app: App, distortions: Collection[str] = ()) -> None:
-        self._app = app
+    def __init__(self, distortions: Collection[str] = ()) -> None:
+        """Hold no rules yet. `distortions` are the ways in which some stand-in can spoil its answers."""
         self._distortions = distortions
-        self.rules: list[Rule] = []
+        # Stand-ins that speak another protocol than HTTP ask from a thread of their own.
+        self._lock = threading.Lock()
+        self._rules: list[Rule] = []
+
+    def add(self, given: Any) -> None:
+        """Add a rule, or a list of rules, as JSON says it.
+
+        Raises:
+            ValueError: One says something that no rule can say. None was added.
+        """
+        made = [Rule.from_json(one, self._distortions) for one in (given if isinstance(given, list) else [given])]
+        with self._lock:
+            self._rules += made
+
+    def clear(self) -> None:
+        """Forget all rules."""
+        with self._lock:
+            self._rules = []
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the rules and their counts."""
+        with self._lock:
+            return [rule.describe() for rule in self._rules]
+
+    def look_into_bodies(self) -> bool:
+        """Tell whether a rule asks for a text in the body."""
+        return any(rule.contains for rule in self._rules)
+
+    def fires(self, method: str, path: str, body: bytes = b"") -> Rule | None:
+        """Count a request, and return the rule that spoils it, if one does."""
+        with self._lock:
+            return next((rule for rule in self._rules if rule.fires(method, path, body)), None)
+
+
+class FaultMiddleware:
+    """Stands in front of an application and spoils what the rules say."""
+
+    def __init__(self, app: App, faults: Faults) -> None:
+        self._app = app
+        self._faults = faults
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer, or don't."""
@@ -148,27 +185,24 @@ class FaultMiddleware:
             await answer(scope, receive, send)
         else:
             body = b""
-            if any(one.contains for one in self.rules):
+            if self._faults.look_into_bodies():
                 body, receive = await buffered(receive)
-            if rule := next((one for one in self.rules if one.fires(scope["method"], scope["path"], body)), None):
+            if rule := self._faults.fires(scope["method"], scope["path"], body):
                 await self._spoil(rule, scope, receive, send)
             else:
                 await self._app(scope, receive, send)
 
     async def _control(self, request: Request) -> Response:
         if request.method == "DELETE":
-            self.rules.clear()
+            self._faults.clear()
         elif request.method == "POST":
             try:
-                given = orjson.loads(await request.body())
-                self.rules += [
-                    Rule.from_json(one, self._distortions) for one in (given if isinstance(given, list) else [given])
-                ]
+                self._faults.add(orjson.loads(await request.body()))
             except ValueError as error:
                 return JSONResponse({"error": str(error)}, 400)
         elif request.method != "GET":
             return JSONResponse({"error": "GET, POST or DELETE"}, 405)
-        return JSONResponse([rule.describe() for rule in self.rules])
+        return JSONResponse(self._faults.describe())
 
     async def _spoil(self, rule: Rule, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         transport = cast("asyncio.Transport", scope["state"][_TRANSPORT])
@@ -177,7 +211,7 @@ class FaultMiddleware:
                 await asyncio.sleep(rule.seconds)
                 await self._app(scope, receive, send)
             case "distort":
-                scope["state"][DISTORTION] = rule.how
+                scope["state"] |= {DISTORTION: rule.how, RULE: rule}
                 await self._app(scope, receive, send)
             case "status":
                 await _read_whole(receive)
@@ -227,12 +261,12 @@ async def buffered(receive: Receive) -> tuple[bytes, Receive]:
 
 
 def _refusal(rule: Rule) -> Response:
-    headers = dict(rule.headers)
+    headers, status = dict(rule.headers), rule.status or 500
     if rule.retry_after is not None:
         headers["retry-after"] = f"{rule.retry_after:g}"
     if isinstance(rule.body, str):
-        return Response(rule.body, rule.status, headers, media_type="text/plain")
-    return JSONResponse(rule.body, rule.status, headers)
+        return Response(rule.body, status, headers, media_type="text/plain")
+    return JSONResponse(rule.body, status, headers)
 
 
 async def _read_whole(receive: Receive) -> None:

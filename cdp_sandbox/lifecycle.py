@@ -36,6 +36,7 @@ from cdp_sandbox.databases import (
 )
 from cdp_sandbox.openai import KEY as OPENAI_KEY
 from cdp_sandbox.openai import PATH as OPENAI_PATH
+from cdp_sandbox.outbox import CERTIFICATE_FILE, SMTP_PASSWORD, SMTP_USER
 from cdp_sandbox.postgres import SUPERUSER, EmbeddedPostgres
 from cdp_sandbox.processes import HOST, PortTakenError, SandboxError, port_is_free
 from cdp_sandbox.services import ServicesProcess
@@ -45,15 +46,17 @@ from cdp_sandbox.sheets import PATH as SHEETS_PATH
 POSTGRES_PORT_VARIABLE = "SANDBOX_POSTGRES_PORT"
 SERVICES_PORT_VARIABLE = "SANDBOX_SERVICES_PORT"
 WEBSERVER_PORT_VARIABLE = "DAGSTER_WEBSERVER_PORT"
+SMTP_PORT_VARIABLE = "SANDBOX_SMTP_PORT"
+WEB_PORT_VARIABLE = "CDP_WEB_PORT"
 
-# A file of the checkout that refers to feeds of the sandbox.
-_INGESTION = "ingestion.yaml"
+# Files of the checkout that refer to what the sandbox serves, by the variables that name them.
+_REFERRING = {"INGESTION_CONFIG_PATH": "ingestion.yaml", "CHANNELS_CONFIG_PATH": "channels.yaml"}
 
 # Variables that may differ while the platform still uses the sandbox: they are choices, not addresses. Many shells set
-# an OpenAI key, which has no effect without OPENAI_BASE_URL.
+# an OpenAI key, which has no effect without OPENAI_BASE_URL. Whose channels messages go out through is no choice.
 _FREE = {
     *("ARANGO_DB", "DEFAULT_TENANT_ID", "EMBEDDING_PROVIDER", "INGESTION_CONFIG_PATH", "OPENAI_API_KEY"),
-    WEBSERVER_PORT_VARIABLE,
+    *(WEBSERVER_PORT_VARIABLE, WEB_PORT_VARIABLE, "CDP_WEB_URL", "CDP_WEB_KEYS", "OPT_OUT_JOURNAL"),
 }
 _PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon", "EMBEDDING_PROVIDER": "local"}
 
@@ -65,11 +68,13 @@ class SandboxAddresses:
     Attributes:
         postgres: `host:port` of PostgreSQL.
         services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root, OpenAI's below `/openai`,
-            Google Sheets' below `/sheets`.
+            Google Sheets' below `/sheets`, the outbox below `/outbox`.
+        smtp: `host:port` of the outbox's SMTP server.
     """
 
     postgres: str
     services: str
+    smtp: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,10 @@ class Sandbox:
             self.state_dir / "pgdata", self._port(POSTGRES_PORT_VARIABLE, 0), self.logs / "postgres.log"
         )
         self.services = ServicesProcess(
-            self.state_dir / "services", self._port(SERVICES_PORT_VARIABLE, 1), self.logs / "services.log"
+            self.state_dir / "services",
+            self._port(SERVICES_PORT_VARIABLE, 1),
+            self._port(SMTP_PORT_VARIABLE, 3),
+            self.logs / "services.log",
         )
 
     def start(self) -> SandboxAddresses:
@@ -146,7 +154,7 @@ class Sandbox:
                 component.result()
             self._ensure_dagster_home()
             self._ensure_env_file()
-        return SandboxAddresses(self._postgres_address, self.services_url)
+        return SandboxAddresses(self._postgres_address, self.services_url, f"{HOST}:{self.services.smtp_port}")
 
     def stop(self) -> None:
         """Stop every component and wait until their processes are gone. What they stored is kept."""
@@ -169,14 +177,12 @@ class Sandbox:
             _status(
                 ComponentStatus("postgres", postgres.is_running(), self._postgres_address),
                 postgres.process(),
-                postgres.port,
-                POSTGRES_PORT_VARIABLE,
+                self._postgres_ports,
             ),
             _status(
                 ComponentStatus("services", services.answering_pid() is not None, self.services_url),
                 next(iter(services.processes()), None),
-                services.port,
-                SERVICES_PORT_VARIABLE,
+                self._services_ports,
             ),
         ]
 
@@ -203,6 +209,15 @@ class Sandbox:
             "OPENAI_API_KEY": OPENAI_KEY,
             "GOOGLE_SERVICE_ACCOUNT_JSON": str(self.services.state_dir / KEY_FILE),
             "GOOGLE_SHEETS_URL": f"{self.services_url}{SHEETS_PATH}",
+            SMTP_PORT_VARIABLE: str(self.services.smtp_port),
+            "SANDBOX_SMTP_USER": SMTP_USER,
+            "SANDBOX_SMTP_PASSWORD": SMTP_PASSWORD,
+            "SANDBOX_CA_FILE": str(self.services.state_dir / CERTIFICATE_FILE),
+            "OUTBOX_SECRET": passwords["outbox"],
+            "CDP_WEB_URL": self.web_url,
+            WEB_PORT_VARIABLE: str(self.web_port),
+            "CDP_WEB_KEYS": passwords["web"],
+            "OPT_OUT_JOURNAL": str(self.state_dir / "opt-outs.jsonl"),
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_PG_HOST": HOST,
             "DAGSTER_PG_PORT": str(self.postgres.port),
@@ -211,7 +226,7 @@ class Sandbox:
             "DAGSTER_PG_PASSWORD": passwords[DAGSTER_ROLE],
             WEBSERVER_PORT_VARIABLE: str(self.webserver_port),
             **_PREFERENCES,
-            **({"INGESTION_CONFIG_PATH": _INGESTION} if (self.root / _INGESTION).exists() else {}),
+            **{variable: name for variable, name in _REFERRING.items() if (self.root / name).exists()},
         }
 
     def env_points_here(self) -> bool:
@@ -229,6 +244,14 @@ class Sandbox:
         return f"{HOST}:{self.postgres.port}"
 
     @property
+    def _postgres_ports(self) -> dict[int, str]:
+        return {self.postgres.port: POSTGRES_PORT_VARIABLE}
+
+    @property
+    def _services_ports(self) -> dict[int, str]:
+        return {self.services.port: SERVICES_PORT_VARIABLE, self.services.smtp_port: SMTP_PORT_VARIABLE}
+
+    @property
     def services_url(self) -> str:
         """Base URL of the stand-ins; a browser sees there what they hold."""
         return f"http://{HOST}:{self.services.port}"
@@ -241,6 +264,20 @@ class Sandbox:
             SandboxError: The variable that sets it holds no port.
         """
         return self._port(WEBSERVER_PORT_VARIABLE, 2)
+
+    @property
+    def web_port(self) -> int:
+        """Port of `cdp serve`.
+
+        Raises:
+            SandboxError: The variable that sets it holds no port.
+        """
+        return self._port(WEB_PORT_VARIABLE, 4)
+
+    @property
+    def web_url(self) -> str:
+        """Base URL of `cdp serve`, to which messages link."""
+        return f"http://{HOST}:{self.web_port}"
 
     def _configured(self) -> dict[str, str]:
         """Return the variables of the environment and, where it has none, of `.env`. An empty one counts as not set."""
@@ -280,13 +317,16 @@ class Sandbox:
 
     def _start_postgres(self) -> None:
         passwords = self._credentials()
-        with _naming(POSTGRES_PORT_VARIABLE, "PostgreSQL"):
+        with _naming(self._postgres_ports, "PostgreSQL"):
             self.postgres.start(superuser_password=passwords[SUPERUSER])
         provide(self.postgres.port, passwords)
 
     def _start_services(self) -> None:
-        with _naming(SERVICES_PORT_VARIABLE, "the services process"):
-            self.services.start(environment={"ARANGO_USER": "root", "ARANGO_PASSWORD": self._credentials()["arango"]})
+        with _naming(self._services_ports, "the services process"):
+            passwords = self._credentials()
+            own = {"ARANGO_USER": "root", "ARANGO_PASSWORD": passwords["arango"]}
+            own |= {"OUTBOX_SECRET": passwords["outbox"], "CDP_WEB_URL": self.web_url}
+            self.services.start(environment=own)
 
     def _stop(self) -> None:
         with ThreadPoolExecutor() as pool:
@@ -303,7 +343,12 @@ class Sandbox:
             raise self._foreign(error) from error
 
     def _ensure_credentials(self) -> None:
+        names = (SUPERUSER, WAREHOUSE_OWNER, PLATFORM_ROLE, DAGSTER_ROLE, "arango", "outbox", "web")
         if self._credentials_file.exists():
+            # A folder of an earlier version has fewer of them.
+            known = self._credentials()
+            if missing := {name: secrets.token_urlsafe(18) for name in names if name not in known}:
+                _write_private(self._credentials_file, json.dumps(known | missing))
             return
         if self.postgres.data_dir.exists():
             raise SandboxError(
@@ -311,7 +356,6 @@ class Sandbox:
             )
         # Processes that still run after the state folder was deleted have no data, and not the new passwords.
         self._stop()
-        names = (SUPERUSER, WAREHOUSE_OWNER, PLATFORM_ROLE, DAGSTER_ROLE, "arango")
         _write_private(self._credentials_file, json.dumps({name: secrets.token_urlsafe(18) for name in names}))
 
     def _ensure_dagster_home(self) -> None:
@@ -329,7 +373,7 @@ class Sandbox:
         # Chosen ports are kept in .env, so that they need not be set in every shell.
         chosen = {
             name: value
-            for name in (POSTGRES_PORT_VARIABLE, SERVICES_PORT_VARIABLE)
+            for name in (POSTGRES_PORT_VARIABLE, SERVICES_PORT_VARIABLE, SMTP_PORT_VARIABLE)
             if (value := self._configured().get(name))
         }
         _write_private(self._env_file, env_file.text({**self.environment(), **chosen}))
@@ -350,12 +394,12 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def _naming(variable: str, component: str) -> Generator[None]:
-    """Turn a taken port into an error that names the variable to change."""
+def _naming(variables: Mapping[int, str], component: str) -> Generator[None]:
+    """Turn a taken port into an error that names the variable to change: the one that sets this port."""
     try:
         yield
     except PortTakenError as error:
-        raise SandboxError(_taken(error.port, variable, component)) from error
+        raise SandboxError(_taken(error.port, variables[error.port], component)) from error
 
 
 def _taken(port: int, variable: str, component: str) -> str:
@@ -365,15 +409,18 @@ def _taken(port: int, variable: str, component: str) -> str:
     )
 
 
-def _status(component: ComponentStatus, process: psutil.Process | None, port: int, variable: str) -> ComponentStatus:
-    """Add a component's process, and what is wrong if it does not run."""
+def _status(
+    component: ComponentStatus, process: psutil.Process | None, variables: Mapping[int, str]
+) -> ComponentStatus:
+    """Add a component's process, and what is wrong if it does not run. `variables` set its ports."""
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             since = datetime.fromtimestamp(process.create_time(), UTC)
             problem = "" if component.running else f"process {process.pid} does not answer: run 'cdp sandbox start'"
             return replace(component, pid=process.pid, since=since, problem=problem)
-    if not component.running and not port_is_free(port):
-        return replace(component, problem=_taken(port, variable, component.name))
+    taken = [] if component.running else [port for port in variables if not port_is_free(port)]
+    if taken:
+        return replace(component, problem=_taken(taken[0], variables[taken[0]], component.name))
     return component
 
 

@@ -32,11 +32,13 @@ class ServicesProcess:
     Attributes:
         state_dir: Absolute path of the folder where the stand-ins keep their state. It says whose process it is.
         port: TCP port of its web front.
+        smtp_port: TCP port of its SMTP server.
         log_file: Where its output goes.
     """
 
     state_dir: Path
     port: int
+    smtp_port: int
     log_file: Path
     _spawned: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
@@ -57,9 +59,11 @@ class ServicesProcess:
             return
         self.stop()
         require_free(self.port)
+        require_free(self.smtp_port)
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", _MODULE, "--host", HOST, "--port", str(self.port)]
+        ports = ["--port", str(self.port), "--smtp-port", str(self.smtp_port)]
+        command = [sys.executable, "-m", _MODULE, "--host", HOST, *ports]
         with self.log_file.open("ab") as log:
             self._spawned = subprocess.Popen(
                 [*command, "--state-dir", str(self.state_dir)],
@@ -87,6 +91,8 @@ class ServicesProcess:
     def answering_pid(self, *, patience: float = _ANSWER_SECONDS) -> int | None:
         """Ask the port who is there, and return the process id if it is the services process of this state folder.
 
+        One that serves SMTP at another port, or not at all, counts as none: `start` puts a new one in its place.
+
         Args:
             patience: Seconds to wait for an answer. Where nobody listens, there is nothing to wait for.
         """
@@ -94,7 +100,8 @@ class ServicesProcess:
         try:
             connection.request("GET", "/healthz")
             answer = json.loads(connection.getresponse().read())
-            return int(answer["pid"]) if answer["state_dir"] == str(self.state_dir) else None
+            known = (answer["state_dir"], answer["smtp_port"])
+            return int(answer["pid"]) if known == (str(self.state_dir), self.smtp_port) else None
         # Whatever else listens there may answer anything, or nothing.
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
             return None

@@ -5,6 +5,7 @@ Pages load nothing from other servers and need no scripts.
 
 from __future__ import annotations
 
+from datetime import datetime
 from html import escape
 
 from starlette.responses import HTMLResponse
@@ -22,12 +23,12 @@ _STYLE = """
 :root {
   color-scheme: light dark;
   --ground: #f7f8f9; --surface: #fff; --raised: #eff2f4; --ink: #1b242c; --muted: #586470; --faint: #65707a;
-  --line: #dfe4e8; --accent: #17624f; --tint: #e3f0ec; --focus: #2f8f76;
+  --line: #dfe4e8; --accent: #17624f; --tint: #e3f0ec; --focus: #2f8f76; --alarm: #b3261e;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #12171b; --surface: #191f24; --raised: #222a30; --ink: #e3e8ec; --muted: #a0abb5; --faint: #8b97a2;
-    --line: #2d363d; --accent: #7fd1b9; --tint: #1d3a33; --focus: #7fd1b9;
+    --line: #2d363d; --accent: #7fd1b9; --tint: #1d3a33; --focus: #7fd1b9; --alarm: #ff9a90;
   }
 }
 * { box-sizing: border-box; }
@@ -80,3 +81,22 @@ def page(title: str, body: str, *, style: str = "", status: int = 200) -> HTMLRe
         "cache-control": "no-store",
     }
     return HTMLResponse(document, status, headers)
+
+
+def count_of(number: int, noun: str) -> str:
+    """Write a number of things: `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def time_of(moment: datetime, now: datetime) -> str:
+    """Write a moment in UTC as HTML, with how long ago it was."""
+    date = f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+    return f'<time datetime="{moment.isoformat(timespec="seconds")}">{_ago(moment, now)} · {date}</time>'
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    seconds = int((now - moment).total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{count_of(seconds // length, unit)} ago"
+    return "just now"

@@ -318,7 +318,7 @@ SERVER = ("root", "test-only")
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("services")
-    services = ServicesProcess(folder / "state", free_port(), folder / "services.log")
+    services = ServicesProcess(folder / "state", free_port(), free_port(), folder / "services.log")
     services.start(environment={"ARANGO_USER": SERVER[0], "ARANGO_PASSWORD": SERVER[1]})
     yield f"http://{HOST}:{services.port}"
     services.stop()

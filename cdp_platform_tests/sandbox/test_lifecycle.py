@@ -1,9 +1,12 @@
 """The sandbox as a whole: real processes, started and stopped in temporary checkouts."""
 
+import json
 import os
 import shutil
 import signal
+import smtplib
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from google.oauth2.service_account import Credentials
 from openai import OpenAI
 
 from cdp_sandbox.lifecycle import ComponentStatus, Sandbox
+from cdp_sandbox.outbox.reports import signed
 from cdp_sandbox.processes import HOST, SandboxError, free_port
 
 START = """
@@ -280,7 +284,7 @@ def test_the_server_of_another_checkout_is_not_mistaken_for_ours(
     assert running.status() == before
 
 
-@pytest.mark.parametrize("variable", ["SANDBOX_POSTGRES_PORT", "SANDBOX_SERVICES_PORT"])
+@pytest.mark.parametrize("variable", ["SANDBOX_POSTGRES_PORT", "SANDBOX_SERVICES_PORT", "SANDBOX_SMTP_PORT"])
 def test_a_taken_port_is_named_with_its_variable(
     checkout: Path, taken: int, variable: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -348,6 +352,33 @@ def test_the_env_file_leads_to_the_stand_in_for_google_sheets(running: Sandbox):
     )
     assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
     assert "GOOGLE_SHEET_ID" not in env
+
+
+def test_the_env_file_leads_to_the_outbox(running: Sandbox):
+    env = dotenv_values(running.root / ".env")
+    with smtplib.SMTP(HOST, int(env["SANDBOX_SMTP_PORT"] or 0), timeout=30) as client:
+        client.starttls(context=ssl.create_default_context(cafile=env["SANDBOX_CA_FILE"]))
+        client.login(env["SANDBOX_SMTP_USER"] or "", env["SANDBOX_SMTP_PASSWORD"] or "")
+        client.sendmail("a@example.com", ["b@example.com"], "Message-ID: <from-env@example.com>\r\n\r\nHello")
+    body = b'{"to": "+84901234567", "text": "Hello"}'
+    headers = {**signed(env["OUTBOX_SECRET"] or "", body), "idempotency-key": "k1"}
+    answer = httpx.post(f"{env['SANDBOX_URL']}/outbox/webhook/sms", content=body, headers=headers)
+    assert answer.status_code == 200
+    messages = httpx.get(f"{env['SANDBOX_URL']}/outbox/messages").json()
+    assert [message["key"] for message in messages] == ["from-env", "k1"]
+
+
+def test_a_folder_of_an_earlier_version_gets_the_secrets_that_it_lacks(checkout: Path):
+    sandbox = Sandbox(checkout)
+    sandbox.start()
+    credentials = sandbox.state_dir / "credentials.json"
+    had = json.loads(credentials.read_text())
+    credentials.write_text(json.dumps({name: had[name] for name in had if name not in {"outbox", "web"}}))
+    sandbox.start()
+    has = json.loads(credentials.read_text())
+    assert has.keys() == had.keys()
+    assert {name: has[name] for name in has if name not in {"outbox", "web"}}.items() <= had.items()
+    assert has["outbox"] not in {had["outbox"], has["web"]}
 
 
 def test_a_key_of_openai_in_the_shell_leads_nowhere_else(running: Sandbox, monkeypatch: pytest.MonkeyPatch):

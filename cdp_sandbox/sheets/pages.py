@@ -20,7 +20,7 @@ from starlette.routing import Route
 from cdp_sandbox.sheets.cells import shown
 from cdp_sandbox.sheets.store import Row, Sheet, Spreadsheet, Store, Value
 from cdp_sandbox.sheets.xlsx import MEDIA_TYPE, TooLargeError, header_row_count, workbook
-from cdp_sandbox.style import page
+from cdp_sandbox.style import count_of, page, time_of
 
 ROWS_OF_A_PAGE = 100
 
@@ -182,8 +182,8 @@ def _overview(spreadsheets: Sequence[Spreadsheet], now: datetime) -> Response:
     latest_first = sorted(spreadsheets, key=lambda one: one.last_change, reverse=True)
     items = "".join(
         f'<li><a href="{_address(one.id)}"><strong>{escape(one.title)}</strong>'
-        f'<span class="muted">{_count(len(one.sheets), "worksheet")}</span>'
-        f'<span class="muted">{_time(one.last_change, now)}</span></a></li>'
+        f'<span class="muted">{count_of(len(one.sheets), "worksheet")}</span>'
+        f'<span class="muted">{time_of(one.last_change, now)}</span></a></li>'
         for one in latest_first
     )
     files = f'<ul class="files">{items}</ul>' if items else '<p class="muted">There is none yet.</p>'
@@ -201,7 +201,7 @@ def _spreadsheet(spreadsheet: Spreadsheet, sheet: Sheet, asked_page: str, now: d
     first_row = (number - 1) * ROWS_OF_A_PAGE
     start = head + first_row
     table = _table(sheet.title, sheet.row_data[:head], sheet.row_data[start : start + ROWS_OF_A_PAGE], first_row)
-    facts = f"<b>{_count(count, 'row')}</b><span>Last change {_time(sheet.last_change, now)}</span>"
+    facts = f"<b>{count_of(count, 'row')}</b><span>Last change {time_of(sheet.last_change, now)}</span>"
     body = (
         f"<header><div>{_crumbs()}<h1>{escape(spreadsheet.title)}</h1></div>"
         f'<a class="button" href="{_address(spreadsheet.id)}.xlsx" download aria-label="Download .xlsx">'
@@ -301,23 +301,6 @@ def _address(spreadsheet_id: str) -> str:
 
 def _query(**parameters: str | int) -> str:
     return escape(f"?{urlencode(parameters)}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _time(moment: datetime, now: datetime) -> str:
-    date = f"{moment.day} {moment:%b %Y, %H:%M} UTC"
-    return f'<time datetime="{moment.isoformat(timespec="seconds")}">{_ago(moment, now)} · {date}</time>'
-
-
-def _ago(moment: datetime, now: datetime) -> str:
-    seconds = int((now - moment).total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return f"{_count(seconds // length, unit)} ago"
-    return "just now"
 
 
 def _now() -> datetime:

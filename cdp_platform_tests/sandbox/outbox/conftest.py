@@ -1,0 +1,123 @@
+"""Senders that the outbox knows, a server that is told of bounces, and an outbox without messages."""
+
+import smtplib
+import ssl
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from cdp_platform_tests.sandbox_process import OUTBOX_SECRET, SandboxProcess
+from cdp_sandbox.outbox.reports import signed
+
+
+@dataclass
+class Sender:
+    """Sends to the stand-ins for mail and message providers, and looks into the outbox."""
+
+    sandbox: SandboxProcess
+
+    @property
+    def url(self) -> str:
+        return f"{self.sandbox.url}/outbox"
+
+    @contextmanager
+    def smtp(self, *, tls: bool = True) -> Generator[smtplib.SMTP]:
+        with smtplib.SMTP("127.0.0.1", self.sandbox.smtp_port, timeout=30) as client:
+            if tls:
+                client.starttls(context=ssl.create_default_context(cafile=self.sandbox.certificate_file))
+            yield client
+
+    def mail(self, address: str = "an@example.com", *, key: str = "key-1", **parts: str) -> None:
+        with self.smtp() as client:
+            client.sendmail("shop@example.net", [address], mail(address, key=key, **parts))
+
+    def post(self, key: str = "key-1", *, channel: str = "sms", secret: str = OUTBOX_SECRET, **fields: Any) -> Any:
+        body = orjson.dumps({"to": "+84901234567", "text": "Hello", **fields})
+        headers = {**signed(secret, body), "idempotency-key": key}
+        return httpx.post(f"{self.url}/webhook/{channel}", content=body, headers=headers, timeout=30)
+
+    def messages(self) -> list[dict[str, Any]]:
+        return httpx.get(f"{self.url}/messages", timeout=30).json()
+
+
+def mail(
+    address: str,
+    *,
+    key: str = "key-1",
+    subject: str = "Hello",
+    text: str = "Hello An",
+    html: str = "",
+    headers: str = "",
+) -> bytes:
+    head = (
+        f"From: Shop <shop@example.net>\r\nTo: {address}\r\nSubject: {subject}\r\nMessage-ID: <{key}@shop.invalid>\r\n"
+        f"MIME-Version: 1.0\r\n{headers}"
+    )
+    if not html:
+        return f"{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
+    parts = "".join(
+        f"--x\r\nContent-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{content}\r\n"
+        for kind, content in (("plain", text), ("html", html))
+    )
+    return f'{head}Content-Type: multipart/alternative; boundary="x"\r\n\r\n{parts}--x--\r\n'.encode()
+
+
+@pytest.fixture
+def sender(sandbox: SandboxProcess) -> Sender:
+    """A sender to an outbox in which there is nothing."""
+    made = Sender(sandbox)
+    httpx.delete(f"{made.url}/messages", timeout=30).raise_for_status()
+    return made
+
+
+@dataclass
+class WebApp:
+    """A server in the place of the platform's web app: it notes what is posted to it, and answers 200."""
+
+    url: str
+    posted: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    _came: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        self.posted.append((path, headers, body))
+        self._came.set()
+
+    def wait(self) -> tuple[str, dict[str, str], bytes]:
+        assert self._came.wait(30), "nothing was posted"
+        return self.posted[-1]
+
+
+@pytest.fixture
+def web_app() -> Iterator[WebApp]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            made.take(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_request(self, code: Any = "", size: Any = "") -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = WebApp(f"http://127.0.0.1:{server.server_port}")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def reported(sender: Sender, web_app: WebApp) -> Iterator[Callable[..., tuple[str, dict[str, str], bytes]]]:
+    """Sends something that is reported on later, and returns what was posted: path, headers and body."""
+    httpx.put(f"{sender.url}/report_to", json={"url": web_app.url}, timeout=30).raise_for_status()
+    yield web_app.wait
+    httpx.put(f"{sender.url}/report_to", json={"url": ""}, timeout=30)
