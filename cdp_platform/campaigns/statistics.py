@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.float64]
 BUYERS_NEEDED = 40
 # Of the standard normal distribution: 95 % lie within.
 _QUANTILE = 1.959963984540054
+# Share of the variance below which the revenue before says all, up to the precision of floats.
+_NOTHING_LEFT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,12 @@ def compare(treated: Side, held_out: Side) -> Difference | None:
     slope, before = _slope(sides), sum(side.before.sum() for side in sides) / sum(side.people for side in sides)
     means = [side.mean - slope * (side.before.sum() / side.people - before) for side in sides]
     moments = _moments_by_side(sides)
+    estimate = means[0] - means[1]
     # How much of the spread and skewness is left after the adjustment.
     second, third = _adjusted_sums(sides, slope)
     left2 = second / sum(side.people * each.variance for side, each in zip(sides, moments, strict=True))
+    if left2 < _NOTHING_LEFT:
+        return Difference(estimate, estimate, estimate)
     thirds = sum(side.people * each.third for side, each in zip(sides, moments, strict=True))
     left3 = third / thirds if thirds else 0.0
     n = [side.people for side in sides]
@@ -93,7 +98,6 @@ def compare(treated: Side, held_out: Side) -> Difference | None:
         """Of (estimate - truth) / error, to the first order in skewness."""
         return z - common / 2 + (skewness - 3 * common) * (z * z - 1) / 6
 
-    estimate = means[0] - means[1]
     return Difference(estimate, estimate - error * quantile(_QUANTILE), estimate - error * quantile(-_QUANTILE))
 
 
