@@ -46,7 +46,6 @@ _OURS = (
         "RECONCILIATION_RETENTION",
         "USAGE_RETENTION",
         "EXPORT_RETENTION",
-        "DELIVERY_RETENTION",
         "DATA_DIR",
         "INGESTION_CONFIG_PATH",
     ),

@@ -1,18 +1,20 @@
 """Killing a piece of work after each of its writes, one after the other.
 
-The work runs in a child process that is forked for it and ends by SIGKILL right after its n-th exchange with PostgreSQL
-or over HTTP: no handler runs, no `finally`, and nobody is told. Then the same with n + 1, until the work ends by itself
-before its time. Where it can be killed is counted while it runs, and listed nowhere.
+The work runs in a child process that is forked for it and ends by SIGKILL right after its n-th exchange with
+PostgreSQL, over HTTP or by SMTP: no handler runs, no `finally`, and nobody is told. Then the same with n + 1, until the
+work ends by itself before its time. Where it can be killed is counted while it runs, and listed nowhere.
 
-An exchange counts when its answer is there. Left out is what cannot have changed anything: a GET, and a statement in a
-transaction that by PostgreSQL's own account has written nothing yet. Other processes that the work starts are not
-counted in. That all of psycopg goes through `Connection.wait` is held by `test_crashes.py`.
+An exchange counts when its answer is there. Left out is what cannot have changed anything: a GET, any command of SMTP
+but the dot that ends a message, and a statement in a transaction that by PostgreSQL's own account has written nothing
+yet. Other processes that the work starts are not counted in. That all of psycopg goes through `Connection.wait` is held
+by `test_crashes.py`.
 """
 
 import gc
 import os
 import re
 import signal
+import smtplib
 import threading
 import traceback
 import warnings
@@ -112,6 +114,7 @@ class _Counter:
     count: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     writing: set[psycopg.Connection] = field(default_factory=set)
+    ended: set[smtplib.SMTP] = field(default_factory=set)
 
     def watch(self) -> None:
         wait = psycopg.Connection.wait
@@ -143,7 +146,23 @@ class _Counter:
             self.tell_of_request(request.method, str(request.url))
             return result
 
+        send, getreply = smtplib.SMTP.send, smtplib.SMTP.getreply
+
+        def noted_send(smtp: smtplib.SMTP, data: Any) -> None:
+            if (data if isinstance(data, bytes) else data.encode()).endswith(b".\r\n"):
+                self.ended.add(smtp)
+            send(smtp, data)
+
+        def counted_getreply(smtp: smtplib.SMTP) -> tuple[int, bytes]:
+            reply = getreply(smtp)
+            if smtp in self.ended:
+                self.ended.discard(smtp)
+                self.tell("the end of a message by SMTP")
+            return reply
+
         mock.patch.object(psycopg.Connection, "wait", counted_wait).start()
+        mock.patch.object(smtplib.SMTP, "send", noted_send).start()
+        mock.patch.object(smtplib.SMTP, "getreply", counted_getreply).start()
         mock.patch.object(urllib3.HTTPConnectionPool, "urlopen", counted_urlopen).start()
         mock.patch.object(httpx.HTTPTransport, "handle_request", counted_handle_request).start()
         # The transport of the client of OpenAI.

@@ -507,7 +507,7 @@ CREATE INDEX delivery_log_due ON campaigns.delivery_log (tenant_id, event_id, du
 CREATE INDEX delivery_log_handed_over ON campaigns.delivery_log (tenant_id, address_hash, handed_over_at)
     WHERE handed_over_at IS NOT NULL;
 CREATE INDEX delivery_log_person ON campaigns.delivery_log (tenant_id, profile_id, handed_over_at);
-CREATE INDEX delivery_log_open ON campaigns.delivery_log (tenant_id, event_id) WHERE state IN ('handed_over', 'unknown');
+CREATE INDEX delivery_log_open ON campaigns.delivery_log (tenant_id, event_id) WHERE state IN ('handed_over', 'unknown', 'failed');
 
 -- An erased person gets nothing more, and the sums of the event stay right.
 CREATE FUNCTION campaigns.erase_deliveries(for_tenant text, person ops.person) RETURNS bigint
