@@ -40,6 +40,32 @@ _EXEC = (
 _PHONE_WIDTH = 600
 _PATIENCE_SECONDS = 90
 
+# What a finger has to hit and is smaller than 44 pixels.
+TOO_SMALL = """
+[...document.querySelectorAll("a, button, summary, input:not([type=hidden])")].filter(one => one.checkVisibility())
+  .map(one => [one.textContent, one.getBoundingClientRect()])
+  .filter(([_, size]) => size.width < 44 || size.height < 44).map(([text, size]) => [text, size.width, size.height])
+"""
+# Contrast of every text with what is behind it, as WCAG 2 defines it; what is below 4.5 is returned.
+TOO_FAINT = """
+(() => {
+  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+  const behind = one => {
+    for (; one; one = one.parentElement) {
+      const colour = parts(getComputedStyle(one).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+  };
+  return [...document.body.querySelectorAll("*")].filter(one => one.checkVisibility() &&
+    [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())).map(one => {
+      const [a, b] = [light(parts(getComputedStyle(one).color)), light(behind(one))];
+      return [one.textContent.slice(0, 30), (Math.max(a, b) + .05) / (Math.min(a, b) + .05)];
+    }).filter(([_, contrast]) => contrast < 4.5);
+})()
+"""
+
 
 def find_chromium() -> str:
     """Return where the browser is; without one the test is skipped, but where everything has to be tested it fails."""

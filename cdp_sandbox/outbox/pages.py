@@ -167,12 +167,15 @@ def _message(message: Message, content: bytes, show: str) -> Response:
         kinds = {"": "Message", "headers": "Fields", "raw": "Raw"}
     show = show if show in kinds else ""
     tabs = _tabs("Views", [(f"./{message.number}{_query(show=each)}", kinds[each], each == show) for each in kinds])
+    title = message.subject or "(no subject)"
+    if message.channel != EMAIL:
+        title = f"{_NAMES.get(message.channel, message.channel)} to {message.address}"
     body = (
-        f"<main>{_crumbs('./')}<header><div><h1>{escape(message.subject) or '(no subject)'}</h1></div>"
+        f"<main>{_crumbs('./')}<header><div><h1>{escape(title)}</h1></div>"
         f"{_button(message, readable)}</header>{_facts(message, readable)}{tabs}"
         f"{_view(message, readable, content, show)}</main>"
     )
-    return page(message.subject or "Message", body, style=_TABS_STYLE + _MESSAGE_STYLE)
+    return page(title, body, style=_TABS_STYLE + _MESSAGE_STYLE)
 
 
 def _button(message: Message, readable: Readable) -> str:
@@ -193,7 +196,8 @@ def _facts(message: Message, readable: Readable) -> str:
         key += f" Asked for again {again}, and answered from memory: it was delivered once."
     facts = [
         ("From", escape(readable.sender)),
-        ("To", f"{escape(message.address)} by {_name(message.channel)}"),
+        ("To", escape(message.address)),
+        ("Channel", _name(message.channel)),
         ("Came", time_of(message.at, datetime.now(UTC))),
         ("Key", key),
     ]

@@ -79,9 +79,10 @@ def sender(sandbox: SandboxProcess) -> Sender:
 
 @dataclass
 class WebApp:
-    """A server in the place of the platform's web app: it notes what is posted to it, and answers 200."""
+    """A server in the place of the platform's web app: it notes what is asked and posted, and answers 200."""
 
     url: str
+    asked: list[str] = field(default_factory=list)
     posted: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     _came: threading.Event = field(default_factory=threading.Event)
 
@@ -100,6 +101,12 @@ def web_app() -> Iterator[WebApp]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             made.take(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

@@ -15,7 +15,7 @@ import pytest
 from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 
-from cdp_platform_tests.browser import Browser, find_chromium, open_browser
+from cdp_platform_tests.browser import TOO_FAINT, TOO_SMALL, Browser, find_chromium, open_browser
 from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
 
@@ -301,30 +301,6 @@ PAGES = {
     "unknown": "{id}?sheet=" + "x" * 60,
     "sandbox": "../",
 }
-TOO_SMALL = """
-[...document.querySelectorAll("a, summary, input:not([type=hidden])")].filter(one => one.checkVisibility())
-  .map(one => [one.textContent, one.getBoundingClientRect()])
-  .filter(([_, size]) => size.width < 44 || size.height < 44).map(([text, size]) => [text, size.width, size.height])
-"""
-# Contrast of every text with what is behind it, as WCAG 2 defines it; what is below 4.5 is returned.
-TOO_FAINT = """
-(() => {
-  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(c => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
-  const behind = one => {
-    for (; one; one = one.parentElement) {
-      const colour = parts(getComputedStyle(one).backgroundColor);
-      if (colour.length < 4 || colour[3] === 1) return colour;
-    }
-  };
-  return [...document.body.querySelectorAll("*")].filter(one => one.checkVisibility() &&
-    [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())).map(one => {
-      const [a, b] = [light(parts(getComputedStyle(one).color)), light(behind(one))];
-      return [one.textContent.slice(0, 30), (Math.max(a, b) + .05) / (Math.min(a, b) + .05)];
-    }).filter(([_, contrast]) => contrast < 4.5);
-})()
-"""
 
 
 @pytest.fixture
