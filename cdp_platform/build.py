@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from cdp_platform.campaigns.defs.definitions import definitions as campaigns
 from cdp_platform.catalog.defs.definitions import definitions as catalog
 from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.customers.defs.definitions import definitions as customers
@@ -47,4 +48,6 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         # Starting a process for each step would take two seconds, and the steps mostly wait for databases.
         executor=dg.in_process_executor,
     )
-    return with_code_references(dg.Definitions.merge(shared, customers(), catalog(), embeddings(), referrals()))
+    return with_code_references(
+        dg.Definitions.merge(shared, customers(), catalog(), embeddings(), referrals(), campaigns())
+    )

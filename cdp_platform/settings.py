@@ -219,6 +219,7 @@ class RetentionSettings(BaseSettings):
     embedding_job_retention_days: int = Field(default=30, ge=0)
     usage_retention_days: int = Field(default=730, ge=1)
     export_retention_days: int = Field(default=90, ge=0)
+    delivery_retention_days: int = Field(default=730, ge=30)
 
 
 class PlatformSettings(BaseSettings):

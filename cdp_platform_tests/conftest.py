@@ -46,6 +46,7 @@ _OURS = (
         "RECONCILIATION_RETENTION",
         "USAGE_RETENTION",
         "EXPORT_RETENTION",
+        "DELIVERY_RETENTION",
         "DATA_DIR",
         "INGESTION_CONFIG_PATH",
     ),

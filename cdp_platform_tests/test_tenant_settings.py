@@ -1,16 +1,23 @@
 """A tenant's settings belong to their rooms and are checked together."""
 
 import importlib
+from datetime import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import cdp_platform
 from cdp_platform import tenant_settings
+from cdp_platform.campaigns.tenant_settings import CampaignSettings
 from cdp_platform.customers.tenant_settings import CustomerSettings
 from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import RoomSettings, SharedSettings, Tenant
 from cdp_platform.referrals.tenant_settings import ReferralSettings
+from cdp_platform_tests.cli.commands import LEAVES
+from cdp_platform_tests.command_line import refusal, says
+from cdp_platform_tests.conftest import Warehouse
 
 
 def test_all_that_is_wrong_is_said_at_once():
@@ -35,3 +42,30 @@ def test_a_bad_setting_stops_only_its_own_room():
     assert SharedSettings.of(tenant).time_zone == "UTC"
     with pytest.raises(ConfigurationError, match="Settings of tenant acme: phone_region"):
         CustomerSettings.of(tenant)
+
+
+def test_every_setting_has_an_option_of_cdp_tenant_add():
+    options = {parameter.name for parameter in LEAVES["tenant add"].params}
+    assert {name for model in tenant_settings.MODELS for name in model.model_fields} - options == set()
+
+
+def test_settings_of_campaigns_are_taken_as_they_are_typed(warehouse: Warehouse, app: psycopg.Connection):
+    says(
+        *("tenant", "add", "acme", "--no-database", "--postal-address", "1 Main Street", "--trust-cdp-consent"),
+        *("--cap-messages", "2", "--cap-hours", "48", "--cap-channel", "sms=1", "--quiet-from", "21:30"),
+        *("--quiet-until", "08:00", "--holdout-share", "0.1"),
+    )
+    assert CampaignSettings.of(tenants.get(app, "acme")) == CampaignSettings(
+        trust_cdp_consent=True,
+        cap_messages=2,
+        cap_hours=48,
+        cap_by_channel={"sms": 1},
+        quiet_from=time(21, 30),
+        quiet_until=time(8),
+        holdout_share=0.1,
+        postal_address="1 Main Street",
+    )
+    # What is not given stays.
+    says("tenant", "add", "acme", "--cap-messages", "5")
+    assert CampaignSettings.of(tenants.get(app, "acme")).cap_by_channel == {"sms": 1}
+    assert "quiet_from" in refusal("tenant", "add", "acme", "--quiet-from", "noon")

@@ -105,19 +105,23 @@ class DispatchResult:
     reason: str = ""
 
 
-def begin(connection: psycopg.Connection, tenant_id: str, event_id: str) -> Status:
-    """Let an event run whose audience is frozen, inside a transaction of the tenant; ``missed`` when it is too late.
+def is_late(event: Event) -> bool:
+    """Whether it is too late for an event to begin; of one at local time, for everybody, wherever they are."""
+    now = datetime.now(UTC)
+    starts_at = event.start_at + (_FURTHEST_WEST if event.local_time else timedelta())
+    return now > starts_at + event.grace or now > event.end_at
 
-    An event at local time is too late when it is for everybody, wherever they are.
+
+def begin(connection: psycopg.Connection, tenant_id: str, event_id: str) -> Status:
+    """Let an event run, inside a transaction of the tenant; ``missed`` when it is too late.
 
     Returns:
         The status that it has now. Of several processes that call this, one lets it begin.
     """
-    event, now = events.get(connection, tenant_id, event_id), datetime.now(UTC)
-    starts_at = event.start_at + (_FURTHEST_WEST if event.local_time else timedelta())
-    late = now > starts_at + event.grace or now > event.end_at
+    event = events.get(connection, tenant_id, event_id)
     if event.status == "planned":
-        after, reason = ("missed", "it was found later than its grace allows") if late else ("running", None)
+        late = "it was found later than its grace allows"
+        after, reason = ("missed", late) if is_late(event) else ("running", None)
         if events.move(connection, tenant_id, event_id, after, before=["planned"], reason=reason):
             return after
     return events.get(connection, tenant_id, event_id).status

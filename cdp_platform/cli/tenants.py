@@ -58,6 +58,25 @@ def tenant() -> None:
     default=None,
     help="What worksheets show of IP addresses; masked if unset.",
 )
+@click.option("--postal-address", help="The sender's, in the foot of each e-mail; none is approved without it.")
+@click.option(
+    "--trust-cdp-consent/--own-consent",
+    default=None,
+    help="Whether a 1 of the CDP counts as consent, which the CDP also sets by itself; no if unset.",
+)
+@click.option("--cap-messages", metavar="N", help="Most messages to a person in --cap-hours; 3 if not given.")
+@click.option("--cap-hours", metavar="N", help="Length of that window, in hours; 24 if not given.")
+@click.option(
+    "--cap-channel",
+    "cap_by_channel",
+    metavar="CHANNEL=N",
+    multiple=True,
+    callback=lambda _context, _parameter, value: dict(map(_cap, value)) or None,
+    help="Most messages through one channel, where that is less. Repeatable.",
+)
+@click.option("--quiet-from", metavar="HH:MM", help="Local time from which nothing is sent; 22:00 if not given.")
+@click.option("--quiet-until", metavar="HH:MM", help="Local time until which nothing is sent; 07:00 if not given.")
+@click.option("--holdout-share", metavar="SHARE", help="Share of people who get no message, 0 to 1; 0 if not given.")
 @json_option
 def tenant_add(
     tenant_id: str, *, name: str | None, database: str | None, no_database: bool, as_json: bool, **given: Any
@@ -88,6 +107,13 @@ def tenant_add(
     say(f"{'Added' if new else 'Changed'} tenant {tenant_id}.")
     if note:
         say(note)
+
+
+def _cap(given: str) -> tuple[str, str]:
+    channel, is_given, number = given.partition("=")
+    if not is_given:
+        raise click.BadParameter(f"{given!r} is not written as CHANNEL=N.")
+    return channel, number
 
 
 @tenant.command("list")

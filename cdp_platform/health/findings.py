@@ -10,6 +10,8 @@ from typing import TypeVar
 import psycopg
 
 from cdp_platform import settings
+from cdp_platform.campaigns.channels.config import configured
+from cdp_platform.campaigns.channels.contract import Channel
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX, with_database
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
@@ -60,7 +62,7 @@ Look = Callable[[Finding], object]
 def examine() -> list[Finding]:
     """Look at the warehouse, Dagster's database, ArangoDB and each active tenant's database and spreadsheet.
 
-    Also at the tracker's database and the server of embeddings, if these are configured.
+    Also at the tracker's database, the server of embeddings and the channels of messages, if these are configured.
     """
     warehouse = Finding("PostgreSQL (warehouse)")
     registered: list[Tenant] = []
@@ -71,6 +73,7 @@ def examine() -> list[Finding]:
         *_configured("PostgreSQL (referral tracker)", _tracker),
         *_configured("Embeddings", _embeddings),
         *_configured("Google Sheets", partial(_spreadsheets, registered)),
+        *_configured("Channels", _channels),
     ]
     with ThreadPoolExecutor(_AT_ONCE, "look") as pool:
         list(pool.map(lambda each: _take(*each), looking))
@@ -201,6 +204,27 @@ def _spreadsheets(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
         for tenant in registered
         if tenant.active and asked_for(tenant, default)
     ]
+
+
+def _channels() -> list[tuple[Finding, Look]]:
+    """Check that each channel takes messages, and that opt-outs are safe from the restore of an older backup."""
+
+    def ask(channel: Channel, finding: Finding) -> None:
+        finding.version = _timed(finding, lambda: looks.channel(channel))
+
+    channels = configured()
+    found: list[tuple[Finding, Look]] = [
+        (Finding(f"Channel {name}"), partial(ask, channel)) for name, channel in channels.items()
+    ]
+    return [*found, (Finding("Opt-outs"), _opt_outs)] if channels else []
+
+
+def _opt_outs(finding: Finding) -> None:
+    if settings.web().opt_out_journal is None:
+        finding.worsen(
+            "warn",
+            "OPT_OUT_JOURNAL is not set, so a restored backup forgets later opt-outs: name a file on another disk.",
+        )
 
 
 def _configured(system: str, looks_at: Callable[[], list[tuple[Finding, Look]]]) -> list[tuple[Finding, Look]]:

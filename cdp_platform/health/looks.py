@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from cdp_platform import settings
+from cdp_platform.campaigns.channels.contract import Channel
 from cdp_platform.catalog.changes import with_short_timeout
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.sources import open_source
@@ -117,6 +118,16 @@ def embeddings_server(provider: str) -> None:
             ) from None
 
     _answered(f"Embeddings at {shown}", "OPENAI_BASE_URL", look)
+
+
+def channel(of: Channel) -> str:
+    """Check that a channel can be reached and takes messages from us; returns what was found.
+
+    Raises:
+        ConfigurationError: it refuses; its entry in channels.yaml has to change.
+        SourceError: no answer.
+    """
+    return _answered(f"Channel {of.name}", "its entry in channels.yaml", of.look)
 
 
 def registry(ingestor: Ingestor) -> None:

@@ -1,6 +1,7 @@
 """The rows of all rooms that are kept for a time."""
 
 from cdp_platform import settings
+from cdp_platform.campaigns import retention as campaigns
 from cdp_platform.embeddings import retention as embeddings
 from cdp_platform.ops import retention as ops
 from cdp_platform.ops.retention import Kept
@@ -14,4 +15,4 @@ def kept() -> list[Kept]:
         ConfigurationError: a variable is wrong; names each that is.
     """
     days = settings.retention()
-    return [*ops.shared(days), *embeddings.kept(days), *referrals.kept(days)]
+    return [*ops.shared(days), *embeddings.kept(days), *referrals.kept(days), *campaigns.kept(days)]

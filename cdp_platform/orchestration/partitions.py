@@ -79,7 +79,7 @@ def busy(instance: dg.DagsterInstance, jobs: Collection[str], order: Sequence[st
         jobs: by name.
         order: all partitions of these jobs, in order; the tenants if not given.
     """
-    return _covered(
+    return covered(
         [run for run in _unfinished(instance) if run.job_name in jobs], known(instance) if order is None else order
     )
 
@@ -90,7 +90,7 @@ def at_work_on(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) ->
     A run of a whole job does not name its assets, so every such run counts.
     """
     made = set(assets)
-    return _covered(
+    return covered(
         [run for run in _unfinished(instance) if run.asset_selection is None or made & run.asset_selection],
         known(instance),
     )
@@ -100,7 +100,7 @@ def _unfinished(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
     return instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
 
-def _covered(runs: Iterable[dg.DagsterRun], order: Sequence[str]) -> set[str]:
+def covered(runs: Iterable[dg.DagsterRun], order: Sequence[str]) -> set[str]:
     """The partitions that these runs cover. Runs over partitions of another kind cover none."""
     found: set[str] = set()
     for run in runs:
@@ -136,13 +136,17 @@ def to_add(tenants: Iterable[Tenant], partitions: Iterable[str]) -> list[str]:
 
 
 def to_delete(instance: dg.DagsterInstance, tenants: Iterable[Tenant], partitions: Iterable[str]) -> list[str]:
-    """Partitions of retired or unregistered tenants that no run is working on.
+    """Partitions of retired or unregistered tenants that no run is working on."""
+    active = {tenant.tenant_id for tenant in tenants if tenant.active}
+    return idle(instance, [partition for partition in partitions if partition not in active])
+
+
+def idle(instance: dg.DagsterInstance, superfluous: Sequence[str]) -> list[str]:
+    """Those of these partitions that can be deleted, because no run is working on them.
 
     Deleting the partition of a run kills the run and loses its finished work, so such a partition waits for the next
-    tick. A run over a range does not name its tenants: while one is unfinished, no partition is deleted.
+    tick. A run over a range does not name its partitions: while one is unfinished, none is deleted.
     """
-    active = {tenant.tenant_id for tenant in tenants if tenant.active}
-    superfluous = [partition for partition in partitions if partition not in active]
     if not superfluous:
         return []
     runs = _unfinished(instance)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from cdp_platform import settings
+from cdp_platform.campaigns.channels.config import configured
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.folder import SHIPPED
@@ -51,6 +52,43 @@ def told(look: Callable[[], object]) -> str:
         look()
     assert time.monotonic() - began < BOUND_SECONDS
     return str(caught.value)
+
+
+def channels_of(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay and a webhook at this port, in the file of channels."""
+    path = folder / "channels.yaml"
+    path.write_text(
+        f"""
+        channels:
+          - {{name: email, kind: email, address: "127.0.0.1:{port}", from: shop@shop.example}}
+          - {{name: sms, kind: webhook, to: phone, address: "http://127.0.0.1:{port}/sms", secret: {"s" * 32}}}
+        """
+    )
+    monkeypatch.setenv("CHANNELS_CONFIG_PATH", str(path))
+    settings.forget()
+
+
+@pytest.mark.parametrize("name", ["email", "sms"])
+def test_a_channel(absent: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    channels_of(tmp_path, absent, monkeypatch)
+    channel = configured().required(name)
+    said = told(lambda: looks.channel(channel))
+    assert f"hannel {name}" in said
+    assert "channels.yaml" in said or "Try again" in said
+
+
+@pytest.mark.usefixtures("warehouse")
+def test_health_looks_at_every_channel_and_says_that_opt_outs_have_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with silence.closed_port() as port:
+        channels_of(tmp_path, port, monkeypatch)
+        findings = {finding.system: finding for finding in examine()}
+    assert findings["Channel email"].state == findings["Channel sms"].state == "error"
+    assert "OPT_OUT_JOURNAL" in findings["Opt-outs"].advice
+    monkeypatch.setenv("OPT_OUT_JOURNAL", str(tmp_path / "journal"))
+    settings.forget()
+    assert states(examine())["Opt-outs"] == "ok"
 
 
 def test_arangodb(absent: int, monkeypatch: pytest.MonkeyPatch):
@@ -224,7 +262,7 @@ def test_a_wrong_setting_of_one_system_hides_no_other(
 
 @pytest.mark.usefixtures("warehouse", "dagster_home")
 def test_health_of_a_platform_whose_every_neighbour_is_mute_takes_no_longer_than_one_of_them(
-    app: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    app: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for number in range(10):
         tenants.add(app, f"tenant{number}", arango_database=f"leo_cdp_{number}")
@@ -236,15 +274,18 @@ def test_health_of_a_platform_whose_every_neighbour_is_mute_takes_no_longer_than
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
         for name, value in {"HOST": "127.0.0.1", "PORT": str(port), "DB": "d", "USERNAME": "d"}.items():
             monkeypatch.setenv(f"DAGSTER_PG_{name}", value)
+        channels_of(tmp_path, port, monkeypatch)
+        monkeypatch.setenv("OPT_OUT_JOURNAL", str(tmp_path / "journal"))
         settings.forget()
         began = time.monotonic()
         findings = examine()
         assert time.monotonic() - began < 2 * BOUND_SECONDS
     found = states(findings)
     assert found.pop("PostgreSQL (warehouse)") == "ok"
-    assert len(found) == 15
+    assert found.pop("Opt-outs") == "ok"
+    assert len(found) == 17
     assert set(found.values()) == {"error"}
-    assert all(finding.advice for finding in findings[1:])
+    assert all(finding.advice for finding in findings[1:] if finding.state != "ok")
 
 
 def test_a_tenant_without_a_usable_spreadsheet_says_so_at_once(

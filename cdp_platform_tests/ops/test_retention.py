@@ -45,6 +45,24 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("embeddings.usage", "model_id"): {"1": {"day": OLD}, "2": {"day": FRESH}},
     ("embeddings.spend", "account"): {"old": {"day": OLD}, "fresh": {"day": FRESH}},
+    ("campaigns.delivery_outcome", "outcome_id"): {
+        "goes": {"delivery_id": "goes", "kind": "bounced"},
+        "kept": {"delivery_id": "kept", "kind": "bounced"},
+        "confirmation": {"delivery_id": "confirmation", "kind": "delivered"},
+    },
+    ("campaigns.delivery_log", "delivery_id"): {
+        "goes": {"event_id": "ended", "state": "confirmed"},
+        "kept": {"event_id": "running", "state": "confirmed"},
+        "fresh": {"event_id": "fresh", "state": "confirmed"},
+        # It goes to an address once for ever.
+        "confirmation": {"event_id": "confirmation", "state": "confirmed"},
+    },
+    ("campaigns.segment_snapshot_member", "snapshot_id"): {
+        name: {"decision": "included"} for name in ("ended", "running", "fresh", "confirmation")
+    },
+    ("campaigns.segment_snapshot", "snapshot_id"): {
+        name: {"event_id": name} for name in ("ended", "running", "fresh", "confirmation")
+    },
     ("referrals.sheet_export", "export_id"): {
         EXPORTS[0]: {"state": "confirmed"},
         EXPORTS[1]: {"state": "unchanged"},
@@ -61,6 +79,17 @@ GOES = {
     "embeddings.spend": {"old"},
     # An event of the first is in a spreadsheet; nobody knows of the third; the fourth is the last with raw data.
     "referrals.sheet_export": {EXPORTS[1]},
+    "campaigns.delivery_outcome": {"goes"},
+    "campaigns.delivery_log": {"goes"},
+    "campaigns.segment_snapshot_member": {"ended"},
+    "campaigns.segment_snapshot": {"ended"},
+}
+# Marketing events, which stay themselves.
+EVENTS: dict[str, dict[str, Any]] = {
+    "ended": {"status": "done", "ended_at": OLD, "type": "message"},
+    "running": {"status": "running", "type": "message"},
+    "fresh": {"status": "done", "ended_at": FRESH, "type": "message"},
+    "confirmation": {"status": "done", "ended_at": OLD, "type": "confirmation"},
 }
 
 
@@ -78,6 +107,8 @@ def acme(app: psycopg.Connection, warehouse: Warehouse) -> psycopg.Connection:
                 if table == "referrals.sheet_export":
                     row = {"started_at": OLD, "ended_at": OLD, "spreadsheet_id": "s", **row}
                 plant(connection, table, row)
+        for name, values in EVENTS.items():
+            plant(connection, "campaigns.marketing_event", {"event_id": name, "grace": "1 hour", **values})
         plant(connection, "referrals.exported_event", {"export_id": EXPORTS[0], "spreadsheet_id": "s"})
         plant(connection, "ops.rejected_record", {"document_key": "goes", "resolved_at": OLD}, tenant_id="other")
     return app

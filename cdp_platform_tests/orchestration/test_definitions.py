@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::
 # Made of several tables, of which this one has the rows that are counted.
 TABLES = {
     "brand_registry": "catalog.organization",
+    "consent": "campaigns.consent_management",
     "product_feed": "catalog.product",
     "tracker_events": "referrals.click_event",
 }
@@ -145,6 +146,8 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
     assert found == {
         "arangodb/cdp_profile": ([], "tenant", None),
         "arangodb/cdp_profile2conversion": ([], "tenant", None),
+        # Counted every hour.
+        "campaigns/consent": ([], "tenant", None),
         # Asked for by the sensor that looks at the sources, and by a schedule of each ingestor.
         "catalog/brand_registry": (["publishers/feeds"], "ingestor", None),
         "catalog/product_feed": (["catalog/brand_registry", "publishers/feeds"], "ingestor", None),

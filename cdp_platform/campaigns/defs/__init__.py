@@ -1,1 +1,1 @@
-"""The room as Dagster sees it: assets, checks, sensors and jobs."""
+"""Assets, checks, sensors and resources of this room, for Dagster. They call the plain modules beside this package."""
