@@ -17,6 +17,8 @@ _MAX_DEPTH = 200
 # Elements without an end, and those whose end is usually left out and which the next of their kind ends.
 _NOT_NESTED = frozenset("area base br col embed hr img input link meta source track wbr p li dd dt".split())
 _NOT_IN_MAIL = {"script", "iframe", "object", "embed", "form"}
+_CELLS = frozenset({"td", "th", "caption"})
+_TABLE = _CELLS | {"table", "thead", "tbody", "tfoot", "tr"}
 # Where a comment would not be one: comments, texts of a page's head, and the tags of elements.
 _INSIDE = re.compile(
     r"<!--.*?(?:-->|\Z)|<(title|textarea|style)\b.*?(?:</\1\s*>|\Z)"
@@ -39,6 +41,8 @@ def styled(source: str) -> str:
     if not re.search(r"<body\b", source, re.IGNORECASE):
         source = f"<!DOCTYPE html>\n<html><head><meta charset=utf-8></head><body>{source}</body></html>"
     hidden, words = _hidden(source)
+    if any(piece[:6].lower() == "<style" and re.search(_word(words), piece) for piece, _ in _outside(hidden)):
+        raise QueryError("there is Jinja in a style sheet; write the style itself")
     inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
     try:
         inlined = inliner.inline(_with_comments(hidden, words))
@@ -47,8 +51,7 @@ def styled(source: str) -> str:
     shown = _shown(re.sub(f"<!--({_word(words)})-->", r"\1", inlined), words)
     if [tag for tag, is_jinja in tags(shown) if is_jinja] != list(words.values()):
         raise QueryError(
-            "tags of Jinja stand where HTML has no place for them, such as in a style sheet, or between the rows of a "
-            "table without a tag of their own; move them"
+            "tags of Jinja stand where HTML has no place for them and would be moved or lost; put them into elements"
         )
     return shown
 
@@ -65,9 +68,13 @@ def text_of(source: str) -> str:
     except (ValueError, RecursionError) as error:
         raise QueryError("no text can be made of its HTML; give a text of its own") from error
     there = re.findall(_word(words), text)
-    blocks = {word for word in _between_elements(hidden, words) if words[word].startswith("{%")}
-    if there != [word for word in words if word in set(there)] or not blocks <= set(there):
-        raise QueryError("the text of its HTML loses conditions, as between the rows of a table; give a text of its own")
+    conditions = {word for word, tag in words.items() if tag.startswith("{%")}
+    between = conditions & _between_elements(hidden, words)
+    in_order = there == [word for word in words if word in set(there)]
+    if not in_order or not between <= set(there) or _Rows.without_cell(hidden, conditions):
+        raise QueryError(
+            "the text of its HTML loses conditions, as between the rows of a table; give a text of its own"
+        )
     lines = (line.rstrip() for line in text.splitlines())
     return _shown(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)), words) + "\n"
 
@@ -126,7 +133,7 @@ class _Depth(HTMLParser):
         self.deepest = 0
         self.unwanted: str | None = None
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 (as its base has it)
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _NOT_IN_MAIL:
             self.unwanted = self.unwanted or tag
         if tag not in _NOT_NESTED:
@@ -145,3 +152,33 @@ def _check(source: str) -> None:
         raise QueryError(f"elements are nested more than {_MAX_DEPTH} deep; close each of them")
     if depth.unwanted:
         raise QueryError(f"there is an element <{depth.unwanted}>, which mail readers drop or distrust; take it out")
+
+
+class _Rows(HTMLParser):
+    """Finds words between the rows and cells of tables, which text has no place for."""
+
+    def __init__(self, words: set[str]) -> None:
+        super().__init__()
+        self._words = words
+        self._open: list[str] = []
+        self.found = False
+
+    @classmethod
+    def without_cell(cls, hidden: str, words: set[str]) -> bool:
+        """Whether one of the words is in a table and in none of its cells."""
+        rows = cls(words)
+        rows.feed(hidden)
+        rows.close()
+        return rows.found
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _TABLE:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            del self._open[len(self._open) - 1 - self._open[::-1].index(tag) :]
+
+    def handle_data(self, data: str) -> None:
+        in_no_cell = bool(self._open) and self._open[-1] not in _CELLS
+        self.found = self.found or (in_no_cell and any(word in data for word in self._words))

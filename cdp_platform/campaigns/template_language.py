@@ -174,9 +174,9 @@ def _environment(*, html: bool) -> "Environment":
         """A value that the person does not have: it cannot be printed, and a condition may ask for it."""
 
         __slots__ = ()
-        __bool__ = Undefined.__bool__
-        __eq__ = Undefined.__eq__
-        __ne__ = Undefined.__ne__
+        __bool__ = Undefined.__bool__  # ty: ignore[incompatible-method-override]
+        __eq__ = Undefined.__eq__  # ty: ignore[incompatible-method-override]
+        __ne__ = Undefined.__ne__  # ty: ignore[incompatible-method-override]
         __hash__ = Undefined.__hash__
 
     environment = ImmutableSandboxedEnvironment(

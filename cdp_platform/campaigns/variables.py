@@ -1,4 +1,4 @@
-"""The variables that a message may show of the person who gets it, and where each comes from.
+"""The variables that a message may show, and where each comes from.
 
 Nothing else of a person reaches a template: not the document, and nobody else's data.
 """
@@ -17,3 +17,28 @@ VARIABLES: Mapping[str, LiteralString] = {
     "phone": "p.primary_phone",
 }
 """Name of the variable, and SQL over ``p``, a row of ``customers.cdp_profiles``."""
+
+OPT_OUT, CONFIRM, POSTAL_ADDRESS = "opt_out_url", "confirm_url", "postal_address"
+
+ALWAYS = frozenset({OPT_OUT, "preferences_url", POSTAL_ADDRESS, "sender_name"})
+"""Variables that every message has: its links, and who sends it."""
+
+KNOWN = frozenset(VARIABLES) | ALWAYS | {CONFIRM}
+"""Every variable. The link that confirms consent is only in messages of events that ask for it."""
+
+SAMPLE: Mapping[str, str] = {
+    "first_name": "Linh",
+    "middle_name": "Thị",
+    "last_name": "Nguyễn",
+    "gender": "female",
+    "city": "Đà Nẵng",
+    "country": "Vietnam",
+    "email": "linh@example.com",
+    "phone": "+84901234567",
+    OPT_OUT: "https://messages.example.com/u/sample",
+    "preferences_url": "https://messages.example.com/p/sample",
+    CONFIRM: "https://messages.example.com/c/sample",
+    POSTAL_ADDRESS: "1 Sample Street, Sample City",
+    "sender_name": "Sample Shop",
+}
+"""A made-up person's values, for the checks of an approval."""

@@ -33,7 +33,7 @@ def refusal(code: int, text: bytes | str, *, about_recipient: bool, address: str
     enhanced = status_codes.found(words)
     shown = f"{code} {enhanced}".strip()
     said = _ADDRESS.sub("(address)", outside.without_quotes(words, [address, address.rpartition("@")[0]]))
-    return Answer(_verdict(code, enhanced, about_recipient=about_recipient), shown, f"{code} {said}".strip())
+    return Answer(_verdict(code, enhanced, about_recipient=about_recipient), shown, said)
 
 
 def _verdict(code: int, enhanced: str, *, about_recipient: bool) -> Verdict:

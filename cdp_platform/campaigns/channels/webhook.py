@@ -190,6 +190,6 @@ def answer(response: httpx.Response, address: str) -> Answer:
     return Answer(
         verdict,
         code,
-        f"{code} {words}".strip(),
+        words,
         outside.retry_after_seconds(response.headers.get("Retry-After")),
     )
