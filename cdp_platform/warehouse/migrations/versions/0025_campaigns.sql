@@ -113,6 +113,126 @@ COMMENT ON COLUMN campaigns.segment.created_at IS 'When the version was written.
 COMMENT ON COLUMN campaigns.segment.retired_at IS 'When the segment was deleted in the CDP or left the file; NULL while it is there.';
 SELECT ops.isolate_tenants('campaigns.segment');
 
+-- What a value of a document is to AQL, for the rules of segments. A value is jsonb; NULL where the document has none.
+
+-- The place of a text in the order of AQL, which is ICU's root collation with upper case first; this server may be built
+-- without ICU. Four levels, to be compared with COLLATE "C": letters and signs, accents, case, the text itself. Latin
+-- letters with any accent are in their place; other scripts come after, by code point.
+CREATE FUNCTION campaigns.aql_order(value text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+DECLARE
+    marks CONSTANT text := E'\u0301\u0300\u0306\u0302\u030c\u030a\u0308\u030b\u0303\u0307\u0338\u0327\u0328\u0304\u0335\u0309\u031b\u0323\u0324\u0325\u0326\u032d\u032e\u0330\u0331';
+    ignored CONSTANT text := E'\x01\x02\x03\x04\x05\x06\x07\b\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x7f';
+    decomposed text := value;
+    spelled text;
+    letters text;
+    accents text := '';
+BEGIN
+    IF octet_length(value) = length(value) THEN
+        letters := translate(value, ignored, '');
+    ELSE
+        decomposed := normalize(value, NFD);
+        -- Letters with a stroke are letters with an accent, though Unicode does not decompose them.
+        spelled := replace(replace(replace(replace(translate(decomposed, ignored, ''),
+            'ø', E'o\u0338'), 'Ø', E'O\u0338'), 'đ', E'd\u0335'), 'Đ', E'D\u0335');
+        spelled := replace(replace(replace(replace(spelled,
+            'ł', E'l\u0335'), 'Ł', E'L\u0335'), 'ħ', E'h\u0335'), 'Ħ', E'H\u0335');
+        letters := translate(spelled, marks, '');
+        accents := rtrim(translate(regexp_replace(spelled, '[^' || marks || ']', '!', 'g'), marks,
+            '"#$%&''()*+,-./0123456789:'), '!');
+    END IF;
+    RETURN ARRAY[
+        translate(letters,
+            E'\t\n\x0b\f\r _-–—,;:!¡?¿.''"«»()[]{}§¶@*/\\&#%•`^°©®+±÷×<=>|~¢$£¥₫€0123456789'
+            'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
+            E'!"#$%&''()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcd'
+            'efghijklmnopqrstuvwxyz{|}~efghijklmnopqrstuvwxyz{|}~'),
+        accents,
+        regexp_replace(regexp_replace(letters, '[^A-Z]', '"', 'g'), '[A-Z]', '!', 'g'),
+        decomposed];
+END
+$$;
+
+-- The JSON text of a value as AQL writes it, without spaces. The attributes of an object are in the order of jsonb, which
+-- is not that of the source.
+CREATE FUNCTION campaigns.aql_json(value jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN CASE jsonb_typeof(value)
+        WHEN 'array' THEN (
+            SELECT '[' || coalesce(string_agg(campaigns.aql_json(e), ',' ORDER BY place), '') || ']'
+            FROM jsonb_array_elements(value) WITH ORDINALITY AS elements (e, place))
+        WHEN 'object' THEN (
+            SELECT '{' || coalesce(string_agg(to_json(key) || ':' || campaigns.aql_json(e), ',' ORDER BY place), '') || '}'
+            FROM jsonb_each(value) WITH ORDINALITY AS attributes (key, e, place))
+        WHEN 'number' THEN trim_scale(value::numeric)::text
+        ELSE value::text END;
+END
+$$;
+
+-- TO_STRING() of AQL.
+CREATE FUNCTION campaigns.aql_text(value jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE jsonb_typeof(value)
+    WHEN 'string' THEN value #>> '{}'
+    WHEN 'null' THEN ''
+    ELSE coalesce(campaigns.aql_json(value), '') END;
+
+-- TO_BOOL() of AQL.
+CREATE FUNCTION campaigns.aql_true(value jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE jsonb_typeof(value)
+    WHEN 'boolean' THEN value = 'true'
+    WHEN 'number' THEN value <> '0'
+    WHEN 'string' THEN value <> '""'
+    ELSE coalesce(value <> 'null', false) END;
+
+-- The moment of a date, in UTC: milliseconds since 1970, or ISO 8601 text; NULL where AQL does not take it for a date. As in
+-- AQL, days beyond the end of a month run over into the next, and the sign of an offset is that of its hours only.
+CREATE FUNCTION campaigns.aql_moment(value jsonb) RETURNS timestamp
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    parts text[];
+    moment timestamp;
+BEGIN
+    CASE jsonb_typeof(value)
+        WHEN 'number' THEN
+            IF trunc(value::numeric) NOT BETWEEN -62167219200000 AND 253402300799999 THEN
+                RETURN NULL;
+            END IF;
+            RETURN timestamp 'epoch' + trunc(value::numeric)::bigint * interval '1 millisecond';
+        WHEN 'string' THEN
+            parts := regexp_match(value #>> '{}', '^[ \t\r\n]*\+?0*([0-9]{1,4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?'
+                '(?:[ T]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]+))?)?)?'
+                '(?:[zZ]|([+-])([0-9]{1,2}):([0-9]{1,2}))?[ \t\r\n]*$');
+        ELSE RETURN NULL;
+    END CASE;
+    IF parts IS NULL OR parts[2]::int NOT BETWEEN 1 AND 12 OR parts[3]::int NOT BETWEEN 1 AND 31 OR parts[4]::int > 23
+        OR parts[5]::int > 59 OR parts[6]::int > 59 OR parts[9]::int > 23 OR parts[10]::int > 59 THEN
+        RETURN NULL;
+    END IF;
+    -- 400 years have 146,097 days. PostgreSQL has no year 0.
+    moment := (make_date(parts[1]::int + 400, coalesce(parts[2]::int, 1), 1) - 146097 + coalesce(parts[3]::int, 1) - 1)
+        + make_interval(
+            hours => coalesce(parts[4]::int, 0) - coalesce((parts[8] || parts[9])::int, 0),
+            mins => coalesce(parts[5]::int, 0) - coalesce(parts[10]::int, 0),
+            secs => coalesce(parts[6]::int, 0) + rpad(left(coalesce(parts[7], '0'), 3), 3, '0')::int / 1000.0);
+    RETURN CASE WHEN moment < timestamp '10000-01-01' THEN moment END;
+END
+$$;
+
+-- DATE_UTCTOLOCAL() of AQL with the time zone that LEO CDP's query builder always writes.
+CREATE FUNCTION campaigns.aql_local(value jsonb) RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN campaigns.aql_moment(value) AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Ho_Chi_Minh';
+
+-- DATE_ADD(DATE_NOW(), ...) of AQL: days beyond the end of a month run over into the next.
+CREATE FUNCTION campaigns.aql_from_now(years int, months int, days int) RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(years => years, months => months)
+    + (date_trunc('milliseconds', now() AT TIME ZONE 'UTC') - date_trunc('month', now() AT TIME ZONE 'UTC'))
+    + make_interval(days => days);
+
 CREATE TABLE campaigns.marketing_event (
     tenant_id text NOT NULL REFERENCES ops.tenant,
     event_id text NOT NULL CHECK (event_id ~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$'),

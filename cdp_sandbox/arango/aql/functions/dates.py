@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from cdp_sandbox.arango.aql.context import Context
 from cdp_sandbox.arango.aql.functions.registry import aql
@@ -343,6 +345,25 @@ def date_compare(context: Context, first: Any, second: Any, start: Any, *end: An
         raise not_implemented(msg)
     a, b = _parts(left), _parts(right)
     return all(a[name] == b[name] for name in order[bounds[0] : bounds[-1] + 1])
+
+
+@aql(least=2)
+def date_utctolocal(context: Context, value: Any, zone: Any) -> str | None:
+    stamp = _stamp(context, "DATE_UTCTOLOCAL", value)
+    if stamp is None:
+        return None
+    if not isinstance(zone, str):
+        return context.invalid_argument("DATE_UTCTOLOCAL")
+    days, rest = divmod(stamp, _DAY)
+    year, month, day = date_of(days)
+    if zone not in available_timezones() or not 1 < year < 9999:
+        msg = "DATE_UTCTOLOCAL() of an unknown time zone, or at the ends of the calendar"
+        raise not_implemented(msg)
+    moment = datetime(year, month, day, tzinfo=UTC) + timedelta(milliseconds=rest)
+    offset = moment.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()
+    text = _text(context, "DATE_UTCTOLOCAL", stamp + int(offset.total_seconds()) * _SECOND)
+    # A local time has no Z.
+    return None if text is None else text[:-1]
 
 
 @aql(least=2)
