@@ -23,7 +23,7 @@ field and ``v`` the value:
 ``is_valid_date``, ``is_not_valid_date`` ``IS_DATESTRING(f)``
 ``is_today``                             the day of ``f`` is today; so ``compare_year_month_day_with_now``
 ``compare_month_and_day``                month and day of ``f`` are those of v; ``…_with_now``: those of today
-``compare_month_and_day_between``        month and day of ``f``, each for itself, are from those of v[0] to those of v[1]
+``compare_month_and_day_between``        month and day of ``f``, each for itself, are between those of v[0] and v[1]
 ``after``, ``before``                    ``f`` lies n units from now, or ago: in that year; that month of any year; on
                                          that month and day of any year (``days``); that day (``exactly_days``)
 ``exactly_after``, ``exactly_before``    ``now + n units > f``, ``now - n units < f``

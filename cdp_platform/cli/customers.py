@@ -61,6 +61,8 @@ def _run_for(tenant_id: str, job: str, *, as_json: bool, full_metrics: bool = Fa
     require_active(known)
     looks.arango(database_of(known), ArangoDatabase.version)
     ops = {f"customers__{name}": {"config": config} for name in ("cdp_profiles", "transactions")}
+    of_all = {name: value for name, value in config.items() if name != "segment_id"}
+    ops["customers__cdp_segments"] = {"config": of_all}
     ops["customers__customer_metrics"] = {"config": {"full": full_metrics}}
     outcome = materialize([known], job, ops)
     if as_json:

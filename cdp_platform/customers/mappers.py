@@ -3,15 +3,18 @@
 from collections import Counter
 from typing import Any, Protocol
 
-from cdp_platform.customers import profiles, transactions
+from cdp_platform.customers import profiles, segments, transactions
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.profiles import ProfileMapper
+from cdp_platform.customers.segments import SegmentMapper
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.transactions import TransactionMapper
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse import load
 
-COLLECTIONS = (profiles.COLLECTION, transactions.COLLECTION)
+COLLECTIONS = (profiles.COLLECTION, transactions.COLLECTION, segments.COLLECTION)
+OF_PERSONS = (profiles.COLLECTION, transactions.COLLECTION)
+"""The collections whose documents are about persons."""
 
 
 class Mapper(Protocol):
@@ -51,4 +54,6 @@ def mapper_of(collection: str, tenant: Tenant, source: TenantSource) -> Mapper:
     """The mapper of a collection, for the documents of one tenant."""
     if collection == profiles.COLLECTION:
         return ProfileMapper(tenant, source.touchpoints)
+    if collection == segments.COLLECTION:
+        return SegmentMapper(tenant)
     return TransactionMapper(tenant)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from cdp_platform.customers import profiles
-from cdp_platform.customers.mappers import COLLECTIONS
+from cdp_platform.customers.mappers import OF_PERSONS
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import erasure, locks, watermark
@@ -109,8 +109,8 @@ def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection
         BusyError: a sync of this tenant did not end in time; nothing was changed.
     """
     with (
-        locks.held(connection, locks.sync(tenant_id, COLLECTIONS[0])),
-        locks.held(connection, locks.sync(tenant_id, COLLECTIONS[1])),
+        locks.held(connection, locks.sync(tenant_id, OF_PERSONS[0])),
+        locks.held(connection, locks.sync(tenant_id, OF_PERSONS[1])),
         tenant_transaction(connection, tenant_id),
     ):
         rows = connection.execute(
@@ -122,6 +122,6 @@ def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection
                 f"{', '.join(unknown)} of tenant {tenant_id} has no tombstone, so there is nothing to undo. "
                 "Is the id right?"
             )
-        for collection in COLLECTIONS:
+        for collection in OF_PERSONS:
             watermark.forget(connection, tenant_id, collection)
     return lifted

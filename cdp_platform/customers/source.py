@@ -1,7 +1,7 @@
 """Reads a tenant's ArangoDB database with the queries in `aql/`; what is done with the answers is not here."""
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cdp_platform import settings
-from cdp_platform.customers import profiles, transactions, updated_at
+from cdp_platform.customers import profiles, segments, transactions, updated_at
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.tenant_settings import CustomerSettings
 from cdp_platform.customers.updated_at import stamp
@@ -128,6 +128,14 @@ class TenantSource:
         except MissingCollectionError:
             return False
 
+    def has_collection(self, collection: str) -> bool:
+        """Whether the CDP has a collection of this name."""
+        try:
+            self._state(collection)
+        except MissingCollectionError:
+            return False
+        return True
+
     def touchpoints(self, keys: list[str]) -> list[Document]:
         """The touchpoints of these keys that exist; none if the CDP has no such collection."""
         try:
@@ -136,17 +144,14 @@ class TenantSource:
             return []
 
     def states(self) -> dict[str, SourceState]:
-        """Number of documents and greatest timestamp of each collection, in one query.
+        """Number of documents and greatest timestamp of each collection that is there.
 
-        In a shared database these are about all its tenants together.
+        In a shared database these are about all its tenants together. An older CDP has no collection of segments.
         """
-        names = {"profiles": profiles.COLLECTION, "conversions": transactions.COLLECTION}
-        (found,) = self._database.query(aql("source_states"), {f"@{name}": names[name] for name in names})
-        now = _moment_of(found["now"])
-        return {
-            collection: SourceState(found[name]["count"], _greatest(found[name]["greatest"], now))
-            for name, collection in names.items()
-        }
+        states = {name: self._state(name) for name in (profiles.COLLECTION, transactions.COLLECTION)}
+        with suppress(MissingCollectionError):
+            states[segments.COLLECTION] = self._state(segments.COLLECTION)
+        return states
 
     def count(self, collection: str) -> int:
         """The number of documents that the tenant has."""
@@ -160,6 +165,10 @@ class TenantSource:
         """The time on the source's clock."""
         (epoch_ms,) = self._database.query("RETURN DATE_NOW()")
         return _moment_of(epoch_ms)
+
+    def _state(self, collection: str) -> SourceState:
+        (found,) = self._database.query(aql("source_state"), {"@collection": collection})
+        return SourceState(found["count"], _greatest(found["greatest"], _moment_of(found["now"])))
 
     def _stream(self, query: str, collection: str, **bind_vars: Any) -> Generator[list[Document]]:
         return self._database.stream(aql(query), {"@collection": collection, "tenant": self._only, **bind_vars})

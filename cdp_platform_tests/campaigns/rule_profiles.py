@@ -52,11 +52,17 @@ def found_by_aql(documents: list[dict[str, Any]], tree: dict[str, Any], now: dat
     return set(rows)
 
 
-def compare(connection: psycopg.Connection, documents: list[dict[str, Any]], tree: dict[str, Any]) -> set[str]:
-    """Plant the profiles, ask both, undo it; keys of those whom the rules find."""
+def compare(
+    connection: psycopg.Connection, documents: list[dict[str, Any]], trees: Iterable[dict[str, Any]]
+) -> list[set[str]]:
+    """Plant the profiles, ask both, undo it; keys of those whom each tree of rules finds."""
+    found = []
     with tenant_transaction(connection, TENANT), connection.transaction(force_rollback=True):
         plant(connection, documents)
-        by_sql, now = found_by_sql(connection, tree)
-    by_aql = found_by_aql(documents, tree, now)
-    assert by_sql == by_aql, (tree, by_sql ^ by_aql)
-    return by_sql
+        for tree in trees:
+            by_sql, now = found_by_sql(connection, tree)
+            by_aql = found_by_aql(documents, tree, now)
+            differing = [each for each in documents if each["_key"] in by_sql ^ by_aql]
+            assert by_sql == by_aql, (tree, sorted(by_sql), differing)
+            found.append(by_sql)
+    return found

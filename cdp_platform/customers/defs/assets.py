@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, segment_sync, transactions
+from cdp_platform.customers import metrics, profiles, segment_sync, segments, transactions
 from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
@@ -65,9 +65,10 @@ cdp_profile = _source(
 cdp_profile2conversion = _source(
     transactions.COLLECTION, "Conversion edges (profile -> product) as LEO CDP keeps them, one per line. Not ours."
 )
+cdp_segment = _source(segments.COLLECTION, "Segments as LEO CDP keeps them: their rules, not their members. Not ours.")
 
 
-class SyncConfig(LaunchpadConfig):
+class ReadConfig(LaunchpadConfig):
     """What to read. By default, what changed since the watermark."""
 
     full: bool = False
@@ -76,6 +77,11 @@ class SyncConfig(LaunchpadConfig):
     """Afterwards compare all keys with the source, and mend the differences that timestamps do not show."""
     approve_deletes: bool = False
     """With reconcile: close every row whose document is gone from the source, however many there are."""
+
+
+class SyncConfig(ReadConfig):
+    """What to read. By default, what changed since the watermark."""
+
     segment_id: str | None = None
     """Read only the people of this segment. A blank value reads nobody."""
 
@@ -104,7 +110,7 @@ def _sync(
     tenant: Tenant,
     mapper: Mapper,
     *,
-    config: SyncConfig,
+    config: ReadConfig,
     second: SecondWorker,
     watch: Watch,
 ) -> Mapping[str, Any]:
@@ -165,7 +171,7 @@ def _materialize(
     collection: str,
     *,
     context: dg.AssetExecutionContext,
-    config: SyncConfig,
+    config: ReadConfig,
     warehouse: WarehouseResource,
     arango: ArangoResource,
 ) -> dg.MaterializeResult:
@@ -176,11 +182,13 @@ def _materialize(
         with open_source(arango.open, tenant) as source:
             mapper = mapper_of(collection, tenant, source)
             watch = progress.of(tenant.tenant_id, mapper.target.table)
-            if config.segment_id is None:
-                second = SecondWorker(warehouse.opener, arango.opener, as_process=True)
-                return _sync(connection, source, tenant, mapper, config=config, second=second, watch=watch)
-            segment_id = config.segment_id.strip()
-            return _sync_segment(connection, source, tenant, mapper, segment_id=segment_id, watch=watch)
+            if isinstance(config, SyncConfig) and config.segment_id is not None:
+                segment_id = config.segment_id.strip()
+                return _sync_segment(connection, source, tenant, mapper, segment_id=segment_id, watch=watch)
+            if collection == segments.COLLECTION and not source.has_collection(collection):
+                return {"note": f"The CDP has no collection {collection}: nothing was read."}
+            second = SecondWorker(warehouse.opener, arango.opener, as_process=True)
+            return _sync(connection, source, tenant, mapper, config=config, second=second, watch=watch)
 
     return for_each_tenant(context, warehouse, work)
 
@@ -223,6 +231,24 @@ def transaction_lines(
     `cdp_profiles`.
     """
     return _materialize(transactions.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
+
+
+@dg.asset(
+    **_TABLE_PER_TENANT,
+    deps=[cdp_segment],
+    metadata=table(segments.TARGET.name),
+)
+def cdp_segments(
+    context: dg.AssetExecutionContext,
+    config: ReadConfig,
+    warehouse: WarehouseResource,
+    arango: ArangoResource,
+) -> dg.MaterializeResult:
+    """One row per segment of the CDP, with its rules; who is in it stands with the profiles.
+
+    Incremental, rejected documents and repeats as for `cdp_profiles`. A CDP without segments has none here.
+    """
+    return _materialize(segments.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
 
 
 class MetricsConfig(LaunchpadConfig):

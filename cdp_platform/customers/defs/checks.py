@@ -11,8 +11,14 @@ from functools import partial
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, soundness, transactions
-from cdp_platform.customers.defs.assets import cdp_profiles, customer_metrics, customer_value, transaction_lines
+from cdp_platform.customers import metrics, profiles, segments, soundness, transactions
+from cdp_platform.customers.defs.assets import (
+    cdp_profiles,
+    cdp_segments,
+    customer_metrics,
+    customer_value,
+    transaction_lines,
+)
 from cdp_platform.customers.reconcile import last
 from cdp_platform.customers.source import with_database
 from cdp_platform.customers.updated_at import undated_words
@@ -217,6 +223,7 @@ STALENESS = [_staleness(cdp_profiles, profiles.COLLECTION), _staleness(transacti
 CHECKS = [
     *_of_collection(cdp_profiles, profiles.TARGET, profiles.COLLECTION),
     *_of_collection(transaction_lines, transactions.TARGET, transactions.COLLECTION),
+    *_of_collection(cdp_segments, segments.TARGET, segments.COLLECTION),
     _check(
         customer_metrics,
         "as_computed",

@@ -11,8 +11,10 @@ def definitions() -> dg.Definitions:
         assets=[
             assets.cdp_profile,
             assets.cdp_profile2conversion,
+            assets.cdp_segment,
             assets.cdp_profiles,
             assets.transaction_lines,
+            assets.cdp_segments,
             assets.customer_metrics,
             assets.customer_value,
         ],

@@ -1,18 +1,20 @@
 """Sensors and schedules of the room: changes in the source, and schedules as the safety net."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from cdp_platform.customers import jobs, profiles, transactions
+from cdp_platform.customers import jobs, profiles, segments, transactions
 from cdp_platform.customers.defs import checks
 from cdp_platform.customers.defs.assets import (
     GROUP,
     cdp_profile,
     cdp_profile2conversion,
     cdp_profiles,
+    cdp_segment,
+    cdp_segments,
     customer_metrics,
     customer_value,
     transaction_lines,
@@ -28,7 +30,11 @@ from cdp_platform.orchestration.watch import Watch
 # Limit of one source, so that a source that hangs does not use up the tick.
 _LOOK_SECONDS = 10.0
 
-_WATCHED = {profiles.COLLECTION: cdp_profile, transactions.COLLECTION: cdp_profile2conversion}
+_WATCHED = {
+    profiles.COLLECTION: cdp_profile,
+    transactions.COLLECTION: cdp_profile2conversion,
+    segments.COLLECTION: cdp_segment,
+}
 
 
 def changes(before: Mapping[str, list], states: Mapping[str, SourceState]) -> list[str]:
@@ -37,23 +43,33 @@ def changes(before: Mapping[str, list], states: Mapping[str, SourceState]) -> li
 
 
 # Staleness is about all tenants, so a run for one tenant does not check it.
-_ROOM = dg.AssetSelection.assets(
+_CUSTOMERS = dg.AssetSelection.assets(
     cdp_profiles, transaction_lines, customer_metrics, customer_value
 ) - dg.AssetSelection.checks(*checks.STALENESS)
+_ROOM = _CUSTOMERS | (dg.AssetSelection.assets(cdp_segments) - dg.AssetSelection.checks(*checks.STALENESS))
 
 
 def for_both_collections(**config: Any) -> dict[str, Any]:
     """Run configuration with these values of `SyncConfig` for profiles and transactions."""
-    return {asset.op.name: {"config": config} for asset in (cdp_profiles, transaction_lines)}
+    return _configured([cdp_profiles, transaction_lines], config)
+
+
+def for_all_collections(**config: Any) -> dict[str, Any]:
+    """Run configuration with these values of `ReadConfig` for all that is read from the CDP."""
+    return _configured([cdp_profiles, transaction_lines, cdp_segments], config)
+
+
+def _configured(assets: Sequence[dg.AssetsDefinition], config: Mapping[str, Any]) -> dict[str, Any]:
+    return {asset.op.name: {"config": dict(config)} for asset in assets}
 
 
 customers_job = dg.define_asset_job(
     jobs.SYNC,
     selection=_ROOM,
-    description="Profiles, transactions, metrics and value of a tenant, or of a range of tenants in one run.",
+    description="Profiles, transactions, segments, metrics and value of a tenant, or of a range of tenants in one run.",
 )
 
-_RECONCILE = {"ops": for_both_collections(reconcile=True)}
+_RECONCILE = {"ops": for_all_collections(reconcile=True)}
 
 reconcile_job = dg.define_asset_job(
     jobs.RECONCILE,
@@ -66,7 +82,7 @@ reconcile_job = dg.define_asset_job(
 
 segment_job = dg.define_asset_job(
     "segment_etl",
-    selection=_ROOM,
+    selection=_CUSTOMERS,
     config={"ops": for_both_collections(segment_id="")},
     description="The profiles of one segment, the transactions of those profiles, and the metrics of whom that "
     "touched. Name the segment for both in the run configuration; blank processes 0 records.",

@@ -6,6 +6,53 @@ INSERT INTO ops.effect_move (before, after) VALUES ('handed_over', 'reserved');
 CREATE SCHEMA campaigns;
 GRANT USAGE ON SCHEMA campaigns TO cdp_platform;
 
+-- Segments of LEO CDP -------------------------------------------------------------------------------------------------------------
+
+-- One more collection of LEO CDP that is read, beside profiles and transactions.
+CREATE TABLE customers.cdp_segments (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    segment_id text NOT NULL,
+    name text,
+    description text,
+    segment_type int,
+    status_code int,
+    closed_reason text CHECK (closed_reason IN ('invalid', 'removed', 'dead', 'deleted')),
+    closed_at timestamptz CHECK ((closed_at IS NULL) = (closed_reason IS NULL)),
+    json_query_rules text,
+    custom_query_filter text,
+    total_count bigint,
+    index_score int,
+    managed_by_system boolean,
+    created_at timestamptz,
+    updated_at timestamptz,
+    revision text,
+    document jsonb NOT NULL,
+    document_hash bytea NOT NULL,
+    synced_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, segment_id)
+);
+COMMENT ON TABLE customers.cdp_segments IS 'One row per segment of a tenant (collection cdp_segment); segment_id is its _key.';
+COMMENT ON COLUMN customers.cdp_segments.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN customers.cdp_segments.segment_id IS 'The _key of the segment.';
+COMMENT ON COLUMN customers.cdp_segments.name IS 'Name that people call the segment by.';
+COMMENT ON COLUMN customers.cdp_segments.description IS 'Who is meant, in words.';
+COMMENT ON COLUMN customers.cdp_segments.segment_type IS 'Type code of the CDP.';
+COMMENT ON COLUMN customers.cdp_segments.status_code IS 'Status code of the CDP: 0 asked on demand, 1 asked regularly, 2 used by campaigns, -4 removed.';
+COMMENT ON COLUMN customers.cdp_segments.closed_reason IS 'Why the segment no longer counts; NULL while it does. The row stays.';
+COMMENT ON COLUMN customers.cdp_segments.closed_at IS 'When it was closed, as far as is known.';
+COMMENT ON COLUMN customers.cdp_segments.json_query_rules IS 'The tree of a jQuery QueryBuilder, as JSON text.';
+COMMENT ON COLUMN customers.cdp_segments.custom_query_filter IS 'AQL that the CDP adds to the rules; NULL without any.';
+COMMENT ON COLUMN customers.cdp_segments.total_count IS 'Number of profiles in it when the CDP last counted them.';
+COMMENT ON COLUMN customers.cdp_segments.index_score IS 'Its place in the order of the CDP''s segments.';
+COMMENT ON COLUMN customers.cdp_segments.managed_by_system IS 'Whether the CDP made it and not a person.';
+COMMENT ON COLUMN customers.cdp_segments.created_at IS 'When the segment was made.';
+COMMENT ON COLUMN customers.cdp_segments.updated_at IS 'When the CDP last changed it.';
+COMMENT ON COLUMN customers.cdp_segments.revision IS 'The _rev of the document; the reconciliation compares it.';
+COMMENT ON COLUMN customers.cdp_segments.document IS 'The whole source document.';
+COMMENT ON COLUMN customers.cdp_segments.document_hash IS 'Hash of the document: equal documents are not written again.';
+COMMENT ON COLUMN customers.cdp_segments.synced_at IS 'When the row was last written.';
+SELECT ops.isolate_tenants('customers.cdp_segments');
+
 -- What is planned --------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE campaigns.campaign (
