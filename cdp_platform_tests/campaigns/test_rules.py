@@ -179,7 +179,7 @@ _SAMPLES = [
     *_STAMPS,
     *(1700000000000, -5, _NOW.timestamp() * 1000),
 ]
-_SPANS = [[n, unit] for n in (0, 1, 3) for unit in ("years", "months", "days", "exactly_days")]
+_SPANS = [[n, unit] for n in (0, 3) for unit in ("years", "months", "days", "exactly_days")]
 _TRIED: dict[str, list[Any]] = {
     "in_journey_map": [["j", "0"], ["j", 1], ["k", 0]],
     "event_in_journey": [
@@ -210,19 +210,17 @@ def _tried(operator: str) -> list[tuple[str, Any]]:
     return [("string", "a"), ("string", "Đà"), ("integer", 1), ("double", 2.5), ("boolean", True), *days]
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
-def test_each_operator_finds_whom_the_cdp_finds_whatever_a_field_holds(
-    connection: psycopg.Connection, operator: str
-) -> None:
+def test_each_operator_finds_whom_the_cdp_finds_whatever_a_field_holds(connection: psycopg.Connection) -> None:
     documents = [{"_key": f"p{at}", "notes": value} for at, value in enumerate(_SAMPLES)]
+    # The CDP's query fails where a profile has no list of journey maps, and the CDP always writes one.
+    lists = [each for each in documents if isinstance(each["notes"], list)]
     documents.append({"_key": "missing"})
-    tried = _tried(operator)
-    trees = [
-        {"condition": "AND", "rules": [{"field": "notes", "type": kind, "operator": operator, "value": value}]}
-        for kind, value in tried
-    ]
-    if operator == "in_journey_map":
-        # The CDP's query fails where a profile has no list there, and the CDP always writes one.
-        documents = [each for each in documents if isinstance(each.get("notes"), list)]
-    found = compare(connection, documents, trees)
-    assert any(0 < len(keys) < len(documents) for keys in found)
+    for operator in OPERATORS:
+        trees = [
+            {"condition": "AND", "rules": [{"field": "notes", "type": kind, "operator": operator, "value": value}]}
+            for kind, value in _tried(operator)
+        ]
+        among = lists if operator == "in_journey_map" else documents
+        found = compare(connection, among, trees)
+        # A comparison in which nobody or everybody is found proves nothing.
+        assert any(0 < len(keys) < len(among) for keys in found), operator

@@ -10,4 +10,9 @@ STORES = {
         {"source": "cdp_profile2conversion", "document_key": "e3-{p}", "profile_ids": ["{p}"], "document": {"v": "{p}"}}
     ],
 }
-IMPERSONAL = {"customers.metrics_refresh", "customers.tenant_metrics_config", "customers.value_model"}
+IMPERSONAL = {
+    "customers.cdp_segments",
+    "customers.metrics_refresh",
+    "customers.tenant_metrics_config",
+    "customers.value_model",
+}

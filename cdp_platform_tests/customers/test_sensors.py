@@ -247,7 +247,7 @@ def test_every_night_all_tenants_are_compared_with_their_source(app: psycopg.Con
         tenants.add(app, name, arango_database=name)
     (request,) = due("customers_every_night")
     assert request.tags == partitions.range_tags(["one", "other"])
-    assert request.run_config == {"ops": sensors.for_both_collections(reconcile=True)}
+    assert request.run_config == {"ops": sensors.for_all_collections(reconcile=True)}
 
 
 def test_the_schedule_goes_round_partitions_of_nobody_and_of_retired_tenants(app, due: Callable[..., Any]):

@@ -126,6 +126,7 @@ def test_what_lies_outside_is_in_the_graph(definitions: dg.Definitions):
     assert {key.to_user_string() for key in graph.external_asset_keys} == {
         "arangodb/cdp_profile",
         "arangodb/cdp_profile2conversion",
+        "arangodb/cdp_segment",
         "dagster/runs",
         "google_sheets/spreadsheet",
         "publishers/feeds",
@@ -146,6 +147,7 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
     assert found == {
         "arangodb/cdp_profile": ([], "tenant", None),
         "arangodb/cdp_profile2conversion": ([], "tenant", None),
+        "arangodb/cdp_segment": ([], "tenant", None),
         # Counted every hour.
         "campaigns/consent": ([], "tenant", None),
         # Asked for by the sensor that looks at the sources, and by a schedule of each ingestor.
@@ -154,6 +156,7 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
         "publishers/feeds": ([], "ingestor", None),
         "customers/cdp_profiles": (["arangodb/cdp_profile"], "tenant", None),
         "customers/transactions": (["arangodb/cdp_profile2conversion"], "tenant", None),
+        "customers/cdp_segments": (["arangodb/cdp_segment"], "tenant", None),
         "customers/customer_metrics": (
             ["customers/cdp_profiles", "customers/transactions"],
             "tenant",
@@ -210,6 +213,10 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
         "cdp_profiles: keys_unique",
         "cdp_profiles: rejected_share",
         "cdp_profiles: staleness",
+        "cdp_segments: documents_dated",
+        "cdp_segments: in_step_with_source",
+        "cdp_segments: keys_unique",
+        "cdp_segments: rejected_share",
         "customer_metrics: amounts_configured",
         "customer_metrics: as_computed",
         "customer_value: adds_up",

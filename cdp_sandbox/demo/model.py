@@ -22,6 +22,8 @@ CONVERSIONS = "cdp_profile2conversion"
 PRODUCTS = "cdp_productitem"
 TOUCHPOINTS = "cdp_touchpoint"
 SEGMENTS = "cdp_segment"
+JOURNEY = "id_default_journey"
+"""The journey map that every profile of LEO CDP is in."""
 
 REFERENCE = datetime(2026, 11, 1, tzinfo=UTC)
 """The moment that stands for "now" in generated documents when nobody names one."""

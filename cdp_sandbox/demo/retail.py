@@ -16,6 +16,7 @@ from itertools import pairwise
 from cdp_sandbox.demo.markets import MARKETS, Good, Market, Place, plain
 from cdp_sandbox.demo.model import (
     CONVERSIONS,
+    JOURNEY,
     PRODUCTS,
     PROFILES,
     REFERENCE,
@@ -29,18 +30,10 @@ from cdp_sandbox.demo.model import (
     key_of,
     stamp,
 )
-from cdp_sandbox.demo.shop import (
-    Facts,
-    product_key,
-    products,
-    segment_key,
-    segment_rules,
-    segments,
-    touchpoints,
-)
+from cdp_sandbox.demo.segments import enrol, segment_documents
+from cdp_sandbox.demo.shop import product_key, products, touchpoints
 
 _CUSTOMERS: dict[Scale, int] = {"small": 150, "default": 3_000, "large": 30_000, "full": 3_000}
-_JOURNEY = "id_default_journey"
 _TITLES = ("Engineer", "Teacher", "Nurse", "Accountant", "Student", "Designer", "Investor", "Sales manager", "Chef")
 _INTERESTS = ("travel", "cooking", "football", "dividends", "parenting", "music", "gaming", "gardening", "fitness")
 _BAD_EMAILS = ("{name}@@example.com", "{name}(at)example.com", "{name}@", "none")
@@ -99,14 +92,15 @@ def _generate(tenant: DemoTenant, scale: Scale, reference: datetime) -> tuple[Co
             _merge(merged, former, reference)
     for customer in customers:
         _sum_up(market, customer, reference)
-    broken = _break(customers)
     profiles = [customer.profile for customer in customers]
+    enrol(market, profiles)
+    broken = _break(customers)
     made: Collections = {
         PROFILES: profiles,
         CONVERSIONS: [edge for customer in customers for edge in customer.edges],
         PRODUCTS: products(market, reference),
         TOUCHPOINTS: touchpoints(market, reference),
-        SEGMENTS: segments(market, reference, profiles),
+        SEGMENTS: segment_documents(market, reference, profiles),
     }
     return made, broken
 
@@ -251,7 +245,7 @@ def _merge(merged: _Customer, root: _Customer, reference: datetime) -> None:
 
 
 def _sum_up(market: Market, customer: _Customer, reference: datetime) -> None:
-    """Fill in what LEO CDP derives from a customer's events, and decide status, segments and time stamps."""
+    """Fill in what LEO CDP derives from a customer's events, and decide status and time stamps."""
     rng, profile, edges = customer.rng, customer.profile, customer.edges
     if customer.number % 50 == _INACTIVE:
         profile["status"] = 0
@@ -259,22 +253,13 @@ def _sum_up(market: Market, customer: _Customer, reference: datetime) -> None:
         profile["status"] = -4
     moments = sorted(edge["createdAt"] for edge in edges)
     last = datetime.fromisoformat(moments[-1]) if moments else None
-    orders = {(edge["transactionId"], edge["createdAt"]) for edge in edges}
     keywords = list(dict.fromkeys(good.keyword for good in customer.goods))
     main = market.tenant.settings["currency"]
-    facts = Facts(
-        orders=len(orders),
-        last_order=last,
-        main_currency=all(edge["currencyCode"] in (main, None) for edge in edges),
-        city=profile["livingCity"],
-        newsletter=profile["receiveEmail"] == 1,
-        keywords=frozenset(keywords),
-    )
-    names = [rule.name for rule in segment_rules(market) if rule.holds(facts, reference)]
-    labels = ["VIP"] if facts.orders >= 4 else []
+    orders = len({(edge["transactionId"], edge["createdAt"]) for edge in edges})
+    labels = ["VIP"] if orders >= 4 else []
     # Summed only in the tenant's currency: an amount in another one would be a different quantity.
     value = round(sum(edge["transactionValue"] for edge in edges if edge["currencyCode"] == main), 2)
-    views = rng.randint(1, 40) * (1 + facts.orders)
+    views = rng.randint(1, 40) * (1 + orders)
     seen = customer.created + (reference - customer.created) * (1 - rng.random() ** 2)
     updated = customer.merged or seen
     if last is not None:
@@ -284,30 +269,24 @@ def _sum_up(market: Market, customer: _Customer, reference: datetime) -> None:
         {
             "dataLabels": labels,
             "dataLabelsAsStr": "; ".join(labels),
-            "inSegments": [
-                {"id": segment_key(market, name), "name": name, "type": "", "indexScore": number, "lastDataSynch": 0}
-                | {"queryHashedId": ""}
-                for number, name in enumerate(names, start=1)
-            ],
-            "inSegmentsAsStr": "; ".join(names),
             "inCampaigns": [],
             "inAccounts": [],
-            "inJourneyMaps": [_journey(facts, value, views)],
+            "inJourneyMaps": [_journey(orders, value, views)],
             "inJourneyMapsAsStr": "DEFAULT JOURNEY",
             "productKeywords": keywords,
             "behavioralEvents": events,
-            "eventStatistics": {f"{_JOURNEY}-page-view": views}
-            | {f"{_JOURNEY}-{name}": sum(edge["eventMetricId"] == name for edge in edges) for name in events[1:]},
+            "eventStatistics": {f"{JOURNEY}-page-view": views}
+            | {f"{JOURNEY}-{name}": sum(edge["eventMetricId"] == name for edge in edges) for name in events[1:]},
             "topEngagedTouchpointIds": [
                 key_of(market.tenant.id, "touchpoint", market.goods.index(good)) for good in customer.goods[:3]
             ],
             "totalLeadScore": 10 + views,
-            "totalProspectScore": 10 * facts.orders,
+            "totalProspectScore": 10 * orders,
             "totalEngagementScore": views,
             "totalTransactionValue": value,
             "totalCLV": value,
             "totalCAC": 0,
-            "rfmScore": min(100, 12 * facts.orders),
+            "rfmScore": min(100, 12 * orders),
             "churnScore": min(1.0, round((reference - last) / timedelta(days=730), 2)) if last else 0,
             "funnelStage": "customer" if edges else "lead" if profile["type"] == 2 else "visitor",
             "purchasedItems": [
@@ -323,22 +302,22 @@ def _sum_up(market: Market, customer: _Customer, reference: datetime) -> None:
     )
 
 
-def _journey(facts: Facts, value: float, views: int) -> Document:
+def _journey(orders: int, value: float, views: int) -> Document:
     return {
-        "id": _JOURNEY,
+        "id": JOURNEY,
         "name": "DEFAULT JOURNEY",
         "type": "",
         "indexScore": 1,
         "lastDataSynch": 0,
         "queryHashedId": "",
-        "funnelIndex": min(5, 1 + facts.orders),
+        "funnelIndex": min(5, 1 + orders),
         "scoreCX": {},
         "leadScore": 10 + views,
-        "prospectScore": 10 * facts.orders,
+        "prospectScore": 10 * orders,
         "engagementScore": views,
         "transactionValue": value,
         "creditScore": 0,
-        "loyaltyScore": min(100, 5 * facts.orders),
+        "loyaltyScore": min(100, 5 * orders),
         "acquisitionCost": 0,
         "lifetimeValue": value,
         "scoreCFS": 0,

@@ -186,7 +186,10 @@ def _materialize(
                 segment_id = config.segment_id.strip()
                 return _sync_segment(connection, source, tenant, mapper, segment_id=segment_id, watch=watch)
             if collection == segments.COLLECTION and not source.has_collection(collection):
-                return {"note": f"The CDP has no collection {collection}: nothing was read."}
+                with tenant_transaction(connection, tenant.tenant_id):
+                    rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+                note = f"The CDP has no collection {collection}: nothing was read."
+                return {"dagster/partition_row_count": rows, "read": 0, "note": note}
             second = SecondWorker(warehouse.opener, arango.opener, as_process=True)
             return _sync(connection, source, tenant, mapper, config=config, second=second, watch=watch)
 
