@@ -189,6 +189,14 @@ class ChannelSettings(BaseSettings):
     channels_config_path: Path | None = None
 
 
+class LeoActivationSettings(BaseSettings):
+    """The database of the LEO data workers, whose history `cdp campaign import` takes."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    leo_activation_database_url: SecretStr = SecretStr("")
+
+
 class WebSettings(BaseSettings):
     """The web app that links in messages lead to.
 
@@ -307,6 +315,12 @@ def channels() -> ChannelSettings:
 
 
 @lru_cache
+def leo_activation() -> LeoActivationSettings:
+    """Settings of the import of history; raises ConfigurationError naming each variable that is wrong."""
+    return _load(LeoActivationSettings)
+
+
+@lru_cache
 def web() -> WebSettings:
     """Settings of the web app; raises ConfigurationError naming each variable that is wrong."""
     return _load(WebSettings)
@@ -326,6 +340,6 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
-    rooms = (arango, collections, embeddings, catalog, referrals, google, channels, web)
+    rooms = (arango, collections, embeddings, catalog, referrals, google, channels, leo_activation, web)
     for cached in (postgres, *rooms, retention, platform):
         cached.cache_clear()

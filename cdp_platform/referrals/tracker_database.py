@@ -4,20 +4,18 @@ They are tables or views, with the names and columns of the warehouse's tables o
 The role needs the right to read them and no other. Ids may be of any type that can be cast to text.
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cdp_platform.errors import ConfigurationError, SourceError
+from cdp_platform.errors import SourceError
 from cdp_platform.referrals.tracker_relations import RELATIONS, Relation
-from cdp_platform.warehouse import waits
-from cdp_platform.warehouse.connection import NETWORK_LIMITS, application, refusal
+from cdp_platform.warehouse import other_database
+from cdp_platform.warehouse.other_database import Address
 from cdp_platform.warehouse.statements import statement
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -30,45 +28,11 @@ _LOCK_SECONDS = 30
 _STATEMENT_SECONDS = 3600
 # A reader that stopped must not keep the tracker's server from cleaning up rows.
 _IDLE_SECONDS = 900
-_HOW = (
-    f"{VARIABLE} has to be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / % # ? in the password written as"
-    " %40 %3A %2F %25 %23 %3F."
-)
-
-
-@dataclass(frozen=True)
-class Address:
-    """The address of the tracker's database. Its text shows no password."""
-
-    conninfo: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def where(self) -> str:
-        """Server and database: HOST:PORT/DATABASE."""
-        return f"{self.conninfo['host']}:{self.conninfo.get('port', 5432)}/{self.conninfo['dbname']}"
-
-    @property
-    def user(self) -> str:
-        """The role."""
-        return self.conninfo.get("user", "nobody")
 
 
 def address(tracker_url: str) -> Address:
-    """The parts of a URL.
-
-    Raises:
-        ConfigurationError: it is not a URL of a database. The message quotes nothing: any part may belong to the
-            password.
-    """
-    try:
-        found = conninfo_to_dict(tracker_url)
-    except psycopg.Error:
-        found = {}
-    named = [str(found.get("host") or ""), str(found.get("dbname") or "")]
-    # An unescaped @ or / in the password moves pieces of the password into the other parts.
-    if not all(named) or "@" in "".join(named) or not str(found.get("port", 5432)).replace(",", "").isdigit():
-        raise ConfigurationError(f"The URL of the tracker's database is not usable. {_HOW}")
-    return Address(found)
+    """The parts of a URL; raises ConfigurationError if it is not usable."""
+    return other_database.address(tracker_url, name="tracker's database", variable=VARIABLE)
 
 
 class TrackerDatabase:
@@ -142,29 +106,11 @@ class TrackerDatabase:
                 transient=False,
             )
 
-    @contextmanager
-    def _explained(self) -> Generator[None]:
-        try:
-            yield
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise SourceError(
-                f"The tracker's database {self._where.where} does not let {self._where.user} read the schema referrals:"
-                " GRANT USAGE on the schema and SELECT on its five relations to that role.",
-                transient=False,
-            ) from error
-        except psycopg.OperationalError as error:
-            raise SourceError(
-                f"The tracker's database {self._where.where} broke off the reading ({_kind(error)}). Nothing was"
-                " written; the next run reads it again.",
-                transient=True,
-            ) from error
-        except psycopg.Error as error:
-            # PostgreSQL's own words may hold values.
-            raise SourceError(
-                f"The tracker's database {self._where.where} refused the reading ({_kind(error)}). Nothing was written;"
-                " its log says why.",
-                transient=False,
-            ) from error
+    def _explained(self) -> AbstractContextManager[None]:
+        return other_database.explained(
+            self._where,
+            rights="the schema referrals: GRANT USAGE on the schema and SELECT on its five relations to that role.",
+        )
 
 
 @contextmanager
@@ -176,27 +122,5 @@ def open_tracker(tracker_url: str) -> Generator[TrackerDatabase]:
         SourceError: no connection.
     """
     found = address(tracker_url)
-
-    def connect_once() -> psycopg.Connection:
-        # The URL's own options win.
-        ours = {"application_name": application(), **NETWORK_LIMITS}
-        return psycopg.connect(make_conninfo("", **{**ours, **found.conninfo}))
-
-    try:
-        connection = connect_once()
-    except psycopg.Error as error:
-        said = refusal(error) if isinstance(error, psycopg.OperationalError) else type(error).__name__
-        raise SourceError(
-            f"The tracker's database {found.where} does not let {found.user} in: {said}. Is the server up, and is"
-            f" {VARIABLE} right?",
-            transient=True,
-        ) from None
-    waits.watch(connection, connect_once)
-    with connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
+    with other_database.reading(found) as connection:
         yield TrackerDatabase(connection, found)
-
-
-def _kind(error: psycopg.Error) -> str:
-    return f"{type(error).__name__}, {error.sqlstate}" if error.sqlstate else type(error).__name__

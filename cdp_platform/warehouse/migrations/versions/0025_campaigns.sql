@@ -351,7 +351,8 @@ END;
 CREATE FUNCTION campaigns.move_event_forward() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 DECLARE
-    was text := CASE TG_OP WHEN 'UPDATE' THEN OLD.status ELSE 'new' END;
+    -- History that was imported moves nowhere, so nothing of it is sent.
+    was text := CASE WHEN TG_OP = 'INSERT' THEN 'new' WHEN OLD.origin = 'cdp_platform' THEN OLD.status ELSE 'history' END;
 BEGIN
     IF NOT campaigns.event_may_move(was, NEW.status) THEN
         RAISE EXCEPTION 'an event that is % does not become %', was, NEW.status
@@ -381,6 +382,16 @@ COMMENT ON COLUMN embeddings.event_texts.content IS 'The text; NULL where there 
 CREATE OR REPLACE VIEW embeddings.entity_text WITH (security_invoker = true) AS
 SELECT * FROM embeddings.profile_texts UNION ALL SELECT * FROM embeddings.transaction_texts
 UNION ALL SELECT * FROM embeddings.product_texts UNION ALL SELECT * FROM embeddings.event_texts;
+
+-- An id for something that has another name elsewhere: the name itself where it can be one, else what can, and a hash of all.
+CREATE FUNCTION campaigns.as_id(name text, longest int) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN name ~ '^[A-Za-z0-9][A-Za-z0-9._-]*$' AND length(name) <= longest THEN name ELSE
+    left(coalesce(nullif(ltrim(regexp_replace(name, '[^A-Za-z0-9._-]+', '-', 'g'), '._-'), ''), 'x'), longest - 9)
+    || '-' || left(encode(sha256(convert_to(name, 'UTF8')), 'hex'), 8)
+END;
+REVOKE EXECUTE ON FUNCTION campaigns.as_id FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION campaigns.as_id TO cdp_platform;
 
 -- Who may have messages ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+SELECT relation, code, remark, count(*) FROM leo_row GROUP BY relation, code, remark
