@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg.rows import class_row
 
 from cdp_platform.campaigns import suppressions
 from cdp_platform.campaigns.consent import Change, set_states
@@ -73,8 +74,15 @@ def opt_out(
     suppressed = suppressions.add(connection, tenant_id, channel, hashes, reason, detail=source)
     said = {each.address_hash: each for each in opt_outs}
     changes = [
-        Change(profile_id, channel, "withdrawn", source, said[address_hash].at, evidence=said[address_hash].evidence)
-        for address_hash, profile_id in people_of(connection, tenant_id, hashes)
+        Change(
+            each.profile_id,
+            channel,
+            "withdrawn",
+            source,
+            said[each.address_hash].at,
+            evidence=said[each.address_hash].evidence,
+        )
+        for each in people_of(connection, tenant_id, hashes)
     ]
     set_states(connection, tenant_id, changes)
     return suppressed
@@ -129,9 +137,23 @@ def _take_missing(connection: psycopg.Connection, tenant_id: str, entries: Seque
     )
 
 
-def people_of(
-    connection: psycopg.Connection, tenant_id: str, address_hashes: Sequence[bytes]
-) -> Sequence[tuple[bytes, str]]:
-    """Hash and profile id of everybody behind these addresses: who was written to there, and who has them now."""
+@dataclass(frozen=True)
+class Behind:
+    """A profile behind an address: it was written to there, or has it now.
+
+    Attributes:
+        address_hash: of the address.
+        profile_id: the profile.
+        has_it: whether the address is the profile's now.
+    """
+
+    address_hash: bytes
+    profile_id: str
+    has_it: bool
+
+
+def people_of(connection: psycopg.Connection, tenant_id: str, address_hashes: Sequence[bytes]) -> Sequence[Behind]:
+    """Everybody behind these addresses, inside a transaction of the tenant."""
     values = {"tenant": tenant_id, "hashes": list(address_hashes)}
-    return connection.execute(statement("campaigns", "people_of_addresses"), values).fetchall()
+    with connection.cursor(row_factory=class_row(Behind)) as cursor:
+        return cursor.execute(statement("campaigns", "people_of_addresses"), values).fetchall()

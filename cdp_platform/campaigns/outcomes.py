@@ -15,6 +15,7 @@ A delivery that was confirmed stays so when it bounces later: the provider took 
 """
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,16 +25,24 @@ from typing import Literal
 import psycopg
 from psycopg.rows import class_row
 
+from cdp_platform import settings
 from cdp_platform.campaigns import status_codes, suppressions
 from cdp_platform.campaigns.journal import Journal
 from cdp_platform.campaigns.opt_outs import OptOut, opt_out
 from cdp_platform.campaigns.reports import Kind, Report
+from cdp_platform.ops import rejected, tenants
+from cdp_platform.ops.rejected import Rejection
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
+SOURCE = "delivery_outcome"
+"""Of rejected records: reports about messages that nobody knows."""
 SOFT_BOUNCES = 3
 """So many soft bounces of an address in 30 days are a hard one."""
 _SOFT_BOUNCES_COUNT = timedelta(days=30)
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,24 @@ def take(
     taken = sum(_take(connection, tenant_id, channel, of_tenant, journal) for tenant_id, of_tenant in by_tenant.items())
     unknown = [report for report in reports if report.key not in tenant_of]
     return OutcomesResult(taken, len(reports) - len(unknown) - taken, unknown)
+
+
+def keep_unknown(connection: psycopg.Connection, channel: str, unknown: Sequence[Report]) -> None:
+    """Keep reports whose key nobody knows as rejected records, for a person to look at.
+
+    They are kept for the tenant of DEFAULT_TENANT_ID, or for the only one. With several tenants and no default nobody
+    can tell whose they are, and the log has their number.
+    """
+    if not unknown:
+        return
+    registered = [tenant.tenant_id for tenant in tenants.registered(connection)]
+    default = settings.platform().default_tenant_id
+    mine = [tenant_id for tenant_id in registered if tenant_id == default] or registered
+    if len(mine) != 1:
+        _log.warning("%s: %d reports of a provider name messages that are not known", channel, len(unknown))
+        return
+    with tenant_transaction(connection, mine[0]):
+        rejected.record(connection, mine[0], SOURCE, [_rejection(channel, report) for report in unknown])
 
 
 def settle_unknown(connection: psycopg.Connection, tenant_id: str) -> int:
@@ -152,6 +179,19 @@ def _note_soft_bounces(
         "most": SOFT_BOUNCES,
     }
     return [row[0] for row in connection.execute(statement("campaigns", "note_soft_bounces"), values).fetchall()]
+
+
+def _rejection(channel: str, report: Report) -> Rejection:
+    document = {
+        "channel": channel,
+        "id": report.report_id,
+        "key": report.key,
+        "kind": report.kind,
+        "code": report.code,
+        "at": report.happened_at.isoformat(),
+    }
+    message = "no delivery of this channel has the key: it is of another platform, or its person was erased"
+    return Rejection(_outcome_id(channel, report), "unknown_key", "$.key", message, document, [])
 
 
 def _outcome_id(channel: str, report: Report) -> str:

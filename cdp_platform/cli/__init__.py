@@ -22,6 +22,7 @@ from cdp_platform.cli.operate import health, init, migrate, retention, status
 from cdp_platform.cli.printing import error_console, say, show_json, show_notes
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
+from cdp_platform.cli.serve import serve
 from cdp_platform.cli.tenants import tenant
 from cdp_platform.cli.value import value
 from cdp_platform.errors import NotMigratedError, PlatformError
@@ -63,6 +64,7 @@ for command in (
     status,
     health,
     retention,
+    serve,
 ):
     cdp.add_command(command)
 

@@ -12,13 +12,15 @@ WITH written_to AS (
     CROSS JOIN LATERAL (VALUES (p.primary_email, 'email'), (p.primary_phone, 'phone')) AS a (address, kind)
     JOIN ops.address_salt AS s ON s.tenant_id = %(tenant)s
     WHERE w.address_hash = ops.address_hash(s.salt, a.address)
+), behind AS (
+    SELECT address_hash, profile_id, false AS has_it FROM written_to
+    UNION ALL
+    SELECT a.address_hash, p.profile_id, true FROM address AS a
+    JOIN customers.cdp_profiles AS p ON p.tenant_id = %(tenant)s AND p.primary_email = a.address
+    WHERE a.kind = 'email'
+    UNION ALL
+    SELECT a.address_hash, p.profile_id, true FROM address AS a
+    JOIN customers.cdp_profiles AS p ON p.tenant_id = %(tenant)s AND p.primary_phone = a.address
+    WHERE a.kind = 'phone'
 )
-SELECT address_hash, profile_id FROM written_to
-UNION
-SELECT a.address_hash, p.profile_id FROM address AS a
-JOIN customers.cdp_profiles AS p ON p.tenant_id = %(tenant)s AND p.primary_email = a.address
-WHERE a.kind = 'email'
-UNION
-SELECT a.address_hash, p.profile_id FROM address AS a
-JOIN customers.cdp_profiles AS p ON p.tenant_id = %(tenant)s AND p.primary_phone = a.address
-WHERE a.kind = 'phone'
+SELECT address_hash, profile_id, bool_or(has_it) AS has_it FROM behind GROUP BY address_hash, profile_id

@@ -1,0 +1,69 @@
+"""`cdp serve`: the web app that links in messages lead to."""
+
+import logging
+import socket
+import sys
+from contextlib import suppress
+
+import click
+
+from cdp_platform import settings
+from cdp_platform.cli.printing import error_console, say
+from cdp_platform.errors import ConfigurationError
+
+# As long as an answer may take.
+_STOP_SECONDS = 20
+# Above the eight that are at work in the warehouse: the others wait, and more are told to come again.
+_MOST_AT_ONCE = 256
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; CDP_WEB_PORT if not given.")
+def serve(host: str, port: int | None) -> None:
+    """Serve the pages that links in messages lead to, and take the reports of providers.
+
+    A proxy in front of it has the certificate of CDP_WEB_URL. Runs until Ctrl-C; requests under way are answered first.
+    Prints one line of JSON for each request, without its token.
+    """
+    import uvicorn
+
+    from cdp_platform.campaigns import journal, links
+    from cdp_platform.campaigns.channels import config
+    from cdp_platform.web.app import access_log, app
+    from cdp_platform.web.database import Database
+
+    opened = journal.configured()
+    served = app(Database(settings.postgres()), links.configured(), config.configured(), opened)
+    if opened is None:
+        say(
+            "OPT_OUT_JOURNAL is not set: a warehouse that is restored from a backup forgets who opted out since.",
+            label="warn",
+            style="yellow",
+            to=error_console,
+        )
+    access_log.setLevel(logging.INFO)
+    access_log.addHandler(logging.StreamHandler(sys.stdout))
+    configuration = uvicorn.Config(
+        served,
+        http="h11",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_AT_ONCE,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+    with _listening(host, port or settings.web().cdp_web_port) as listener, suppress(KeyboardInterrupt):
+        say(f"Listening on http://{host}:{listener.getsockname()[1]} for {settings.web().cdp_web_url}.")
+        uvicorn.Server(configuration).run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Nothing can listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+        ) from None
