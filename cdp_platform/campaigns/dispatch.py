@@ -13,7 +13,7 @@ find room below a person's cap. What is handed over has a lease; of a dispatcher
 """
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from cdp_platform.campaigns import deliveries, events, permission
+from cdp_platform.campaigns import deliveries, events, permission, suppressions
 from cdp_platform.campaigns.channels.contract import Answer, Channel, Outgoing, Sender, Verdict
 from cdp_platform.campaigns.events import Event, Status
 from cdp_platform.campaigns.tenant_settings import CampaignSettings
@@ -226,7 +226,7 @@ class _Run:
     Attributes:
         claim: what carries the lease of a batch.
         outcomes: of the batch before, by delivery; to be written.
-        bad_addresses: hash of each address that the batch before found not to work, and the provider's answer.
+        bad_addresses: hashes of the addresses that the batch before found not to work, by the provider's answer.
         failures: whether something failed since the event's failures were last counted.
         count_at: number of sent messages at which they are counted again.
     """
@@ -243,7 +243,7 @@ class _Run:
     result: DispatchResult = field(default_factory=DispatchResult)
     claim: Claim = field(init=False)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    bad_addresses: dict[bytes, str] = field(default_factory=dict)
+    bad_addresses: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     failures: bool = False
     count_at: float = 0
 
@@ -251,11 +251,7 @@ class _Run:
         settings = CampaignSettings.of(self.tenant)
         self.claim = Claim(self.tenant.tenant_id, _TABLE, _KEY)
         self.leases.hold(self.claim)
-        self.names = {
-            "tenant": self.tenant.tenant_id,
-            "event": self.event.event_id,
-            "channel": self.channel.name,
-        }
+        self.names = {"tenant": self.tenant.tenant_id, "event": self.event.event_id}
         self.looking = {
             **self.names,
             "quiet_from": settings.quiet_from,
@@ -378,11 +374,13 @@ class _Run:
                 "waits": [each.wait_seconds for each in outcomes],
             },
         )
-        if self.bad_addresses:
-            suppressed = {"hashes": list(self.bad_addresses), "answers": list(self.bad_addresses.values())}
-            self.connection.execute(statement("campaigns", "suppress_bounced"), {**self.names, **suppressed})
+        for answer, hashes in self.bad_addresses.items():
+            suppressions.add(
+                self.connection, self.tenant.tenant_id, self.channel.name, hashes, "hard_bounce", detail=answer
+            )
         self._count_failures()
-        self.outcomes, self.bad_addresses = {}, {}
+        self.outcomes.clear()
+        self.bad_addresses.clear()
 
     def _count_failures(self) -> None:
         self.failures |= any(each.reason in {"bad_address", "template"} for each in self.outcomes.values())
@@ -416,7 +414,7 @@ class _Run:
     def _note(self, handed: Handed, answer: Answer) -> None:
         self.outcomes[handed.delivery_id] = decided = outcome(answer)
         if answer.verdict is Verdict.BAD_ADDRESS:
-            self.bad_addresses[handed.address_hash] = answer.code
+            self.bad_addresses[answer.code].append(handed.address_hash)
         self.result.confirmed += decided.state == "confirmed"
         self.result.failed += decided.state == "failed"
         self.result.unknown += decided.state == "unknown"

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import psycopg
 
-from cdp_platform.campaigns import dispatch, events
+from cdp_platform.campaigns import dispatch, events, outcomes
 from cdp_platform.campaigns.channels.contract import Answer, Channel, Verdict
 from cdp_platform.errors import PlatformError
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -32,14 +32,16 @@ class SettleResult:
 
     Attributes:
         vanished: deliveries whose dispatcher vanished.
-        confirmed: deliveries that evidence confirmed.
-        failed: deliveries that evidence says were not taken.
+        reported: deliveries that reports of providers settled.
+        confirmed: deliveries that the provider has, as it says when it is asked.
+        failed: deliveries that it does not know, or refused.
         left: unknown ones that are not sent again: a provider's log or a person has to settle them.
         ended: status of each event that ended, by its id.
         problems: why a channel could not be used or asked, by its name.
     """
 
     vanished: int = 0
+    reported: int = 0
     confirmed: int = 0
     failed: int = 0
     left: int = 0
@@ -63,6 +65,8 @@ def settle(connection: psycopg.Connection, tenant_id: str, channel_of: Callable[
             channel = channel_of(name)
             with tenant_transaction(connection, tenant_id):
                 result.vanished += dispatch.end_leases(connection, tenant_id, channel)
+                # Reports may have come while nobody knew that the answer was lost.
+                result.reported += outcomes.settle_unknown(connection, tenant_id)
             if channel.can_answer:
                 _ask(connection, tenant_id, channel, result)
         except PlatformError as error:

@@ -28,7 +28,7 @@ REST_SECONDS = 60.0
 LATER_IN_A_ROW = 5
 """So many people in a row who are to be tried later mean that the provider wants a rest."""
 _AGAIN_SECONDS = {Verdict.NOT_TAKEN: 10.0, Verdict.OURS: 300.0, Verdict.UNKNOWN: 60.0}
-_ABOUT_THE_PROVIDER = {Verdict.NOT_TAKEN, Verdict.OURS, Verdict.UNKNOWN}
+_EACH_FAILED = {Verdict.OURS, Verdict.UNKNOWN}
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,17 @@ def resting(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def tell(gate: Gate, answers: Sequence[Answer]) -> None:
-    """Tell the gate how the calls ended, in their order; of several equal ones in a row no more than count."""
+    """Tell the gate how the calls ended, in their order; of several equal ones in a row no more than count.
+
+    A channel that reaches nobody answers so for the whole batch: that is one failure.
+    """
     for verdict, row in groupby(answers, key=lambda answer: answer.verdict):
         several = list(row)
         if verdict is Verdict.REST:
             longest = max(several, key=lambda answer: answer.retry_after_seconds or REST_SECONDS)
             gate.rest(longest.retry_after_seconds or REST_SECONDS, _said(longest))
-        elif verdict in _ABOUT_THE_PROVIDER:
-            for answer in several[: gate.breaker.failures]:
+        elif verdict is Verdict.NOT_TAKEN or verdict in _EACH_FAILED:
+            for answer in several[: gate.breaker.failures if verdict in _EACH_FAILED else 1]:
                 gate.failed(_said(answer), rest_seconds=answer.retry_after_seconds or 0.0)
         else:
             gate.answered()
