@@ -38,6 +38,7 @@ class Provider:
         behave: what it does with a message.
         retry_after: seconds that it asks to wait, with `Verdict.REST`.
         seconds: how long it takes for an answer.
+        knows_yet: whether it can say what became of a key.
         taken: key and address of each message that it took, in their order.
         done: what it did, by verdict or cut: the proof that a fault happened.
     """
@@ -46,6 +47,7 @@ class Provider:
     behave: Behaviour = accept
     retry_after: float | None = None
     seconds: float = 0.0
+    knows_yet: bool = True
     taken: list[tuple[str, str]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     port: int = 0
@@ -112,7 +114,7 @@ def _handler_of(provider: Provider) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             known = self.path.removeprefix("/messages/") in {key for key, _ in provider.taken}
-            self._answer(200 if known else 404, {})
+            self._answer((200 if known else 404) if provider.knows_yet else 202, {})
 
         def _answer(self, status: int, said: dict[str, Any]) -> None:
             body = json.dumps(said).encode()
@@ -150,6 +152,8 @@ class ProviderChannel:
             found = httpx.get(f"{self._base}/messages/{key}")
         except httpx.HTTPError as error:
             raise UnavailableError(f"The provider does not answer: {type(error).__name__}. Try again.") from error
+        if found.status_code == httpx.codes.ACCEPTED:
+            return Answer(Verdict.UNKNOWN, "202")
         return Answer(Verdict.ACCEPTED, "200") if found.status_code == httpx.codes.OK else None
 
     def look(self) -> str:

@@ -34,7 +34,7 @@ _DELIVERIES = """
 INSERT INTO campaigns.delivery_log
     (tenant_id, event_id, profile_id, channel, address_hash, message_key, due_at, time_zone)
 SELECT p.tenant_id, e.event_id, p.profile_id, e.channel, a.address_hash,
-    encode(sha256(convert_to(concat_ws(' ', e.event_id, p.profile_id, e.channel), 'UTF8')), 'hex'), e.start_at, %(zone)s
+    campaigns.message_key(ops.salt_of(p.tenant_id), e.event_id, p.profile_id, e.channel, 1), e.start_at, %(zone)s
 FROM customers.cdp_profiles AS p
 JOIN campaigns.marketing_event AS e ON e.tenant_id = p.tenant_id AND e.event_id = %(event)s
 CROSS JOIN LATERAL (
