@@ -20,6 +20,7 @@ from cdp_platform.campaigns.channels.smtp import envelope_address
 _LINE = 75
 _SOFT_BREAK = b"=\r\n"
 _KEPT_PIECES = 4096
+_LONG_WORD = 60
 
 
 def writer(
@@ -81,8 +82,9 @@ def _mailbox(mailbox: str) -> str:
 
 @lru_cache(_KEPT_PIECES)
 def _subject(subject: str) -> bytes:
-    """One line, encoded as RFC 2047 has it where it is not ASCII, and folded."""
-    charset = "us-ascii" if subject.isascii() else "utf-8"
+    """Folded, and encoded as RFC 2047 has it where it is not plain: a long word cannot be folded otherwise."""
+    is_plain = subject.isascii() and "=?" not in subject and all(len(word) < _LONG_WORD for word in subject.split())
+    charset = "us-ascii" if is_plain else "utf-8"
     return _header("Subject", Header(subject, charset, header_name="Subject").encode(linesep="\r\n"))
 
 

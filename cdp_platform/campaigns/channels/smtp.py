@@ -152,14 +152,13 @@ class Session:
             self.close()
         reused = self._smtp is not None
         try:
-            answer = self._transaction(self._smtp or self._open(), message, recipient)
+            return self._transaction(self._smtp or self._open(), message, recipient)
         except NotTakenError as error:
             self._drop()
             if reused:
                 # The server may have closed it while nothing was sent, which says nothing about the server.
                 return self.send(message)
             return HandedIn(error.answer, error.answer if error.everybody else None)
-        return HandedIn(answer, answer if answer.verdict is Verdict.REST else None)
 
     def close(self) -> None:
         """Say goodbye, if a connection is open."""
@@ -178,22 +177,23 @@ class Session:
             self._smtp.close()
             self._smtp = None
 
-    def _transaction(self, smtp: smtplib.SMTP, message: Outgoing, recipient: str) -> Answer:
+    def _transaction(self, smtp: smtplib.SMTP, message: Outgoing, recipient: str) -> HandedIn:
         options = f" SIZE={len(message.content)}" if smtp.has_extn("size") else ""
         if not recipient.isascii():
             if not smtp.has_extn("smtputf8"):
-                return Answer(Verdict.FAILED, reason="the address needs SMTPUTF8, which the server does not offer")
+                needs = "the address needs SMTPUTF8, which the server does not offer"
+                return HandedIn(Answer(Verdict.FAILED, reason=needs))
             smtp.command_encoding = "utf-8"
             options += " BODY=8BITMIME SMTPUTF8"
         self._messages += 1
         code, text = _asked(smtp, "MAIL", f"FROM:<{self._server.sender}>{options}")
         if code // 100 != 2:
-            return smtp_replies.refusal(code, text, about_recipient=False)
+            return _refused(smtp_replies.refusal(code, text, about_recipient=False))
         for command, arguments, expected in (("RCPT", f"TO:<{recipient}>", 2), ("DATA", "", 3)):
             code, text = _asked(smtp, command, arguments)
             if code // 100 != expected:
                 self._reset(smtp)
-                return smtp_replies.refusal(code, text, about_recipient=True, address=message.address)
+                return _refused(smtp_replies.refusal(code, text, about_recipient=True, address=message.address))
         return self._content(smtp, message)
 
     def _reset(self, smtp: smtplib.SMTP) -> None:
@@ -203,7 +203,7 @@ class Session:
             # Some close after a refusal, which stands all the same.
             self._drop()
 
-    def _content(self, smtp: smtplib.SMTP, message: Outgoing) -> Answer:
+    def _content(self, smtp: smtplib.SMTP, message: Outgoing) -> HandedIn:
         try:
             smtp.send(_LINE_WITH_A_DOT.sub(b"..", message.content))
         except _BROKEN as error:
@@ -213,14 +213,19 @@ class Session:
             code, text = smtp.getreply()
         except _BROKEN as error:
             self._drop()
-            return Answer(Verdict.UNKNOWN, reason=f"no answer after the message: {network.reason(error)}")
+            unknown = Answer(Verdict.UNKNOWN, reason=f"no answer after the message: {network.reason(error)}")
+            return HandedIn(unknown, _broken_off(error).answer if _is_silent(error) else None)
         if code // 100 == 2:
-            return Answer(Verdict.ACCEPTED, str(code))
+            return HandedIn(Answer(Verdict.ACCEPTED, str(code)))
         if code < 400 or code == _CLOSING:
             self._drop()
         if code < 400:
-            return Answer(Verdict.UNKNOWN, reason="the answer after the message is not SMTP")
-        return smtp_replies.refusal(code, text, about_recipient=True, address=message.address)
+            return HandedIn(Answer(Verdict.UNKNOWN, reason="the answer after the message is not SMTP"))
+        return _refused(smtp_replies.refusal(code, text, about_recipient=True, address=message.address))
+
+
+def _refused(answer: Answer) -> HandedIn:
+    return HandedIn(answer, answer if answer.verdict is Verdict.REST else None)
 
 
 def _asked(smtp: smtplib.SMTP, command: str, arguments: str) -> tuple[int, bytes]:
@@ -237,8 +242,13 @@ def _asked(smtp: smtplib.SMTP, command: str, arguments: str) -> tuple[int, bytes
 
 def _broken_off(error: Exception) -> NotTakenError:
     answer = Answer(Verdict.NOT_TAKEN, reason=f"before the message was complete: {network.reason(error)}")
-    # A server that says nothing would keep each of the others waiting as long.
-    return NotTakenError(answer, everybody=isinstance(error, TimeoutError))
+    return NotTakenError(answer, everybody=_is_silent(error))
+
+
+def _is_silent(error: Exception) -> bool:
+    """Whether no reply came in time: each of the other messages would be kept waiting as long."""
+    # smtplib's own error covers that of the socket.
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 
 def envelope_address(address: str) -> str | None:
