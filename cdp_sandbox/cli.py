@@ -22,7 +22,7 @@ _REMARKS = {"customers_sync": "The rejected documents are broken on purpose, to 
 
 _NEXT = """\
 What to type next
-  make up                          the Dagster UI, with schedules and sensors on
+  make up                          the Dagster UI and the web app, with schedules and sensors on
   .venv/bin/cdp status             how far each tenant's data has come
   .venv/bin/cdp rejected list      the broken documents of the demo
   .venv/bin/cdp sync --tenant harbour --full
@@ -145,7 +145,7 @@ def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def up(platform: Platform, scale: "Scale | None", *, as_json: bool) -> None:
-    """Serve the Dagster UI, with schedules and sensors on.
+    """Serve the Dagster UI and the web app, with schedules and sensors on.
 
     Runs until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
     """
@@ -162,7 +162,7 @@ def up(platform: Platform, scale: "Scale | None", *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def down(platform: Platform, *, as_json: bool) -> None:
-    """Stop the Dagster UI of `cdp up`, and the sandbox."""
+    """Stop what `cdp up` serves, and the sandbox."""
     from cdp_sandbox.serve import stop_serving
 
     box = _here(platform)

@@ -347,7 +347,7 @@ class Sandbox:
         if self._credentials_file.exists():
             # A folder of an earlier version has fewer of them.
             known = self._credentials()
-            if missing := {name: secrets.token_urlsafe(18) for name in names if name not in known}:
+            if missing := {name: secrets.token_urlsafe(24) for name in names if name not in known}:
                 _write_private(self._credentials_file, json.dumps(known | missing))
             return
         if self.postgres.data_dir.exists():
@@ -356,7 +356,7 @@ class Sandbox:
             )
         # Processes that still run after the state folder was deleted have no data, and not the new passwords.
         self._stop()
-        _write_private(self._credentials_file, json.dumps({name: secrets.token_urlsafe(18) for name in names}))
+        _write_private(self._credentials_file, json.dumps({name: secrets.token_urlsafe(24) for name in names}))
 
     def _ensure_dagster_home(self) -> None:
         self.dagster_home.mkdir(exist_ok=True)

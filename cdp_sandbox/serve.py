@@ -1,4 +1,4 @@
-"""Runs the Dagster webserver and daemon in the foreground, and ends every process that they started."""
+"""Runs the Dagster webserver and daemon and the web app in the foreground, and ends every process they started."""
 
 import contextlib
 import json
@@ -14,13 +14,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import psutil
 
 from cdp_sandbox.contract import Platform
-from cdp_sandbox.lifecycle import WEBSERVER_PORT_VARIABLE, Sandbox
+from cdp_sandbox.lifecycle import WEB_PORT_VARIABLE, WEBSERVER_PORT_VARIABLE, Sandbox
+from cdp_sandbox.outbox import PATH as OUTBOX_PATH
 from cdp_sandbox.processes import HOST, SandboxError, end, is_alive, port_is_free
 
 _PATIENCE_SECONDS = 15
@@ -34,8 +35,22 @@ _DEBUG_LINE = r"^[^ ]*[0-9-]{10} [0-9:]{8} [^ ]+ - [^ ]+ - [^ ]*DEBUG[^ ]* - "
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+class _Program(NamedTuple):
+    """What `cdp up` runs.
+
+    Attributes:
+        name: For people.
+        command: A program of this environment, and its arguments.
+        log: Its file in the folder of logs.
+    """
+
+    name: str
+    command: list[str]
+    log: str
+
+
 def serve(platform: Platform, box: Sandbox, prepare: Callable[[], None], *, as_json: bool = False) -> None:
-    """Prepare, start webserver and daemon, and wait for Ctrl-C, SIGTERM or the end of one of them.
+    """Prepare, start webserver, daemon and web app, and wait for Ctrl-C, SIGTERM or the end of one of them.
 
     Prints the addresses as soon as the UI answers.
 
@@ -58,24 +73,16 @@ def serve(platform: Platform, box: Sandbox, prepare: Callable[[], None], *, as_j
             signal.signal(number, _interrupt)
     try:
         prepare()
-        port = box.webserver_port
-        if not port_is_free(port):
-            raise SandboxError(
-                f"Port {port} on {HOST} is taken, and the Dagster UI needs one: "
-                f"set {WEBSERVER_PORT_VARIABLE} to another."
-            )
-        workspace = ["-w", str(Path.cwd() / "workspace.yaml")]
-        for command, log in (
-            (["dagster-webserver", *workspace, "-h", HOST, "-p", str(port)], "webserver.log"),
-            (["dagster-daemon", "run", *workspace], "daemon.log"),
-        ):
-            children.append(_spawn(command, box.logs / log))
+        programs = _programs(box)
+        for program in programs:
+            children.append(_spawn(program.command, box.logs / program.log))
             _note(marker, children)
         with platform.working("Starting the Dagster UI"):
-            _wait_until_ready(port, children, box.logs)
-        _announce(platform, box, port, as_json=as_json)
+            for port, path in ((box.webserver_port, "server_info"), (box.web_port, "healthz")):
+                _wait_until_ready(port, path, children, programs, box.logs)
+        _announce(platform, box, as_json=as_json)
         while True:
-            _raise_if_one_ended(children, box.logs)
+            _raise_if_one_ended(children, programs, box.logs)
             time.sleep(1)
     except KeyboardInterrupt:
         click.echo("Stopping.", err=True)
@@ -92,13 +99,33 @@ def serve(platform: Platform, box: Sandbox, prepare: Callable[[], None], *, as_j
             box.stop()
 
 
-def _announce(platform: Platform, box: Sandbox, port: int, *, as_json: bool) -> None:
-    ui, stand_ins, logs = f"http://{HOST}:{port}", box.services_url, f"{box.logs.relative_to(Path.cwd())}/"
+def _programs(box: Sandbox) -> list[_Program]:
+    """The programs in the order of their start, once their ports are known to be free."""
+    for port, what, variable in (
+        (box.webserver_port, "Dagster UI", WEBSERVER_PORT_VARIABLE),
+        (box.web_port, "web app", WEB_PORT_VARIABLE),
+    ):
+        if not port_is_free(port):
+            raise SandboxError(f"Port {port} on {HOST} is taken, and the {what} needs one: set {variable} to another.")
+    workspace = ["-w", str(Path.cwd() / "workspace.yaml")]
+    webserver = ["dagster-webserver", *workspace, "-h", HOST, "-p", str(box.webserver_port)]
+    web_app = ["cdp", "serve", "--host", HOST, "--port", str(box.web_port)]
+    return [
+        _Program("Dagster webserver", webserver, "webserver.log"),
+        _Program("Dagster daemon", ["dagster-daemon", "run", *workspace], "daemon.log"),
+        _Program("web app", web_app, "web.log"),
+    ]
+
+
+def _announce(platform: Platform, box: Sandbox, *, as_json: bool) -> None:
+    ui, stand_ins = f"http://{HOST}:{box.webserver_port}", box.services_url
+    logs = f"{box.logs.relative_to(Path.cwd())}/"
+    web, outbox = f"http://{HOST}:{box.web_port}", f"{stand_ins}{OUTBOX_PATH}"
     if as_json:
-        platform.show_json({"dagster_ui": ui, "stand_ins": stand_ins, "logs": logs})
+        platform.show_json({"dagster_ui": ui, "web_app": web, "stand_ins": stand_ins, "outbox": outbox, "logs": logs})
     else:
         platform.say(
-            f"Dagster UI  {ui}\nStand-ins   {stand_ins}\nLogs        {logs}\n"
+            f"Dagster UI  {ui}\nWeb app     {web}\nStand-ins   {stand_ins}\nOutbox      {outbox}\nLogs        {logs}\n"
             "Schedules and sensors are on: a change in the stand-in for ArangoDB is in the tables within two minutes.\n"
             "Ctrl-C stops everything that this command started."
         )
@@ -145,34 +172,36 @@ def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_until_ready(port: int, children: list[subprocess.Popen[bytes]], logs: Path) -> None:
+def _wait_until_ready(
+    port: int, path: str, children: list[subprocess.Popen[bytes]], programs: list[_Program], logs: Path
+) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
-        _raise_if_one_ended(children, logs)
+        _raise_if_one_ended(children, programs, logs)
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
-            urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=2) as answer,
+            urllib.request.urlopen(f"http://{HOST}:{port}/{path}", timeout=2) as answer,
         ):
             if answer.status == 200:
                 return
         time.sleep(0.2)
-    raise SandboxError(f"The Dagster UI does not answer after {_READY_SECONDS} s; see {logs / 'webserver.log'}.")
+    raise SandboxError(f"Nothing answers at port {port} after {_READY_SECONDS} s: see the files in {logs}.")
 
 
-def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], logs: Path) -> None:
-    for child, name in zip(children, ("webserver", "daemon"), strict=True):
+def _raise_if_one_ended(children: list[subprocess.Popen[bytes]], programs: list[_Program], logs: Path) -> None:
+    for child, program in zip(children, programs, strict=True):
         code = child.poll()
         if code is None:
             continue
-        log = logs / f"{name}.log"
+        log = logs / program.log
         if code < 0:
-            raise SandboxError(f"The Dagster {name} was killed by {signal.Signals(-code).name} (see {log}).")
+            raise SandboxError(f"The {program.name} was killed by {signal.Signals(-code).name} (see {log}).")
         # Its last lines may not be in the log yet.
         time.sleep(0.5)
         _, _, written = log.read_text(errors="replace").rpartition(_STARTED)
         _, *lines = _COLOR.sub("", written).strip().splitlines()
         last = lines[-1] if lines else "no output"
-        raise SandboxError(f"The Dagster {name} ended with code {code}: {last} (see {log}).")
+        raise SandboxError(f"The {program.name} ended with code {code}: {last} (see {log}).")
 
 
 def _end_sessions(leaders: list[int]) -> None:

@@ -34,6 +34,7 @@ from cdp_sandbox.processes import HOST, is_alive
 
 SOURCE = Path(cdp_platform.__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
+_PROGRAMS_OF_UP = ("dagster-webserver", "dagster-daemon", "cdp serve")
 ASSETS = ("cdp_profiles", "transactions", "customer_metrics", "customer_value")
 TENANT_IDS = tuple(sorted(tenant.id for tenant in TENANTS))
 KEYS: dict[LiteralString, LiteralString] = {
@@ -177,7 +178,9 @@ class Serving:
             if not is_alive(process):
                 continue
             words = " ".join(process.cmdline())
-            name = next((n for n in ("dagster-webserver", "dagster-daemon") if n in words), str(process.pid))
+            name = next(
+                (n for n in ("dagster-webserver", "dagster-daemon", "cdp serve") if n in words), str(process.pid)
+            )
             found[name] = process
         return found
 

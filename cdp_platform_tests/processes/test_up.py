@@ -29,7 +29,8 @@ def test_a_second_up_in_the_same_folder_is_refused_and_disturbs_nothing(served: 
 
 def test_ctrl_c_stops_what_up_started_and_leaves_the_sandbox_that_ran_before(served: Serving):
     family = served.family()
-    assert {"dagster-webserver", "dagster-daemon"} < set(family)
+    assert {"dagster-webserver", "dagster-daemon", "cdp serve"} < set(family)
+    assert httpx.get(f"{served.checkout.env['CDP_WEB_URL']}/healthz", timeout=30).status_code == 200
     served.process.send_signal(signal.SIGINT)
     assert served.ended() in {0, 130}
     assert alive(family) == []
@@ -41,7 +42,9 @@ def test_ctrl_c_stops_what_up_started_and_leaves_the_sandbox_that_ran_before(ser
 def test_the_logs_survive_a_restart_and_have_no_debug_lines(checkout: Checkout):
     logs = checkout.sandbox.logs
     with serve(checkout) as serving:
+        assert f"Web app     {checkout.env['CDP_WEB_URL']}\n" in serving.said()
         assert f"Stand-ins   {checkout.env['ARANGO_HOST']}\n" in serving.said()
+        assert f"Outbox      {checkout.env['SANDBOX_URL']}/outbox\n" in serving.said()
         # The sensor that keeps the partitions in step says something at each look.
         wait_for(lambda: "SensorDaemon" in (logs / "daemon.log").read_text(), 180, "the daemon's log")
     before = {name: (logs / name).read_text() for name in ("daemon.log", "webserver.log")}
@@ -54,12 +57,13 @@ def test_the_logs_survive_a_restart_and_have_no_debug_lines(checkout: Checkout):
         assert " - DEBUG - " not in re.sub(r"\x1b\[[0-9;]*m", "", now)
 
 
-def test_a_taken_port_is_named_with_the_variable_that_moves_the_ui(checkout: Checkout):
+@pytest.mark.parametrize("variable", ["DAGSTER_WEBSERVER_PORT", "CDP_WEB_PORT"])
+def test_a_taken_port_is_named_with_the_variable_that_sets_it(checkout: Checkout, variable: str):
     with socketserver.TCPServer((HOST, 0), socketserver.BaseRequestHandler) as taken:
         port = taken.server_address[1]
-        line = checkout.cdp("up", DAGSTER_WEBSERVER_PORT=str(port)).error()
+        line = checkout.cdp("up", **{variable: str(port)}).error()
     assert f"Port {port}" in line
-    assert "DAGSTER_WEBSERVER_PORT" in line
+    assert variable in line
     assert sandbox_runs(checkout) == [True, True]
 
 
@@ -79,6 +83,15 @@ def test_up_after_a_killed_up_ends_the_leftovers_and_down_ends_everything(checko
             assert alive(family) == []
             assert "Traceback" not in serving.said()
     assert sandbox_runs(checkout) == [False, False]
+
+
+def test_the_death_of_the_web_app_ends_up_too(checkout: Checkout):
+    with serve(checkout) as serving:
+        family = serving.family()
+        family["cdp serve"].kill()
+        assert serving.ended() == 1
+        assert alive(family) == []
+        assert "error: The web app was killed by SIGKILL" in serving.said()
 
 
 def test_the_death_of_the_daemon_ends_up_and_all_that_it_started_the_sandbox_too(checkout: Checkout):

@@ -1,13 +1,17 @@
 """Makes a sandbox ready for the demo: services, schema, tenants and their data.
 
 This module has the steps and their order, and the rows that a person would insert into the warehouse for the tenants.
-`fill.py` writes the documents in ArangoDB, `referrals.py` the events of referral links.
+`fill.py` writes the documents in ArangoDB, `referrals.py` the events of referral links, `campaigns.py` the plans of
+campaigns.
 """
+
+from pathlib import Path
 
 import psycopg
 
 from cdp_sandbox.contract import Bars, Platform
 from cdp_sandbox.databases import acting_for, warehouse
+from cdp_sandbox.demo import campaigns
 from cdp_sandbox.demo.fill import Progress, fill, reference_moment
 from cdp_sandbox.demo.model import TENANTS, VALUED_AT, Scale
 from cdp_sandbox.demo.referrals import fill_referrals
@@ -47,7 +51,7 @@ def _fill(platform: Platform, box: Sandbox, scale: Scale) -> None:
     make_spreadsheets(env["GOOGLE_SHEETS_URL"])
     for each in TENANTS:
         own = {name: each.settings[name] for name in ("phone_region", "time_zone")}
-        own |= {"google_sheet_id": each.spreadsheet}
+        own |= {"google_sheet_id": each.spreadsheet} | (campaigns.SETTINGS if each == campaigns.TENANT else {})
         platform.add_tenant(each.id, name=each.title, database=each.database, own_settings=own)
     with warehouse(env) as connection:
         _value_customers(connection)
@@ -75,3 +79,15 @@ def _value_customers(connection: psycopg.Connection) -> None:
                 " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 [(each.id, currency, *amounts) for currency, amounts in VALUED_AT.items()],
             )
+
+
+def plans(platform: Platform, box: Sandbox) -> dict[str, Path]:
+    """The plans of campaigns, a YAML file by tenant; none where messages would not go to the sandbox's outbox.
+
+    The demo's customers are invented, and yet their phone numbers may belong to somebody.
+    """
+    name = "channels.yaml"
+    own = box.root / name
+    if not own.exists() or own.read_text() != platform.files(box.root).get(name):
+        return {}
+    return {campaigns.TENANT.id: campaigns.write_plans(box.state_dir / "demo")}

@@ -19,6 +19,7 @@ for what follows the last dot of a message; its path is `smtp:` and the address 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable
@@ -44,6 +45,8 @@ class SmtpServer(Controller):
 
     def __init__(self, port: int, tls: ssl.SSLContext, store: Store, faults: Faults, reporter: Reporter) -> None:
         super().__init__(handler=None, hostname=HOST, port=port)
+        # It warns at each sign-in of an attribute that it sets itself.
+        logging.getLogger("mail.log").setLevel(logging.ERROR)
         self._make = lambda: _Session(tls, store, faults, reporter, self.loop)
 
     def factory(self) -> SMTP:
