@@ -11,7 +11,8 @@ complained an unknown delivery is confirmed; the address gets nothing more, and 
 opted_out  the same
 ========== =================================================================================================
 
-A delivery that was confirmed stays so when it bounces later: the provider took it. The outcome says the rest.
+A delivery that was confirmed stays so when it bounces later: the provider took it. The outcome says the rest. An event
+of which too many messages bounce or bring complaints pauses itself.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from cdp_platform import settings
-from cdp_platform.campaigns import status_codes, suppressions
+from cdp_platform.campaigns import deliveries, status_codes, suppressions
 from cdp_platform.campaigns.journal import Journal
 from cdp_platform.campaigns.opt_outs import OptOut, opt_out
 from cdp_platform.campaigns.reports import Kind, Report
@@ -156,6 +157,9 @@ def _take(
         for kind, reason in reasons.items():
             leaving = [OptOut(each.address_hash, each.happened_at, each.key) for each in addressed if each.kind == kind]
             opt_out(connection, tenant_id, channel, leaving, journal, reason=reason, source="provider")
+        # In one order, as everybody locks events.
+        for event_id in sorted({outcome.event_id for outcome in new if outcome.kind in {"bounced", "complained"}}):
+            deliveries.pause_if_bad(connection, tenant_id, event_id)
     return len(new)
 
 

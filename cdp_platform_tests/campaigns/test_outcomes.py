@@ -193,6 +193,16 @@ def test_reports_may_come_in_any_order(new_sender: Callable[[str], Sender]):
     assert {each[1:] for each in seen} == {("hard_bounce", "withdrawn"), ("complaint", "withdrawn")}
 
 
+@pytest.mark.parametrize(("kind", "code", "number"), [("complained", "", 1), ("bounced", "5.1.1", 11)])
+def test_an_event_pauses_itself_when_too_much_of_it_goes_wrong(sender: Sender, kind: Kind, code: str, number: int):
+    known = sent(sender, 200)
+    sender.rows("UPDATE campaigns.marketing_event SET status = 'running'")
+    take(sender, *(report(key, kind, code, name=key) for key in known[: number - 1]))
+    assert sender.status() == "running"
+    take(sender, report(known[number - 1], kind, code, name="one more"))
+    assert sender.status() == "paused"
+
+
 def test_a_key_that_no_delivery_has_is_given_back(sender: Sender):
     (key,) = sent(sender)
     strange = report("0" * 40, "complained", name="strange")
