@@ -2,7 +2,7 @@
 
 Grain of ``campaigns.effect``: one row per event, kind of holdout and currency. Revenue is the amount of
 ``customers.orders``, net of refunds, in the `DAYS` days after the audience was frozen (with ``local_time``: after the
-start where the person is). What each had bought in the `DAYS_BEFORE` days before adjusts it (`statistics`). Treated are
+first start of a person). What each had bought in the `DAYS_BEFORE` days before adjusts it (`statistics`). Treated are
 all who were to have the message, sent or not: whom it reached is no matter of chance.
 
 There are two kinds of holdout. Those whom the event itself held out show what this event did. Those whom the tenant
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DAYS = 7
 DAYS_BEFORE = 90
+_MEASURED = timedelta(days=DAYS)
 # So long after its days an event is measured again: orders and refunds come late.
 _SETTLED_AFTER = timedelta(days=30)
 
@@ -92,7 +93,7 @@ def measure(
     moment = now or datetime.now(UTC)
     with tenant_transaction(connection, tenant_id):
         events = _events(connection, tenant_id, event_id)
-        return [effect for each, until in events for effect in _effects(connection, tenant_id, each, until, moment)]
+        return [effect for each, began in events for effect in _effects(connection, tenant_id, each, began, moment)]
 
 
 def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | None = None) -> EffectResult:
@@ -103,11 +104,11 @@ def refresh(connection: psycopg.Connection, tenant: Tenant, *, now: datetime | N
     moment = now or datetime.now(UTC)
     with tenant_transaction(connection, tenant.tenant_id):
         events = _events(connection, tenant.tenant_id, None)
-    measured = [(event_id, until) for event_id, until in events if until + _SETTLED_AFTER > moment]
+    measured = [(event_id, began) for event_id, began in events if began + _MEASURED + _SETTLED_AFTER > moment]
     found: list[Effect] = []
-    for event_id, until in measured:
+    for event_id, began in measured:
         with tenant_transaction(connection, tenant.tenant_id):
-            effects = _effects(connection, tenant.tenant_id, event_id, until, moment)
+            effects = _effects(connection, tenant.tenant_id, event_id, began, moment)
             _write(connection, tenant.tenant_id, event_id, effects)
         found += effects
     verdicts = [effect.verdict for effect in found]
@@ -125,17 +126,18 @@ _COLUMNS = sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(Eff
 
 
 def _events(connection: psycopg.Connection, tenant_id: str, event_id: str | None) -> list[tuple[str, datetime]]:
-    names = {"tenant": tenant_id, "event": event_id, "after": timedelta(days=DAYS)}
+    """Events that held somebody out, each with the moment from which purchases count."""
+    names = {"tenant": tenant_id, "event": event_id}
     return connection.execute(statement("campaigns", "effect_events"), names).fetchall()
 
 
 def _effects(
-    connection: psycopg.Connection, tenant_id: str, event_id: str, until: datetime, moment: datetime
+    connection: psycopg.Connection, tenant_id: str, event_id: str, began: datetime, moment: datetime
 ) -> list[Effect]:
     from cdp_platform.campaigns import statistics  # noqa: PLC0415 (numpy, which only this needs)
 
-    effects = []
-    for (holdout, currency), (treated, held_out, erased) in _sides(connection, tenant_id, event_id).items():
+    effects, until = [], began + _MEASURED
+    for (holdout, currency), (treated, held_out, erased) in _sides(connection, tenant_id, event_id, began).items():
         found = None if until > moment else statistics.compare(treated, held_out)
         needed = statistics.people_needed(treated, held_out)
         effects.append(
@@ -164,7 +166,7 @@ def _effects(
 
 
 def _sides(
-    connection: psycopg.Connection, tenant_id: str, event_id: str
+    connection: psycopg.Connection, tenant_id: str, event_id: str, began: datetime
 ) -> "dict[tuple[Holdout, str], tuple[Side, Side, int]]":
     """By kind of holdout and currency: the treated, those held out, and the number of erased people of both."""
     import numpy as np  # noqa: PLC0415
@@ -175,7 +177,8 @@ def _sides(
         "tenant": tenant_id,
         "event": event_id,
         "salt": addresses.salt_of(connection, tenant_id),
-        "after": timedelta(days=DAYS),
+        "began": began,
+        "after": _MEASURED,
         "before": timedelta(days=DAYS_BEFORE),
     }
     people: Counter[tuple[Holdout, bool]] = Counter()

@@ -155,15 +155,17 @@ def test_the_luck_of_the_draw_before_the_event_is_no_effect(sender: Sender) -> N
     assert abs(found.difference) < 10
 
 
-def test_with_local_time_the_days_begin_where_the_person_is(sender: Sender) -> None:
+def test_with_local_time_the_days_begin_at_the_first_start_of_a_person(sender: Sender) -> None:
     audience = _Audience(sender, zone="America/Los_Angeles")
-    # 03:00 in Los Angeles is 11:00 in UTC, eight hours after the clock time in UTC.
-    audience.buy("included", 1000, after=timedelta(hours=7), prefix="before")
+    # 03:00 in Los Angeles is 11:00 in UTC, eight hours after the clock time in UTC. Who is held out has no time zone.
+    sender.rows("UPDATE campaigns.segment_snapshot_member SET time_zone = NULL WHERE reason = 'holdout'")
+    audience.buy("any", 1000, after=timedelta(hours=7), prefix="before")
     audience.buy("included", 10, after=timedelta(hours=9), every=2)
     audience.buy("holdout", 10, after=timedelta(days=7, hours=7), every=2)
     found = audience.the_one(now=_START + timedelta(days=9))
-    assert found.treated_mean < 10
-    assert found.held_out_mean > 4
+    assert 4 < found.treated_mean < 10
+    assert 4 < found.held_out_mean < 10
+    assert found.measured_until == _START + timedelta(days=7, hours=8)
 
 
 def test_those_held_out_of_every_event_are_a_side_of_their_own(sender: Sender) -> None:

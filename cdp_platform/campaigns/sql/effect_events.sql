@@ -1,6 +1,10 @@
--- Events that held somebody out, with the end of the days that are measured. West of UTC local time is up to 12 hours later.
-SELECT s.event_id,
-       %(after)s + CASE WHEN e.local_time THEN greatest(s.taken_at, e.start_at + interval '12 hours') ELSE s.taken_at END AS until
+-- Events that held somebody out, with the moment from which purchases count: the freeze, or with local_time the first start
+-- of a person of the audience. It is the same moment for everybody, since those who are held out have no start of their own.
+SELECT s.event_id, CASE WHEN e.local_time THEN greatest(s.taken_at, (
+    SELECT min(campaigns.local_start(e.start_at, m.time_zone))
+    FROM campaigns.segment_snapshot_member AS m
+    WHERE m.tenant_id = s.tenant_id AND m.snapshot_id = s.snapshot_id AND m.decision = 'included'
+)) ELSE s.taken_at END AS began
 FROM campaigns.segment_snapshot AS s
 JOIN campaigns.marketing_event AS e ON e.tenant_id = s.tenant_id AND e.event_id = s.event_id
 WHERE s.tenant_id = %(tenant)s AND (s.holdout_share > 0 OR s.global_holdout_share > 0)

@@ -6,25 +6,23 @@ WITH member AS (
     SELECT m.profile_id,
            m.reason,
            coalesce(campaigns.held_out(%(salt)s, '*', m.profile_id, s.global_holdout_share), false) AS of_all,
-           CASE WHEN e.local_time THEN greatest(campaigns.local_start(e.start_at, m.time_zone), s.taken_at) ELSE s.taken_at END AS began,
            s.holdout_share,
            s.global_holdout_share
     FROM campaigns.segment_snapshot AS s
-    JOIN campaigns.marketing_event AS e ON e.tenant_id = s.tenant_id AND e.event_id = s.event_id
     JOIN campaigns.segment_snapshot_member AS m ON m.tenant_id = s.tenant_id AND m.snapshot_id = s.snapshot_id
     WHERE s.tenant_id = %(tenant)s AND s.event_id = %(event)s AND (m.reason IS NULL OR m.reason IN ('capped', 'holdout', 'too_late'))
 ), side AS (
-    SELECT 'event' AS holdout, coalesce(reason = 'holdout', false) AS held_out, profile_id, began
+    SELECT 'event' AS holdout, coalesce(reason = 'holdout', false) AS held_out, profile_id
     FROM member WHERE holdout_share > 0 AND NOT of_all AND reason IS DISTINCT FROM 'capped'
     UNION ALL
-    SELECT 'global', of_all, profile_id, began FROM member WHERE global_holdout_share > 0
+    SELECT 'global', of_all, profile_id FROM member WHERE global_holdout_share > 0
 ), bought AS (
     SELECT side.holdout, side.held_out, o.currency, side.profile_id,
-           coalesce(sum(o.amount) FILTER (WHERE o.ordered_at >= side.began), 0) AS after,
-           coalesce(sum(o.amount) FILTER (WHERE o.ordered_at < side.began), 0) AS before
+           coalesce(sum(o.amount) FILTER (WHERE o.ordered_at >= %(began)s), 0) AS after,
+           coalesce(sum(o.amount) FILTER (WHERE o.ordered_at < %(began)s), 0) AS before
     FROM side
     JOIN customers.orders AS o ON o.tenant_id = %(tenant)s AND o.profile_id = side.profile_id
-    WHERE o.ordered_at >= side.began - %(before)s AND o.ordered_at < side.began + %(after)s
+    WHERE o.ordered_at >= %(began)s - %(before)s AND o.ordered_at < %(began)s + %(after)s
       AND o.amount IS NOT NULL AND o.currency IS NOT NULL
     GROUP BY side.holdout, side.held_out, o.currency, side.profile_id
 )
