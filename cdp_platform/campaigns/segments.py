@@ -11,6 +11,7 @@ earlier audience was resolved with.
 """
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -361,6 +362,11 @@ def _compared(connection: psycopg.Connection, tenant_id: str, segment: Segment) 
 
 def _with_placeholders(query: sql.Composable) -> str:
     """The text of a query without its values."""
-    if isinstance(query, sql.Composed):
-        return "".join(map(_with_placeholders, query))
-    return "?" if isinstance(query, sql.Literal) else query.as_string()
+    numbers = itertools.count(1)
+
+    def shown(part: sql.Composable) -> str:
+        if isinstance(part, sql.Composed):
+            return "".join(map(shown, part))
+        return f"${next(numbers)}" if isinstance(part, sql.Literal) else part.as_string()
+
+    return shown(query)
