@@ -168,34 +168,31 @@ SELECT ops.isolate_tenants('campaigns.segment');
 CREATE FUNCTION campaigns.aql_order(value text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
 DECLARE
-    marks CONSTANT text := E'\u0301\u0300\u0306\u0302\u030c\u030a\u0308\u030b\u0303\u0307\u0338\u0327\u0328\u0304\u0335\u0309\u031b\u0323\u0324\u0325\u0326\u032d\u032e\u0330\u0331';
+    -- translate() looks at one after the other, so what dates are made of comes first. What has no weight is left out.
+    characters CONSTANT text := E'0123456789-:.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
+        '\t\n\x0b\f\r _–—,;!¡?¿''"«»()[]{}§¶@*/\\&#%•`^°©®+±÷×<=>|~¢$£¥₫€';
+    weights CONSTANT text := E'[\\]^_`abcd(-2efghijklmnopqrstuvwxyz{|}~efghijklmnopqrstuvwxyz{|}~'
+        '!"#$%&'')*+,./013456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+    cases CONSTANT text := repeat('"', 39) || repeat('!', 26) || repeat('"', 55);
     ignored CONSTANT text := E'\x01\x02\x03\x04\x05\x06\x07\b\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x7f';
-    decomposed text := value;
+    marks CONSTANT text := E'\u0301\u0300\u0306\u0302\u030c\u030a\u0308\u030b\u0303\u0307\u0338\u0327\u0328\u0304\u0335\u0309\u031b\u0323\u0324\u0325\u0326\u032d\u032e\u0330\u0331';
+    decomposed text;
     spelled text;
-    letters text;
-    accents text := '';
 BEGIN
     IF octet_length(value) = length(value) THEN
-        letters := translate(value, ignored, '');
-    ELSE
-        decomposed := normalize(value, NFD);
-        -- Letters with a stroke are letters with an accent, though Unicode does not decompose them.
-        spelled := replace(replace(replace(replace(translate(decomposed, ignored, ''),
-            'ø', E'o\u0338'), 'Ø', E'O\u0338'), 'đ', E'd\u0335'), 'Đ', E'D\u0335');
-        spelled := replace(replace(replace(replace(spelled,
-            'ł', E'l\u0335'), 'Ł', E'L\u0335'), 'ħ', E'h\u0335'), 'Ħ', E'H\u0335');
-        letters := translate(spelled, marks, '');
-        accents := rtrim(translate(regexp_replace(spelled, '[^' || marks || ']', '!', 'g'), marks,
-            '"#$%&''()*+,-./0123456789:'), '!');
+        RETURN ARRAY[
+            translate(value, characters || ignored, weights), '', translate(value, characters || ignored, cases), value];
     END IF;
+    decomposed := normalize(value, NFD);
+    -- Letters with a stroke are letters with an accent, though Unicode does not decompose them.
+    spelled := replace(replace(replace(replace(translate(decomposed, ignored, ''),
+        'ø', E'o\u0338'), 'Ø', E'O\u0338'), 'đ', E'd\u0335'), 'Đ', E'D\u0335');
+    spelled := replace(replace(replace(replace(spelled,
+        'ł', E'l\u0335'), 'Ł', E'L\u0335'), 'ħ', E'h\u0335'), 'Ħ', E'H\u0335');
     RETURN ARRAY[
-        translate(letters,
-            E'\t\n\x0b\f\r _-–—,;:!¡?¿.''"«»()[]{}§¶@*/\\&#%•`^°©®+±÷×<=>|~¢$£¥₫€0123456789'
-            'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
-            E'!"#$%&''()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcd'
-            'efghijklmnopqrstuvwxyz{|}~efghijklmnopqrstuvwxyz{|}~'),
-        accents,
-        regexp_replace(regexp_replace(letters, '[^A-Z]', '"', 'g'), '[A-Z]', '!', 'g'),
+        translate(spelled, characters || marks, weights),
+        rtrim(translate(regexp_replace(spelled, '[^' || marks || ']', '!', 'g'), marks, '"#$%&''()*+,-./0123456789:'), '!'),
+        translate(spelled, characters || marks, cases),
         decomposed];
 END
 $$;
@@ -249,6 +246,10 @@ BEGIN
             END IF;
             RETURN timestamp 'epoch' + trunc(value::numeric)::bigint * interval '1 millisecond';
         WHEN 'string' THEN
+            -- The CDP's own layout, on a day that every month has.
+            IF value #>> '{}' ~ '^[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$' THEN
+                RETURN left(value #>> '{}', 23)::timestamp;
+            END IF;
             parts := regexp_match(value #>> '{}', '^[ \t\r\n]*\+?0*([0-9]{1,4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?'
                 '(?:[ T]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]+))?)?)?'
                 '(?:[zZ]|([+-])([0-9]{1,2}):([0-9]{1,2}))?[ \t\r\n]*$');
