@@ -124,7 +124,7 @@ class Fields:
 
     def __init__(self, known_currencies: Callable[[], Sequence[str]]) -> None:
         self._ask = known_currencies
-        self._attributes: dict[str, None] = {}
+        self._reads_documents = False
         self._figures: dict[tuple[str, str], sql.Identifier] = {}
 
     def of(self, path: str, name: str, currency: str | None) -> Field:
@@ -157,22 +157,20 @@ class Fields:
             raise RuleError(where, f"{first} is a collection of the CDP that the platform does not read")
         if first not in _OF_THE_CDP and not _OF_AN_ASSET_GROUP.fullmatch(first):
             raise RuleError(where, "there is no such field")
-        self._attributes[first] = None
-        expression: sql.Composable = sql.Identifier("d", first)
-        for each in within:
+        self._reads_documents = True
+        expression: sql.Composable = sql.SQL("d.document")
+        for each in (first, *within):
             expression = sql.SQL("({} -> {})").format(expression, literal(each))
         return Field(expression)
 
     def joined(self, tenant_id: str) -> sql.Composed:
         """What follows ``customers.cdp_profiles AS p``, so that the fields can be read."""
         parts: list[sql.Composable] = []
-        if self._attributes:
-            attributes = [sql.SQL("{} jsonb").format(sql.Identifier(name)) for name in self._attributes]
-            # As one row, so that a document is opened once and not for each field.
+        if self._reads_documents:
+            # Opened once, and not for each field: `#>` unpacks the document, and OFFSET keeps it from being written out
+            # wherever it is used.
             parts.append(
-                sql.SQL(" CROSS JOIN LATERAL jsonb_to_record(p.document) AS d ({})").format(
-                    sql.SQL(", ").join(attributes)
-                )
+                sql.SQL(" CROSS JOIN LATERAL (SELECT p.document #> '{{}}' AS document OFFSET 0) AS d").format()
             )
         for (table, currency), alias in self._figures.items():
             parts.append(

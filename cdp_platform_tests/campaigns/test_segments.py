@@ -290,7 +290,7 @@ def test_a_preview_shows_a_segment_without_data_of_persons(app: psycopg.Connecti
     assert all(len(member) == 64 for member in shown.members)
     assert shown.cost > 0
     assert "example" not in shown.sql.lower()
-    assert "jsonb_to_record(p.document)" in shown.sql
+    assert "(d.document -> $2)" in shown.sql
 
 
 def test_the_query_of_a_segment_can_stand_in_a_statement_with_parameters(
