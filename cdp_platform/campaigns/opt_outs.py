@@ -71,7 +71,8 @@ def opt_out(
             # A full disk must not keep anybody from opting out.
             _log.error("The journal of opt-outs cannot be written: %s. Look at OPT_OUT_JOURNAL.", error.strerror)
     hashes = [each.address_hash for each in opt_outs]
-    suppressed = suppressions.add(connection, tenant_id, channel, hashes, reason, detail=source)
+    moments = [each.at for each in opt_outs]
+    suppressed = suppressions.add(connection, tenant_id, channel, hashes, reason, detail=source, since=moments)
     said = {each.address_hash: each for each in opt_outs}
     changes = [
         Change(

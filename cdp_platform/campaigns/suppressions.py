@@ -5,10 +5,15 @@ nobody writes to an address again because its history is gone.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 import psycopg
 
+from cdp_platform.customers import contacts
+from cdp_platform.customers.tenant_settings import CustomerSettings
+from cdp_platform.errors import QueryError
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.statements import statement
 
 Reason: TypeAlias = Literal["hard_bounce", "complaint", "opt_out", "manual"]
@@ -22,6 +27,7 @@ def add(
     reason: Reason,
     *,
     detail: str | None = None,
+    since: Sequence[datetime] | None = None,
 ) -> int:
     """Suppress addresses, inside a transaction of the tenant.
 
@@ -34,9 +40,10 @@ def add(
         address_hashes: ``ops.address_hash`` of each.
         reason: why.
         detail: a status code, or who said so.
+        since: when each began; now, if left out.
 
     Returns:
-        How many rows are new or have another reason.
+        How many were not suppressed before.
     """
     if not address_hashes:
         return 0
@@ -46,17 +53,46 @@ def add(
         "hashes": list(address_hashes),
         "reason": reason,
         "detail": detail,
+        "since": list(since or [datetime.now(UTC)] * len(address_hashes)),
     }
-    return connection.execute(statement("campaigns", "suppress"), values).rowcount
+    rows = connection.execute(statement("campaigns", "suppress"), values).fetchall()
+    return sum(is_new for (is_new,) in rows)
 
 
-def lift_opt_outs(connection: psycopg.Connection, tenant_id: str, channel: str, address_hashes: Sequence[bytes]) -> int:
-    """Let addresses have messages again that had opted out and want them now; no other reason is lifted.
+def lift(connection: psycopg.Connection, tenant_id: str, channel: str, address_hashes: Sequence[bytes]) -> int:
+    """Let addresses have messages again, whatever they were suppressed for, because a person says so.
 
-    Inside a transaction of the tenant. Returns how many were lifted.
+    Inside a transaction of the tenant. A consent that is given after an opt-out lifts that by itself
+    (`consent.set_states`). Consent is another thing: without it these addresses still get nothing.
+
+    Returns:
+        How many were lifted.
     """
     return connection.execute(
-        "DELETE FROM campaigns.suppression WHERE tenant_id = %s AND channel = %s AND address_hash = ANY (%s)"
-        " AND reason = 'opt_out'",
+        "DELETE FROM campaigns.suppression WHERE tenant_id = %s AND channel = %s AND address_hash = ANY (%s)",
         [tenant_id, channel, list(address_hashes)],
     ).rowcount
+
+
+def hash_of(connection: psycopg.Connection, tenant: Tenant, address: str) -> bytes:
+    """The hash of an e-mail address or phone number as a person writes it, inside a transaction of the tenant.
+
+    Raises:
+        QueryError: it is neither.
+    """
+    normal = contacts.email(address) if "@" in address else contacts.phone(address, phone_region(tenant))
+    if normal is None:
+        raise QueryError("This is neither an e-mail address nor a valid phone number.")
+    (found,) = hashes_of(connection, tenant.tenant_id, [normal])
+    return found
+
+
+def hashes_of(connection: psycopg.Connection, tenant_id: str, addresses: Sequence[str]) -> list[bytes]:
+    """The hashes of addresses in their normal form, in their order; inside a transaction of the tenant."""
+    values = {"tenant": tenant_id, "addresses": list(addresses)}
+    return [found for (found,) in connection.execute(statement("campaigns", "address_hashes"), values)]
+
+
+def phone_region(tenant: Tenant) -> str:
+    """The region of the tenant's phone numbers without a country code."""
+    return CustomerSettings.of(tenant).phone_region
