@@ -6,7 +6,7 @@ nobody writes to an address again because its history is gone.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import psycopg
 
@@ -59,18 +59,35 @@ def add(
     return sum(is_new for (is_new,) in rows)
 
 
+def lift_opt_outs(connection: psycopg.Connection, tenant_id: str, channel: str, address_hashes: Sequence[bytes]) -> int:
+    """Let addresses have messages again that had opted out and want them now; no other reason is lifted.
+
+    Inside a transaction of the tenant. A consent that is given after an opt-out lifts it by itself
+    (`consent.set_states`). Returns how many were lifted.
+    """
+    return _lift(connection, tenant_id, channel, address_hashes, ["opt_out"])
+
+
 def lift(connection: psycopg.Connection, tenant_id: str, channel: str, address_hashes: Sequence[bytes]) -> int:
     """Let addresses have messages again, whatever they were suppressed for, because a person says so.
 
-    Inside a transaction of the tenant. A consent that is given after an opt-out lifts that by itself
-    (`consent.set_states`). Consent is another thing: without it these addresses still get nothing.
-
-    Returns:
-        How many were lifted.
+    Inside a transaction of the tenant. Consent is another thing: without it these addresses still get nothing.
+    Returns how many were lifted.
     """
+    return _lift(connection, tenant_id, channel, address_hashes, get_args(Reason))
+
+
+def _lift(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    channel: str,
+    address_hashes: Sequence[bytes],
+    reasons: Sequence[Reason],
+) -> int:
     return connection.execute(
-        "DELETE FROM campaigns.suppression WHERE tenant_id = %s AND channel = %s AND address_hash = ANY (%s)",
-        [tenant_id, channel, list(address_hashes)],
+        "DELETE FROM campaigns.suppression WHERE tenant_id = %s AND channel = %s AND address_hash = ANY (%s)"
+        " AND reason = ANY (%s)",
+        [tenant_id, channel, list(address_hashes), list(reasons)],
     ).rowcount
 
 
