@@ -24,7 +24,7 @@ p:last-child { margin-bottom: 0; }
 .soft { color: var(--soft); font-size: .9375rem; }
 button { width: 100%; min-height: 3rem; padding: .5rem 1.25rem; border: 0; border-radius: .625rem;
   background: var(--act); color: var(--on-act); font: inherit; font-weight: 600; cursor: pointer; }
-a { color: var(--act); }
+a { display: inline-block; padding: .75rem 0; color: var(--act); }
 button:focus-visible, a:focus-visible, input:focus-visible { outline: 3px solid var(--act); outline-offset: 3px; }
 form { margin: 1.25rem 0; }
 fieldset { margin: 0 0 1rem; padding: .5rem 1rem .75rem; border: 1px solid var(--line); border-radius: .625rem; }
