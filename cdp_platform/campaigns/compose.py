@@ -18,7 +18,7 @@ from cdp_platform.campaigns.links import Links
 from cdp_platform.campaigns.template_language import NoMessageError
 from cdp_platform.campaigns.templates import Template
 from cdp_platform.campaigns.tenant_settings import CampaignSettings
-from cdp_platform.campaigns.variables import CONFIRM, OPT_OUT, POSTAL_ADDRESS, SAMPLE, VARIABLES
+from cdp_platform.campaigns.variables import CONFIRM, OPT_OUT, POSTAL_ADDRESS, PREFERENCES, SAMPLE, SENDER, VARIABLES
 from cdp_platform.errors import QueryError
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.statements import statement
@@ -51,21 +51,22 @@ class Composer:
         templates.require_sender(tenant, template)
         asks = event.type == "confirmation"
         parts = template.parts
+        used = frozenset().union(*(part.variables for part in parts.values()))
         if template.channel_kind != channel.kind:
             raise QueryError(
                 f"Template {template.template} is for channels of kind {template.channel_kind}, and {channel.name} is"
                 f" of kind {channel.kind}. Give event {event.event_id} another template or channel."
             )
-        if asks != any(CONFIRM in part.variables for part in parts.values()):
+        if asks != (CONFIRM in used):
             advice = "Add {{ confirm_url }}" if asks else "Take {{ confirm_url }} out, or plan a confirmation"
             raise QueryError(
                 f"Template {template.template} does not fit event {event.event_id}, which is a {event.type}. {advice}."
             )
-        self._template, self._parts, self._asks = template, parts, asks
+        self._template, self._parts, self._used = template, parts, used
         self._tenant, self._channel, self._links = tenant, channel, links
         self._same = {
             POSTAL_ADDRESS: CampaignSettings.of(tenant).postal_address,
-            "sender_name": tenant.name,
+            SENDER: tenant.name,
         }
         self._write = channel.writer(Occasion(tenant.tenant_id, event.campaign_code, event.event_id))
 
@@ -132,8 +133,11 @@ class Composer:
         of_message = (self._tenant.tenant_id, self._channel.name, handed.key, handed.address_hash)
         opt_out = self._links.opt_out(*of_message)
         values = {name: template_language.value(given) for name, given in {**handed.variables, **self._same}.items()}
-        values |= {OPT_OUT: opt_out, "preferences_url": self._links.preferences(*of_message)}
-        if self._asks:
+        values[OPT_OUT] = opt_out
+        # Signing costs more than rendering.
+        if PREFERENCES in self._used:
+            values[PREFERENCES] = self._links.preferences(*of_message)
+        if CONFIRM in self._used:
             values[CONFIRM] = self._links.confirm(*of_message)
         present = {name: given for name, given in values.items() if given is not None}
         pieces = {name: part.pieces(present) for name, part in self._parts.items()}

@@ -18,13 +18,14 @@ VARIABLES: Mapping[str, LiteralString] = {
 }
 """Name of the variable, and SQL over ``p``, a row of ``customers.cdp_profiles``."""
 
-OPT_OUT, CONFIRM, POSTAL_ADDRESS = "opt_out_url", "confirm_url", "postal_address"
+OPT_OUT, PREFERENCES, CONFIRM = "opt_out_url", "preferences_url", "confirm_url"
+"""The links of a message; the last one is only in messages of events that ask for consent."""
 
-ALWAYS = frozenset({OPT_OUT, "preferences_url", POSTAL_ADDRESS, "sender_name"})
-"""Variables that every message has: its links, and who sends it."""
+SENDER, POSTAL_ADDRESS = "sender_name", "postal_address"
+"""Who sends it, and where that is."""
 
-KNOWN = frozenset(VARIABLES) | ALWAYS | {CONFIRM}
-"""Every variable. The link that confirms consent is only in messages of events that ask for it."""
+KNOWN = frozenset(VARIABLES) | {OPT_OUT, PREFERENCES, CONFIRM, SENDER, POSTAL_ADDRESS}
+"""Every variable."""
 
 SAMPLE: Mapping[str, str] = {
     "first_name": "Linh",
@@ -36,9 +37,9 @@ SAMPLE: Mapping[str, str] = {
     "email": "linh@example.com",
     "phone": "+84901234567",
     OPT_OUT: "https://messages.example.com/u/sample",
-    "preferences_url": "https://messages.example.com/p/sample",
+    PREFERENCES: "https://messages.example.com/p/sample",
     CONFIRM: "https://messages.example.com/c/sample",
     POSTAL_ADDRESS: "1 Sample Street, Sample City",
-    "sender_name": "Sample Shop",
+    SENDER: "Sample Shop",
 }
 """A made-up person's values, for the checks of an approval."""
