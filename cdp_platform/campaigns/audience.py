@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from cdp_platform.campaigns import permission, segments, time_zones
 from cdp_platform.campaigns.channels.contract import Channel
@@ -77,9 +78,7 @@ def _freeze(
 ) -> Snapshot:
     addresses.salt_of(connection, tenant.tenant_id)
     people = segments.people(connection, tenant.tenant_id, event.segment_id)
-    query = statement("campaigns", "freeze").format(
-        people=people.query, permission=permission.rules(channel), time_zones=statement("campaigns", "time_zones")
-    )
+    query = statement("campaigns", "freeze").format(people=people.query, decision=decision(channel))
     values = {
         **decision_parameters(connection, tenant, event, channel, moment),
         "segment_version": people.version,
@@ -97,6 +96,17 @@ def without_nested_loops(connection: psycopg.Connection) -> None:
     each other one.
     """
     connection.execute("SET LOCAL enable_nestloop = off")
+
+
+def decision(channel: Channel, deliveries: sql.Composable = permission.DELIVERIES) -> sql.Composed:
+    """Common table expressions that decide about ``people (profile_id)``, which comes before them.
+
+    They end in ``decided (profile_id, address_hash, member, zone, source, due_at, reason)``, one row per person.
+    `decision_parameters` has their parameters.
+    """
+    return statement("campaigns", "decision").format(
+        permission=permission.rules(channel, deliveries), time_zones=statement("campaigns", "time_zones")
+    )
 
 
 def decision_parameters(

@@ -44,11 +44,20 @@ def address_column(channel: Channel) -> str:
     return _ADDRESSES[channel.to]
 
 
-def rules(channel: Channel) -> sql.Composed:
-    """The common table expressions, which end in ``permission``; those before them end in ``people (profile_id)``."""
+DELIVERIES = sql.SQL("campaigns.delivery_log")
+
+
+def rules(channel: Channel, deliveries: sql.Composable = DELIVERIES) -> sql.Composed:
+    """The common table expressions, which end in ``permission``; those before them end in ``people (profile_id)``.
+
+    Args:
+        channel: the channel.
+        deliveries: what caps are counted in: the ledger, or the ledger and what a forecast adds to it.
+    """
     column = cdp_column(channel)
     return statement("campaigns", "permission").format(
         address=sql.Identifier(address_column(channel)),
+        deliveries=deliveries,
         cdp_consent=sql.SQL("p.{}").format(sql.Identifier(column)) if column else sql.SQL("NULL::boolean"),
     )
 

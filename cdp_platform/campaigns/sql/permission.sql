@@ -31,12 +31,12 @@ person AS MATERIALIZED (
 ), recent AS (
     -- What the person got, or their address; a delivery that is found by both counts once.
     SELECT person.profile_id, d.delivery_id, d.channel FROM person
-    JOIN campaigns.delivery_log AS d ON d.tenant_id = %(tenant)s AND d.address_hash = person.address_hash
+    JOIN {deliveries} AS d ON d.tenant_id = %(tenant)s AND d.address_hash = person.address_hash
     WHERE d.handed_over_at > %(moment)s::timestamptz - make_interval(hours => %(cap_hours)s)
         AND d.state IN ('handed_over', 'confirmed', 'unknown')
     UNION
     SELECT person.profile_id, d.delivery_id, d.channel FROM person
-    JOIN campaigns.delivery_log AS d ON d.tenant_id = %(tenant)s AND d.profile_id = person.profile_id
+    JOIN {deliveries} AS d ON d.tenant_id = %(tenant)s AND d.profile_id = person.profile_id
     WHERE d.handed_over_at > %(moment)s::timestamptz - make_interval(hours => %(cap_hours)s)
         AND d.state IN ('handed_over', 'confirmed', 'unknown')
 ), sent AS (
@@ -45,7 +45,7 @@ person AS MATERIALIZED (
 ), asked AS (
     -- An address is asked once, for ever, to confirm its consent.
     SELECT DISTINCT person.profile_id FROM person
-    JOIN campaigns.delivery_log AS d
+    JOIN {deliveries} AS d
         ON d.tenant_id = %(tenant)s AND d.address_hash = person.address_hash AND d.channel = %(channel)s
             AND d.handed_over_at IS NOT NULL AND d.state IN ('handed_over', 'confirmed', 'unknown')
     JOIN campaigns.marketing_event AS e
