@@ -61,7 +61,7 @@ templates:
       <p><span class="code">COFFEE20</span></p>
       <p>See you{% if city %} in {{ city }}{% endif %} soon!</p>
       </div>
-      <div class="foot">{{ sender_name }}<br>{{ postal_address }}<br>
+      <div class="foot">{{ postal_address }}<br>
       <a href="{{ opt_out_url }}">Unsubscribe</a> · <a href="{{ preferences_url }}">Choose what you get</a></div>
       </div></body>
       </html>
@@ -70,7 +70,7 @@ templates:
   - template: thanks-text
     channel_kind: webhook
     text: |
-      {{ sender_name }}: thank you, {{ first_name|default('dear customer') }}! 10 % off with THANKS10.
+      Saigon Retail: thank you, {{ first_name|default('dear customer') }}! 10 % off with THANKS10.
       No more of this: {{ opt_out_url }}
     approve: true
 

@@ -111,7 +111,7 @@ def _report(kind: str, part: str, words: str, fields: str, content: bytes) -> by
     boundary = hashlib.sha256(fields.encode() + content).hexdigest()[:32]
     head = (
         "From: mailer-daemon@sandbox.invalid\r\nTo: bounces@sandbox.invalid\r\nSubject: Report on your message\r\n"
-        f"Date: {format_datetime(datetime.now(UTC))}\r\nMessage-ID: <{boundary}@sandbox.invalid>\r\n"
+        f"Date: {format_datetime(datetime.now(UTC))}\r\nMessage-ID: <report.{boundary}@sandbox.invalid>\r\n"
         "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
         f'Content-Type: multipart/report; report-type={kind}; boundary="{boundary}"\r\n\r\n'
     )

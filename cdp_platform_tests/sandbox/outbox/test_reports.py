@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from cdp_platform.campaigns import bounces
+from cdp_platform.ops import signatures
 from cdp_platform_tests.sandbox.outbox.conftest import Sender
 from cdp_platform_tests.sandbox_process import OUTBOX_SECRET
 from cdp_sandbox.outbox.reports import signature
@@ -85,3 +87,20 @@ def test_what_was_answered_from_memory_is_not_reported_again(sender: Sender, rep
     while len(web_app.posted) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert [orjson.loads(body)[0]["key"] for _, _, body in web_app.posted] == ["k1", "k2"]
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "code"),
+    [("bounce", "bounced", "5.1.1"), ("complaint", "complained", ""), ("delivered", "delivered", "2.0.0")],
+)
+def test_the_platform_understands_and_believes_what_is_reported_of_mail(
+    sender: Sender, reported: Reported, how: str, kind: str, code: str
+):
+    key = "0123456789abcdef0123456789abcdef01234567"
+    sender.sandbox.spoil(later("MESSAGE", how))
+    sender.mail(key=key)
+    _, headers, body = reported()
+    given = (headers["x-cdp-timestamp"], headers["x-cdp-signature"])
+    assert signatures.is_signed(OUTBOX_SECRET, *given, body)
+    (report,) = bounces.from_message(body)
+    assert (report.key, report.kind, report.code) == (key, kind, code)
