@@ -227,4 +227,7 @@ def _printed(tree: "nodes.Template") -> Iterator[str]:
 
 
 def _sentence(message: str) -> str:
+    if "end of comment" in message:
+        # Style sheets that were made small have it.
+        message += ", which `{#` begins: write `{ #` where it is none"
     return message.rstrip(".")

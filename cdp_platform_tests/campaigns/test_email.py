@@ -292,6 +292,16 @@ def test_a_domain_goes_over_the_wire_in_ascii(address: str, envelope: str) -> No
     assert smtp.envelope_address(address) == envelope
 
 
+def test_an_address_that_the_relay_has_no_extension_for_is_refused_alone(
+    sandbox: SandboxProcess, relay: Callable[..., EmailChannel]
+) -> None:
+    with relay(connections=1).open() as sender:
+        answers = sender.send([message("k0", "nguyễn@example.com"), message("k1", "an@bücher.example")])
+    assert [answer.verdict for answer in answers] == [Verdict.FAILED, Verdict.ACCEPTED]
+    assert "needs SMTPUTF8" in answers[0].reason
+    assert taken(sandbox) == ["k1"]
+
+
 # --- a look ---
 
 

@@ -113,6 +113,19 @@ def test_a_status_means_what_it_means_for_every_outside_system(
     assert sandbox.fired() == [1]
 
 
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(429, Verdict.REST), (403, Verdict.OURS), (422, Verdict.FAILED), (500, Verdict.UNKNOWN)]
+)
+def test_a_gateway_that_takes_nothing_is_not_asked_for_each_message(
+    sandbox: SandboxProcess, gateway: Callable[..., WebhookChannel], status: int, verdict: Verdict
+) -> None:
+    spoil(sandbox, "status", status=status)
+    answers = sent(gateway(connections=2), *(f"k{number}" for number in range(12)))
+    assert {answer.verdict for answer in answers} == {verdict}
+    asked = sandbox.fired()[0]
+    assert asked <= 2 if verdict in {Verdict.REST, Verdict.OURS} else asked == 12
+
+
 def test_what_was_cut_after_it_arrived_is_unknown_and_known_to_the_provider(
     sandbox: SandboxProcess, gateway: Callable[..., WebhookChannel]
 ) -> None:
@@ -131,11 +144,13 @@ def test_a_gateway_that_is_away_took_nothing(gateway: Callable[..., WebhookChann
     assert [answer.verdict for answer in answers] == [Verdict.NOT_TAKEN, Verdict.NOT_TAKEN]
 
 
-def test_a_gateway_that_says_nothing_leaves_it_unknown(
+def test_a_gateway_that_says_nothing_leaves_one_unknown_and_holds_up_nobody(
     sandbox: SandboxProcess, gateway: Callable[..., WebhookChannel]
 ) -> None:
     spoil(sandbox, "delay", seconds=2)
-    assert [answer.verdict for answer in sent(gateway(timeout_seconds=0.3), "k")] == [Verdict.UNKNOWN]
+    answers = sent(gateway(timeout_seconds=0.3, connections=1), "k0", "k1", "k2")
+    # The others were not tried, which would have taken as long.
+    assert [answer.verdict for answer in answers] == [Verdict.UNKNOWN, Verdict.NOT_TAKEN, Verdict.NOT_TAKEN]
     assert sandbox.fired() == [1]
 
 

@@ -9,7 +9,6 @@ import smtplib
 import socket
 import ssl
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cdp_platform.campaigns.channels import smtp_replies
+from cdp_platform.campaigns.channels.batches import HandedIn, hand_in
 from cdp_platform.campaigns.channels.contract import Answer, Outgoing, Verdict
 from cdp_platform.resources import network
 
@@ -68,19 +68,6 @@ class NotTakenError(Exception):
         super().__init__(answer.reason)
         self.answer = answer
         self.everybody = everybody
-
-
-@dataclass(frozen=True)
-class HandedIn:
-    """What became of one message.
-
-    Attributes:
-        answer: its own.
-        for_the_rest: the answer of every message that was not tried yet, where the server takes none now.
-    """
-
-    answer: Answer
-    for_the_rest: Answer | None = None
 
 
 def connected(server: Server) -> smtplib.SMTP:
@@ -268,7 +255,7 @@ def envelope_address(address: str) -> str | None:
 
 
 class SmtpSender:
-    """Several sessions at once; each takes the next message when it is done with one."""
+    """Several sessions at once."""
 
     def __init__(self, server: Server, connections: int) -> None:
         self._sessions = [Session(server) for _ in range(connections)]
@@ -276,23 +263,7 @@ class SmtpSender:
 
     def send(self, batch: Sequence[Outgoing]) -> Sequence[Answer]:
         """Hand these messages in; as `contract.Sender.send`."""
-        answers: dict[int, Answer] = {}
-        for_the_rest: list[Answer] = []
-        waiting = deque(enumerate(batch))
-
-        def work(session: Session) -> None:
-            while not for_the_rest:
-                try:
-                    number, message = waiting.popleft()
-                except IndexError:
-                    return
-                handed_in = session.send(message)
-                answers[number] = handed_in.answer
-                if handed_in.for_the_rest is not None:
-                    for_the_rest.append(handed_in.for_the_rest)
-
-        list(self._threads.map(work, self._sessions[: len(batch)]))
-        return [answers[number] if number in answers else for_the_rest[0] for number in range(len(batch))]
+        return hand_in(self._threads, [session.send for session in self._sessions], batch)
 
     def close(self) -> None:
         """Close all connections."""

@@ -11,6 +11,7 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from cdp_platform.campaigns.channels.batches import HandedIn, hand_in
 from cdp_platform.campaigns.channels.contract import Answer, Outgoing, Verdict
 from cdp_platform.campaigns.channels.entry import ChannelEntry, Letter, Occasion, Writer
 from cdp_platform.configuration_file import wrong
@@ -26,6 +27,8 @@ _VERDICTS = {
     outside.Verdict.GIVE_UP: Verdict.OURS,
 }
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+# Too many requests, or an address or a secret that is wrong for every message.
+_FOR_ALL = {Verdict.REST, Verdict.OURS}
 # What a provider may say of a key; anything else is not settled yet.
 _STATES = {
     **dict.fromkeys(("accepted", "sent", "delivered"), Verdict.ACCEPTED),
@@ -98,7 +101,7 @@ class WebhookChannel(ChannelEntry):
             httpx.Client(timeout=self.timeout_seconds, limits=limits, follow_redirects=False) as client,
             ThreadPoolExecutor(self.connections, thread_name_prefix="webhook") as threads,
         ):
-            yield WebhookSender(client, threads, self.address, self.secret.get_secret_value())
+            yield WebhookSender(client, threads, self)
 
     def ask(self, key: str) -> Answer | None:
         """What became of a key; None where the provider does not know it.
@@ -154,17 +157,18 @@ class WebhookChannel(ChannelEntry):
 class WebhookSender:
     """Open connections to the address."""
 
-    def __init__(self, client: httpx.Client, threads: ThreadPoolExecutor, address: str, secret: str) -> None:
+    def __init__(self, client: httpx.Client, threads: ThreadPoolExecutor, channel: WebhookChannel) -> None:
         self._client = client
         self._threads = threads
-        self._address = address
-        self._secret = secret
+        self._address = channel.address
+        self._secret = channel.secret.get_secret_value()
+        self._connections = channel.connections
 
     def send(self, batch: Sequence[Outgoing]) -> Sequence[Answer]:
         """POST these messages; as `contract.Sender.send`."""
-        return list(self._threads.map(self._sent, batch))
+        return hand_in(self._threads, [self._sent] * self._connections, batch)
 
-    def _sent(self, message: Outgoing) -> Answer:
+    def _sent(self, message: Outgoing) -> HandedIn:
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": message.key,
@@ -173,14 +177,18 @@ class WebhookSender:
         try:
             response = self._client.post(self._address, content=message.content, headers=headers)
         except _NEVER_CONNECTED as error:
-            return Answer(Verdict.NOT_TAKEN, reason=network.reason(error))
+            answer = Answer(Verdict.NOT_TAKEN, reason=network.reason(error))
+            return HandedIn(answer, answer)
         except httpx.HTTPError as error:
-            return Answer(Verdict.UNKNOWN, reason=network.reason(error))
-        return answer(response, message.address)
+            reason = network.reason(error)
+            # A provider that says nothing would keep each of the others waiting as long.
+            rest = Answer(Verdict.NOT_TAKEN, reason=reason) if isinstance(error, httpx.TimeoutException) else None
+            return HandedIn(Answer(Verdict.UNKNOWN, reason=reason), rest)
+        answer = _answer(response, message.address)
+        return HandedIn(answer, answer if answer.verdict in _FOR_ALL else None)
 
 
-def answer(response: httpx.Response, address: str) -> Answer:
-    """The answer that an HTTP response is."""
+def _answer(response: httpx.Response, address: str) -> Answer:
     code = f"HTTP {response.status_code}"
     if response.is_success:
         return Answer(Verdict.ACCEPTED, code)
