@@ -1,5 +1,6 @@
 """The value of a rule, as the type of the rule and its operator have it."""
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -156,5 +157,5 @@ def _number(value: Any) -> float | int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return value
+        return value if math.isfinite(value) else None
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None

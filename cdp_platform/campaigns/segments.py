@@ -23,6 +23,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from cdp_platform.campaigns.literals import literal
+from cdp_platform.campaigns.rule_errors import RuleError
 from cdp_platform.campaigns.rules import compiled, parse
 from cdp_platform.errors import QueryError
 from cdp_platform.ops import addresses
@@ -186,9 +187,7 @@ def save(
     Raises:
         QueryError: the rules cannot be computed, or the segment belongs to the other origin.
     """
-    if kind == "rules":
-        compiled(parse(rules), tenant_id, list)
-    tree = orjson.loads(rules) if isinstance(rules, str) else rules
+    tree = _checked(tenant_id, rules) if kind == "rules" else None
     content = orjson.dumps([kind, tree, seed], option=orjson.OPT_SORT_KEYS)
     row = connection.execute(
         statement("campaigns", "save_segment"),
@@ -342,10 +341,23 @@ def _computable(tenant_id: str, tree: str | None, custom_filter: str | None) -> 
     if custom_filter and custom_filter.strip():
         return "membership", "The CDP asks for it in AQL (customQueryFilter), which is not computed here."
     try:
-        compiled(parse(tree), tenant_id, list)
+        _checked(tenant_id, tree)
     except QueryError as error:
         return "membership", f"The rules are not computed here: {error}"
     return "rules", None
+
+
+def _checked(tenant_id: str, rules: Any) -> Any:
+    """The tree of rules, which can be computed and stored; raises RuleError."""
+    compiled(parse(rules), tenant_id, list)
+    tree = orjson.loads(rules) if isinstance(rules, str) else rules
+    try:
+        encoded = orjson.dumps(tree)
+    except TypeError:
+        raise RuleError("", "the rules hold what is no JSON") from None
+    if b"\\u0000" in encoded:
+        raise RuleError("", "the rules hold a NUL character")
+    return tree
 
 
 def _compared(connection: psycopg.Connection, tenant_id: str, segment: Segment) -> tuple[int, int, int]:

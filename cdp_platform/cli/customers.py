@@ -34,7 +34,7 @@ SYNCED = {"new": "new", "changed": "changed", "closed": "closed_as_deleted", "re
 def sync(tenant_id: str, *, full: bool, segment_id: str | None, as_json: bool) -> None:
     """Bring one tenant's tables up to date, in this process.
 
-    Profiles, transactions and metrics. Exit code 1 if a step or a check fails.
+    Profiles, transactions, segments and metrics. Exit code 1 if a step or a check fails.
     """
     if full and segment_id is not None:
         raise click.UsageError("--full is about all documents and --segment about those of one segment: choose one.")

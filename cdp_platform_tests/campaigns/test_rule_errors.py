@@ -60,6 +60,7 @@ for _ in range(110):
         (one(type="integer", value=1.5), "rules[0].value"),
         (one(type="integer", value=True), "rules[0].value"),
         (one(type="double", value="1e"), "rules[0].value"),
+        (one(type="double", value=float("inf")), "rules[0].value"),
         (one(type="boolean", value="yes"), "rules[0].value"),
         (one(type="date", value="31.12.2026"), "rules[0].value"),
         (one(type="date", value="2026-02-30"), "rules[0].value"),

@@ -140,10 +140,11 @@ def test_segments_of_the_cdp_are_computed_where_that_can_be_done_and_say_why_not
         {"_key": "free", "name": "Free", "jsonQueryRules": young, "customQueryFilter": "FILTER d.age > 1"},
         {"_key": "events", "name": "Events", "jsonQueryRules": events},
         {"_key": "none", "name": "None", "jsonQueryRules": None},
+        {"_key": "nul", "name": "Nul", "jsonQueryRules": young.replace("{", '{"label": "\\u0000", ', 1)},
         {"_key": "gone", "name": "Gone", "jsonQueryRules": young, "status": -4},
     )
-    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=3, written=4, retired=0)
-    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=3, written=0, retired=0)
+    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=4, written=5, retired=0)
+    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=4, written=0, retired=0)
     with tenant_transaction(app, TENANT):
         found = {each.segment_id: (each.kind, each.problem) for each in segments.listed(app, TENANT)}
     assert found == {
@@ -155,13 +156,14 @@ def test_segments_of_the_cdp_are_computed_where_that_can_be_done_and_say_why_not
             "platform does not read.",
         ),
         "none": ("membership", "The rules are not computed here: rules: there are none."),
+        "nul": ("membership", "The rules are not computed here: the rules hold a NUL character."),
     }
     with tenant_transaction(app, TENANT):
         plant(app, [*aged([20, 40], "free"), *aged([25])])
     assert people(app, "young") == {"p20", "p25"}
     assert people(app, "free") == {"p20", "p40"}
     from_the_cdp(app, {"_key": "free", "name": "Free", "jsonQueryRules": young})
-    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=0, written=1, retired=3)
+    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=0, written=1, retired=4)
     assert people(app, "free") == {"p20", "p25"}
     with pytest.raises(QueryError, match="was deleted"):
         people(app, "young")
