@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from cdp_platform.campaigns.defs.definitions import definitions as campaigns
+from cdp_platform.campaigns.defs.resources import ChannelsResource
 from cdp_platform.catalog.defs.definitions import definitions as catalog
 from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.customers.defs.definitions import definitions as customers
@@ -43,6 +44,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "spreadsheets": SpreadsheetResource(),
             "embedding_providers": EmbeddingProviders(),
             "tracker": TrackerResource(),
+            "channels": ChannelsResource(),
             **(resources or {}),
         },
         # Starting a process for each step would take two seconds, and the steps mostly wait for databases.

@@ -14,6 +14,8 @@ import click
 import psycopg
 
 from cdp_platform import settings
+from cdp_platform.cli import campaign_events  # noqa: F401 (adds its commands to the group `campaign`)
+from cdp_platform.cli.campaigns import campaign
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.customers import reconcile, sync
 from cdp_platform.cli.embeddings import embeddings, search
@@ -22,6 +24,7 @@ from cdp_platform.cli.operate import health, init, migrate, retention, status
 from cdp_platform.cli.printing import error_console, say, show_json, show_notes
 from cdp_platform.cli.records import erase, rejected
 from cdp_platform.cli.referrals import export_data
+from cdp_platform.cli.segments import segment
 from cdp_platform.cli.serve import serve
 from cdp_platform.cli.tenants import tenant
 from cdp_platform.cli.value import value
@@ -58,6 +61,8 @@ for command in (
     rejected,
     catalog,
     export_data,
+    campaign,
+    segment,
     embeddings,
     search,
     value,

@@ -18,8 +18,8 @@ INSERT INTO customers.cdp_profiles
 SELECT r.* FROM jsonb_array_elements(%s) AS given CROSS JOIN LATERAL jsonb_populate_record(NULL::customers.cdp_profiles,
     (SELECT jsonb_object_agg(attname, '[]'::jsonb) FROM pg_attribute
      WHERE attrelid = 'customers.cdp_profiles'::regclass AND atttypid = 'jsonb'::regtype)
-    || jsonb_build_object('tenant_id', %s::text, 'status', 'active', 'document_hash', '', 'synced_at', now(),
-        'updated_at', now()) || given) AS r
+    || jsonb_build_object('tenant_id', %s::text, 'status', 'active', 'document_hash', '', 'document', '{}'::jsonb,
+        'synced_at', now(), 'updated_at', now()) || given) AS r
 """
 _CONSENT = """
 INSERT INTO campaigns.consent_management (tenant_id, profile_id, channel, state, source, happened_at)

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::
 TABLES = {
     "brand_registry": "catalog.organization",
     "consent": "campaigns.consent_management",
+    "audience_snapshot": "campaigns.segment_snapshot",
+    "campaign_deliveries": "campaigns.delivery_log",
     "product_feed": "catalog.product",
     "tracker_events": "referrals.click_event",
 }
@@ -148,8 +150,13 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
         "arangodb/cdp_profile": ([], "tenant", None),
         "arangodb/cdp_profile2conversion": ([], "tenant", None),
         "arangodb/cdp_segment": ([], "tenant", None),
-        # Counted every hour.
+        # Taken and counted every hour, measured every day.
+        "campaigns/segments": (["customers/cdp_segments"], "tenant", "follow_upstream"),
         "campaigns/consent": ([], "tenant", None),
+        "campaigns/effect": (["customers/transactions"], "tenant", None),
+        # Asked for by the sensor that knows which events are due.
+        "campaigns/audience_snapshot": (["campaigns/consent", "campaigns/segments"], "marketing_event", None),
+        "campaigns/campaign_deliveries": (["campaigns/audience_snapshot"], "marketing_event", None),
         # Asked for by the sensor that looks at the sources, and by a schedule of each ingestor.
         "catalog/brand_registry": (["publishers/feeds"], "ingestor", None),
         "catalog/product_feed": (["catalog/brand_registry", "publishers/feeds"], "ingestor", None),
@@ -206,8 +213,11 @@ def dimensions(partitions: dg.PartitionsDefinition | None) -> str | None:
 def test_the_checks_are_as_listed(definitions: dg.Definitions):
     keys = definitions.resolve_asset_graph().asset_check_keys
     assert {f"{key.asset_key.path[-1]}: {key.name}" for key in keys} == {
+        "audience_snapshot: missed",
         "brand_registry: rejected_share",
         "brand_registry: whole",
+        "campaign_deliveries: adds_up",
+        "campaign_deliveries: unknown",
         "cdp_profiles: documents_dated",
         "cdp_profiles: in_step_with_source",
         "cdp_profiles: keys_unique",
@@ -228,6 +238,8 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
         "product_feed: whole",
         "profile_embeddings: in_step_with_texts",
         "runs: moving",
+        "segments: agrees_with_cdp",
+        "segments: resolvable",
         "tracker_raw_data: delivered",
         "transaction_embeddings: in_step_with_texts",
         "transactions: amounts_without_currency",

@@ -1,0 +1,167 @@
+"""The sensor of events that are due, and the jobs and schedules of the room."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+import psycopg
+from psycopg.rows import class_row
+
+from cdp_platform.campaigns.channels.config import Channels
+from cdp_platform.campaigns.defs import assets, event_assets, failed_events
+from cdp_platform.campaigns.defs import partitions as event_partitions
+from cdp_platform.campaigns.defs.resources import ChannelsResource
+from cdp_platform.campaigns.dispatch import channel_gate
+from cdp_platform.orchestration import partitions, run_limits
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.schedules import for_all_tenants
+from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
+
+DUE = "campaigns_due"
+
+due_job = dg.define_asset_job(
+    DUE,
+    selection=dg.AssetSelection.assets(event_assets.events),
+    description="Begins events that are due, freezes their audiences, and sends what is due, for ten minutes at most.",
+)
+segments_job = dg.define_asset_job(
+    "campaigns_segments",
+    selection=dg.AssetSelection.assets(assets.segments, assets.consent),
+    description="Takes segments from the CDP, as versions, and counts consent.",
+)
+effect_job = dg.define_asset_job(
+    "campaigns_effect",
+    selection=dg.AssetSelection.assets(assets.effect),
+    description="Measures what events changed in purchases, treated people against those held out.",
+)
+
+
+@dataclass(frozen=True)
+class Due:
+    """One row of ``campaigns.due()``: an open event of an active tenant."""
+
+    tenant_id: str
+    event_id: str
+    channel: str
+    what: str
+    due_at: datetime
+
+    @property
+    def key(self) -> str:
+        """Its partition."""
+        return event_partitions.key_of(self.tenant_id, self.event_id)
+
+
+@dg.sensor(
+    job=due_job,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run as soon as an event is due or has something to send. One query looks at the events of "
+    "all tenants; a tick waits up to 20 seconds for the next of them.",
+)
+def due_events(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, channels: ChannelsResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Look at what is due; if that is nothing, wait until something is, or until an event changes, and look again."""
+    ends_at = time.monotonic() + TICK_BUDGET_SECONDS
+    configured = channels.configured()
+    with warehouse.connect() as connection:
+        # Before the first look, so that no notice is lost between the two.
+        connection.execute("LISTEN campaigns_event")
+        while True:
+            found = _open(connection)
+            event_partitions.ensure(context.instance, (each.key for each in found))
+            answer = _look(context.instance, connection, configured, found)
+            left = ends_at - time.monotonic()
+            if isinstance(answer, dg.SensorResult) or left <= 0:
+                return answer
+            list(connection.notifies(timeout=min(left, _seconds_until_next(found)), stop_after=1))
+
+
+def _open(connection: psycopg.Connection) -> list[Due]:
+    with connection.cursor(row_factory=class_row(Due)) as cursor:
+        return cursor.execute("SELECT * FROM campaigns.due() WHERE due_at < 'infinity' ORDER BY due_at").fetchall()
+
+
+def _seconds_until_next(found: Sequence[Due]) -> float:
+    """Until the first event that is not due yet; a second at least, as those that are due cannot go on now."""
+    now = datetime.now(UTC)
+    left = [(each.due_at - now).total_seconds() for each in found]
+    return max(0.1, min((seconds for seconds in left if seconds > 0), default=TICK_BUDGET_SECONDS))
+
+
+def _look(
+    instance: dg.DagsterInstance, connection: psycopg.Connection, channels: Channels, found: Sequence[Due]
+) -> dg.SensorResult | dg.SkipReason:
+    now = datetime.now(UTC)
+    due = [each for each in found if each.due_at <= now]
+    if not due:
+        return dg.SkipReason(f"No event is due; {len(found)} are open.")
+    known = event_partitions.known(instance)
+    busy = partitions.busy(instance, {DUE}, known)
+    resting = failed_events.resting(instance, DUE, known)
+    closed = _closed(connection, channels, {each.channel for each in due if each.what == "go on"})
+    # An event that is to begin does so whether its channel is open or not: its audience is of this moment.
+    wanted = {
+        each.key
+        for each in due
+        if each.key not in busy | resting and not (each.what == "go on" and each.channel in closed)
+    }
+    if not wanted:
+        return dg.SkipReason(
+            f"{len(due)} events are due: {len(busy)} in a run, {len(resting)} rest after a failure"
+            + "".join(f"; channel {name} is closed: {reason}" for name, reason in closed.items())
+        )
+    left = run_limits.left_for(instance, due_events.name)
+    if not left:
+        return dg.SkipReason(f"{len(wanted)} events wait until an earlier run ends.")
+    runs = [[key] for key in known if key in wanted]
+    if len(runs) > left:
+        runs = partitions.ranges(known, wanted, at_most=left)
+    return dg.SensorResult(run_requests=[_request(keys) for keys in runs])
+
+
+def _request(keys: Sequence[str]) -> dg.RunRequest:
+    if len(keys) == 1:
+        return dg.RunRequest(partition_key=keys[0])
+    return dg.RunRequest(tags=partitions.range_tags(keys))
+
+
+def _closed(connection: psycopg.Connection, channels: Channels, names: Collection[str]) -> dict[str, str]:
+    """Why nobody is let through to a channel, by its name."""
+    found = {}
+    for name in sorted(names):
+        channel = channels.get(name)
+        if channel is not None and (closed := channel_gate(connection, channel).closed()) is not None:
+            found[name] = closed.reason
+    return found
+
+
+@dg.schedule(
+    job=segments_job,
+    cron_schedule="20 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour, segments and consent of every tenant, in case a change was not seen.",
+)
+def segments_every_hour(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for all tenants."""
+    return for_all_tenants(context, warehouse, "segments")
+
+
+@dg.schedule(
+    job=effect_job,
+    cron_schedule="0 5 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The effect of every tenant's events, each day at 05:00 UTC, after the orders of the night.",
+)
+def effect_every_day(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run for all tenants."""
+    return for_all_tenants(context, warehouse, "effect")
