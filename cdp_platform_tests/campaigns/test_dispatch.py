@@ -277,6 +277,15 @@ def test_time_that_is_over_ends_a_run(begun, send, sender: Sender):
     assert sender.states() == {"reserved": 3}
 
 
+def test_the_first_event_of_all_is_planned_with_statistics(begun, send, sender: Sender):
+    begun(3)
+    known = "SELECT reltuples::int FROM pg_class WHERE oid = 'campaigns.delivery_log'::regclass"
+    assert sender.rows(known) == [(-1,)]
+    send()
+    assert sender.rows(known) == [(3,)]
+    assert sender.connection.execute("SHOW enable_hashjoin").fetchone() == ("on",)
+
+
 def test_two_tenants_are_kept_apart(
     begun, send, sender: Sender, new_sender: Callable[[str], Sender], provider: Provider
 ):

@@ -3,7 +3,8 @@
 WITH due AS MATERIALIZED (
     SELECT d.delivery_id, d.profile_id, d.address_hash, d.state::text AS state, d.attempts, d.handed_over_at,
         coalesce(d.time_zone, 'UTC') AS time_zone
-    FROM campaigns.delivery_log AS d WHERE d.tenant_id = %(tenant)s AND d.delivery_id = ANY (%(ids)s)
+    FROM unnest(%(ids)s::text[]) AS id
+    JOIN campaigns.delivery_log AS d ON d.tenant_id = %(tenant)s AND d.delivery_id = id
 ), people AS MATERIALIZED (
     SELECT DISTINCT profile_id FROM due WHERE profile_id IS NOT NULL
 ), {permission}, looked_at AS (

@@ -688,6 +688,28 @@ CREATE INDEX delivery_log_handed_over ON campaigns.delivery_log (tenant_id, addr
 CREATE INDEX delivery_log_person ON campaigns.delivery_log (tenant_id, profile_id, handed_over_at);
 CREATE INDEX delivery_log_open ON campaigns.delivery_log (tenant_id, event_id) WHERE state IN ('handed_over', 'unknown', 'failed');
 
+-- Statistics of tables that were filled and never looked at, as by the first event of all: without them the planner believes that
+-- any column finds a row as well as the key does, and each batch would read all of a tenant. Later autovacuum keeps them.
+CREATE FUNCTION campaigns.gather_statistics() RETURNS pg_catalog.void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+DECLARE
+    filled pg_catalog.regclass;
+BEGIN
+    FOR filled IN
+        SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class AS c
+        WHERE c.oid IN (
+            'campaigns.delivery_log'::pg_catalog.regclass, 'campaigns.consent_management'::pg_catalog.regclass,
+            'campaigns.suppression'::pg_catalog.regclass, 'campaigns.recipient'::pg_catalog.regclass,
+            'customers.cdp_profiles'::pg_catalog.regclass)
+          AND c.reltuples <= 0 AND pg_catalog.pg_relation_size(c.oid) > 0
+    LOOP
+        EXECUTE pg_catalog.format('ANALYZE %s', filled);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION campaigns.gather_statistics FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION campaigns.gather_statistics TO cdp_platform;
+
 -- An erased person gets nothing more, and the sums of the event stay right.
 CREATE FUNCTION campaigns.erase_deliveries(for_tenant text, person ops.person) RETURNS bigint
 LANGUAGE plpgsql SET search_path = '' AS $$
