@@ -295,7 +295,7 @@ def _query(connection: psycopg.Connection, tenant_id: str, segment: Segment) -> 
     match segment.kind:
         case "rules":
             try:
-                return compiled(parse(segment.rules), tenant_id, lambda: _currencies(connection, tenant_id))
+                return compiled(parse(segment.rules), tenant_id, lambda: currencies(connection, tenant_id))
             except QueryError as error:
                 raise QueryError(f"Segment {segment.segment_id!r} of tenant {tenant_id}: {error}") from error
         case "membership":
@@ -332,7 +332,8 @@ def _reference(segment_id: str) -> sql.Composable:
     return literal(orjson.dumps([{"id": segment_id}]).decode())
 
 
-def _currencies(connection: psycopg.Connection, tenant_id: str) -> list[str]:
+def currencies(connection: psycopg.Connection, tenant_id: str) -> list[str]:
+    """The currencies that customers bought in, inside a transaction of the tenant."""
     return [row[0] for row in connection.execute(statement("campaigns", "currencies"), {"tenant": tenant_id})]
 
 

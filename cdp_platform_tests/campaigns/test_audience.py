@@ -146,6 +146,10 @@ def test_who_is_held_out_gets_nothing_of_the_event_or_of_all(sender: Sender) -> 
     both = held["one"] & held["two"]
     # Those of all events, and by chance of both.
     assert 40 <= len(both) < len(held["one"])
+    shares = sender.rows(
+        "SELECT DISTINCT holdout_share::float, global_holdout_share::float FROM campaigns.segment_snapshot"
+    )
+    assert shares == [(0.3, 0.2)]
     sender.event("three")
     frozen(sender, "three", holdout_share=0.2)
     assert {p for p, told in decisions(sender, "three").items() if told == "holdout"} <= both

@@ -3,9 +3,9 @@ WITH people AS MATERIALIZED (
 ), {decision}, snapshot AS (
     INSERT INTO campaigns.segment_snapshot (
         tenant_id, snapshot_id, event_id, segment_id, segment_version, segment_hash, template, template_version, people,
-        taken_at)
+        taken_at, holdout_share, global_holdout_share)
     SELECT %(tenant)s, %(event)s, %(event)s, %(segment)s, %(segment_version)s, %(segment_hash)s, %(template)s,
-        %(template_version)s, count(*), %(moment)s
+        %(template_version)s, count(*), %(moment)s, %(holdout_of_event)s, %(holdout_of_all)s
     FROM decided
 ), members AS (
     INSERT INTO campaigns.segment_snapshot_member (
