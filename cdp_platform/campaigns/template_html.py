@@ -75,7 +75,8 @@ def text_of(source: str) -> str:
         raise QueryError(
             "the text of its HTML loses conditions, as between the rows of a table; give a text of its own"
         )
-    lines = (line.rstrip() for line in text.splitlines())
+    # Tables that only lay out would indent it.
+    lines = (line.strip() for line in text.splitlines())
     return _shown(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)), words) + "\n"
 
 
