@@ -205,7 +205,7 @@ def _tried(operator: str) -> list[tuple[str, Any]]:
     if plain == "contains_any":
         return [("string", "a"), ("string", ["Ab%", "z"]), ("integer", [1, 2])]
     if any(word in plain for word in ("with", "contains", "sub_field")):
-        return [("string", value) for value in ("a", "Ab", "%", "_", "\\", "ĐÀ", "", '"')]
+        return [("string", value) for value in ("a", "Ab", ".0", "%", "_", "\\", "ĐÀ", "", '"')]
     days = [("date", "1990-02-28"), ("date", "1990-03-01"), ("date", _NOW.date().isoformat())]
     return [("string", "a"), ("string", "Đà"), ("integer", 1), ("double", 2.5), ("boolean", True), *days]
 
