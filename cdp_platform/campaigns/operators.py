@@ -64,6 +64,8 @@ _SYMBOLS = {
     "greater": ">",
     "greater_or_equal": ">=",
 }
+# Of more values, the planner builds a table.
+_FEW = 8
 _TODAY = sql.SQL("now() AT TIME ZONE 'UTC'")
 _LOCAL = "campaigns.aql_local({f})"
 _IS_DATE = "jsonb_typeof({f}) = 'string' AND campaigns.aql_moment({f}) IS NOT NULL"
@@ -177,7 +179,7 @@ def _in(operand: Operand) -> Condition:
 def _shares(operand: Operand) -> sql.Composed:
     """The field, which is a list, has one of the values."""
     values = operand.one_or_more()
-    if all(isinstance(value, str) for value in values):
+    if len(values) <= _FEW and all(isinstance(value, str) for value in values):
         return _sql("{f} ?| {v}", operand.field, v=literals([str(value) for value in values]))
     element = _member(sql.Identifier("element"), values)
     return _sql("EXISTS (SELECT FROM jsonb_array_elements({f}) AS element WHERE {v})", operand.field, v=element)

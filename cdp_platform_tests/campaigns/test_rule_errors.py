@@ -97,7 +97,13 @@ def people(app: psycopg.Connection) -> psycopg.Connection:
     for tenant_id in (TENANT, "other"):
         tenants.add(app, tenant_id, arango_database="")
     with tenant_transaction(app, TENANT):
-        plant(app, [{"_key": f"p{at}", "firstName": name, "age": at} for at, name in enumerate(_NAMES)])
+        plant(
+            app,
+            [
+                {"_key": f"p{at}", "firstName": name, "age": at, "dataLabels": ["label7%" if at == 3 else "label7"]}
+                for at, name in enumerate(_NAMES)
+            ],
+        )
     with tenant_transaction(app, "other"):
         plant(app, [{"_key": "foreign", "firstName": name} for name in _NAMES[:1]], "other")
     return app
@@ -146,12 +152,14 @@ def _holds(operator: str, name: str, value: str) -> bool:
 def test_ten_thousand_values_and_fifty_levels_are_answered(people: psycopg.Connection) -> None:
     many = one(operator="in", value=[f"name{number}" for number in range(10_000)] + ["100%"])
     numbers = one(field="age", type="integer", operator="in", value=list(range(5, 10_005)))
+    lists = one(field="dataLabels", operator="contains_any", value=[f"label{number}%" for number in range(10_000)])
     deep = one(field="age", type="integer", operator="less", value=2)
     for level in range(50):
         deep = {"condition": ("AND", "OR")[level % 2], "not": True, "rules": [deep]}
     with tenant_transaction(people, TENANT):
         assert found_by_sql(people, many)[0] == {"p1"}
         assert found_by_sql(people, numbers)[0] == {f"p{at}" for at in range(5, len(_NAMES))}
+        assert found_by_sql(people, lists)[0] == {"p3"}
         assert found_by_sql(people, json.dumps(deep))[0] == {"p0", "p1"}
 
 
