@@ -14,9 +14,10 @@ import click
 import psycopg
 
 from cdp_platform import settings
-from cdp_platform.cli import campaign_events  # noqa: F401 (adds its commands to the group `campaign`)
+from cdp_platform.cli import campaign_events, campaign_history  # noqa: F401 (they add commands to the group `campaign`)
 from cdp_platform.cli.campaigns import campaign
 from cdp_platform.cli.catalog import catalog
+from cdp_platform.cli.consent import consent
 from cdp_platform.cli.customers import reconcile, sync
 from cdp_platform.cli.embeddings import embeddings, search
 from cdp_platform.cli.extensions import Commands, Platform
@@ -63,6 +64,7 @@ for command in (
     export_data,
     campaign,
     segment,
+    consent,
     embeddings,
     search,
     value,

@@ -193,17 +193,17 @@ def campaign_resolve(
 @json_option
 def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, as_json: bool) -> None:
     """Take an opt-out that came by another way, such as a phone call. It holds for ever, and outlives an erasure."""
-    from cdp_platform.campaigns import journal, opt_outs
+    from cdp_platform.campaigns import journal, opt_outs, suppressions
     from cdp_platform.campaigns.channels.config import configured
 
     channels = configured()
     opted_out = {}
     with connect(settings.postgres()) as connection:
-        kind, normal = _kind_of(tenants.get(connection, tenant_id), address)
+        tenant = tenants.get(connection, tenant_id)
+        kind = "email" if "@" in address else "phone"
         wanted = [channels.required(name)] if name else [each for each in channels.values() if each.to == kind]
         with tenant_transaction(connection, tenant_id):
-            row = connection.execute("SELECT ops.address_hash(ops.salt_of(%s), %s)", [tenant_id, normal]).fetchone()
-            said = [opt_outs.OptOut(row[0] if row else b"", datetime.now(UTC))]
+            said = [opt_outs.OptOut(suppressions.hash_of(connection, tenant, address), datetime.now(UTC))]
             for channel in wanted:
                 opted_out[channel.name] = opt_outs.opt_out(
                     connection, tenant_id, channel.name, said, journal.configured(), source="person"
@@ -214,19 +214,3 @@ def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, as_j
         say(f"Nothing more goes to this address through {', '.join(opted_out)}.")
     else:
         say("No channel uses such an address: `cdp health` shows the channels.")
-
-
-def _kind_of(tenant: tenants.Tenant, address: str) -> tuple[str, str]:
-    """Whether it is an e-mail address or a phone number, and its normal form, as profiles have it."""
-    from cdp_platform.customers import contacts
-    from cdp_platform.customers.tenant_settings import CustomerSettings
-
-    if "@" in address:
-        kind, normal = "email", contacts.email(address)
-    else:
-        kind, normal = "phone", contacts.phone(address, CustomerSettings.of(tenant).phone_region)
-    if normal is None:
-        raise QueryError(
-            "That is no usable e-mail address or phone number: write it as name@example.com or +84912345678."
-        )
-    return kind, normal

@@ -38,7 +38,8 @@ def retention_schedule(kept: Callable[[], Sequence[Kept]]) -> dg.ScheduleDefinit
     @dg.job(
         name="retention",
         description="Deletes records that are past their time, of all tenants: resolved rejected records, "
-        "reconciliations, completed embedding jobs, daily usage, ended exports. `cdp retention` counts them.",
+        "reconciliations, completed embedding jobs, daily usage, ended exports, deliveries of ended events. "
+        "`cdp retention` counts them.",
     )
     def retention_job() -> None:
         delete_old_records()

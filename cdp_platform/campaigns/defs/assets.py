@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
+from cdp_platform.campaigns import consent as consents
 from cdp_platform.campaigns import effect as effects
 from cdp_platform.campaigns import segments as room
 from cdp_platform.ops.tenants import Tenant
@@ -20,7 +21,6 @@ from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.statements import statement
 
 GROUP = "campaigns"
 
@@ -76,9 +76,13 @@ def consent(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> 
 
     def work(connection: psycopg.Connection, tenant: Tenant) -> Mapping[str, Any]:
         with tenant_transaction(connection, tenant.tenant_id):
-            rows = connection.execute(statement("campaigns", "consent_counts"), {"tenant": tenant.tenant_id}).fetchall()
-        figures = dict(rows)
-        return {"dagster/partition_row_count": sum(figures.values()), "states": counts("channel: state", figures)}
+            found = consents.counts(connection, tenant.tenant_id)
+        return {
+            "dagster/partition_row_count": sum(sum(states.values()) for states in found.held.values()),
+            "states": counts("channel: state", _named(found.held)),
+            "cdp": counts("channel: the CDP says", _named(found.cdp)),
+            "suppressed": counts("channel: reason", _named(found.suppressed)),
+        }
 
     return for_each_tenant(context, warehouse, work)
 
@@ -105,3 +109,7 @@ def effect(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
         }
 
     return for_each_tenant(context, warehouse, work)
+
+
+def _named(figures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {f"{channel}: {what}": number for channel, of in figures.items() for what, number in of.items()}
