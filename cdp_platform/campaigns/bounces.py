@@ -19,10 +19,12 @@ from cdp_platform.campaigns.reports import Kind, Report
 from cdp_platform.errors import QueryError
 
 # A field that names a message by one of our keys: Message-ID, the fields with such an end, and those of answers.
-_NAMED = re.compile(rb"(?im)^[\w-]*(?:message-id|in-reply-to|references):\s*<?([0-9a-f]{32,64})@")
-_OPT_OUT_SUBJECT = re.compile(r"\s*unsubscribe\s+([0-9a-f]{32,64})\s*", re.IGNORECASE)
+_NAMED = re.compile(rb"(?im)^[\w-]*(?:message-id|in-reply-to|references):\s*<?([0-9a-f]{40})@")
+_OPT_OUT_SUBJECT = re.compile(r"\s*unsubscribe\s+([0-9a-f]{40})\s*", re.IGNORECASE)
+_OWN_ID = re.compile(rb"(?im)^message-id:[^\n]*(\n[ \t][^\n]*)*")
+_BOUNDARY = re.compile(rb"(?i)boundary=")
 _REPORT_PART = re.compile(rb"(?im)^(content-type:\s*)message/(?=(?:global-)?delivery-status|feedback-report)")
-# More than the recipients of any message of ours, which has one.
+# Far more than the recipients and the parts of any report about a message of ours.
 _MOST_BLOCKS = 50
 # Of several recipients the worst one counts; a delay is no end.
 _ACTIONS: dict[str, Kind] = {
@@ -50,6 +52,8 @@ def from_message(raw: bytes) -> list[Report]:
     Raises:
         QueryError: it is no report, or does not say which message it is about.
     """
+    if len(_BOUNDARY.findall(raw)) > _MOST_BLOCKS:
+        raise QueryError("The message cannot be read: it has too many parts.")
     # A parser of reports takes a minute for one that is made of empty lines, so to it their parts are texts.
     raw = _REPORT_PART.sub(rb"\1text/", raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
     try:
@@ -124,13 +128,15 @@ def _key(raw: bytes, parts: Iterable[Message]) -> str:
 
 
 def _contents(raw: bytes, parts: Iterable[Message]) -> Iterator[bytes]:
-    """The message as it came, and then the parts that are encoded."""
-    yield raw
+    """The body as it came, the parts that are encoded, and the header without the report's own Message-ID."""
+    header, _, body = raw.partition(b"\n\n")
+    yield body
     for part in parts:
         if str(part.get("Content-Transfer-Encoding", "")).strip().lower() in {"base64", "quoted-printable"}:
             content = part.get_payload(decode=True)
             if isinstance(content, bytes):
                 yield content
+    yield _OWN_ID.sub(b"", header)
 
 
 def _moment(message: Message) -> datetime:

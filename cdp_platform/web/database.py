@@ -1,11 +1,12 @@
 """Connections to the warehouse for requests: a few, kept open, and none waits for ever."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeVar
 
 import psycopg
-from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import run_in_threadpool
 
 from cdp_platform.errors import BusyError, UnavailableError
 from cdp_platform.settings import PostgresSettings
@@ -25,7 +26,7 @@ class Database:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings.model_copy(update={"statement_timeout": _STATEMENT_SECONDS})
-        self._limiter: CapacityLimiter | None = None
+        self._turns = asyncio.Semaphore(_MOST)
         self._idle: list[tuple[psycopg.Connection, ExitStack]] = []
 
     async def run(self, work: Callable[[psycopg.Connection], T]) -> T:
@@ -35,9 +36,8 @@ class Database:
             UnavailableError: the warehouse does not answer.
             BusyError: it is too busy.
         """
-        # Made here, because it belongs to the event loop.
-        self._limiter = self._limiter or CapacityLimiter(_MOST)
-        return await to_thread.run_sync(self._run, work, limiter=self._limiter)
+        async with self._turns:
+            return await run_in_threadpool(lambda: self._run(work))
 
     def close(self) -> None:
         """Close all connections that are idle."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 
 import psycopg
-from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -66,7 +66,7 @@ def routes(database: Database, channels: Mapping[str, ChannelEntry], journal: Jo
         channel, body = await signed(request, request.query_params.get("channel", ""))
         try:
             # Tens of milliseconds for the largest report; a hostile one takes a second or two.
-            found = await to_thread.run_sync(bounces.from_message, body)
+            found = await run_in_threadpool(bounces.from_message, body)
         except QueryError as error:
             raise HTTPException(422, str(error)) from None
         return _answer(await take(channel, found), [])

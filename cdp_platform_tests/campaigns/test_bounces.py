@@ -1,6 +1,7 @@
 """Bounces and complaints, in the shapes in which mail systems write them, say which message they are about."""
 
 import base64
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -140,6 +141,13 @@ def test_the_message_is_found_wherever_a_system_names_it(raw: bytes):
     assert (report.key, report.kind, report.code) == (KEY, "bounced", "5.1.1")
 
 
+@pytest.mark.parametrize("raw", [bounce(), complaint(), bounce(encoding="base64")])
+def test_a_report_whose_own_number_looks_like_a_key_is_about_the_message_that_it_returns(raw: bytes):
+    own = re.sub(rb"<report-\d@", b"<" + b"ab" * 20 + b"@", raw)
+    assert own != raw
+    assert only(own).key == KEY
+
+
 def test_a_report_inside_another_message_is_read():
     outer = b'From: list@example.com\nContent-Type: multipart/mixed; boundary="=_o"\n\n--=_o\n%b\n--=_o--\n'
     _, _, inner = bounce().partition(b"MIME-Version: 1.0\n")
@@ -218,7 +226,7 @@ def test_a_report_about_a_message_that_is_not_ours_is_refused(raw: bytes):
 )
 def test_a_message_that_was_made_to_take_long_does_not(raw: bytes):
     assert len(raw) < 1 << 20
-    began = time.perf_counter()
+    began = time.process_time()
     with suppress(QueryError):
         bounces.from_message(raw)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 3
