@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import psycopg
@@ -57,7 +56,7 @@ class Effect:
     high: float | None
     total: float | None
     verdict: Verdict
-    buyers_needed: int
+    buyers_needed: int | None
     people_needed: int | None
     measured_until: datetime
 
@@ -138,8 +137,9 @@ def _effects(
 
     effects, until = [], began + _MEASURED
     for (holdout, currency), (treated, held_out, erased) in _sides(connection, tenant_id, event_id, began).items():
-        found = None if until > moment else statistics.compare(treated, held_out)
-        needed = statistics.people_needed(treated, held_out)
+        compared = None if until > moment else statistics.compare(treated, held_out)
+        found = compared if isinstance(compared, statistics.Difference) else None
+        needed = compared if isinstance(compared, statistics.TooFew) else None
         effects.append(
             Effect(
                 event_id=event_id,
@@ -157,8 +157,8 @@ def _effects(
                 high=found.high if found else None,
                 total=found.estimate * treated.people if found else None,
                 verdict="too_early" if until > moment else _verdict(found),
-                buyers_needed=statistics.BUYERS_NEEDED,
-                people_needed=int(needed) if found is None and isfinite(needed) else None,
+                buyers_needed=needed.buyers if needed else None,
+                people_needed=needed.people if needed else None,
                 measured_until=until,
             )
         )

@@ -11,14 +11,15 @@ of 95 %. `compare` therefore
 - adjusts by what each person had bought before (CUPED: A. Deng et al., WSDM 2013), which removes what the luck of the
   draw put on one side.
 
-There is no verdict where fewer than `BUYERS_NEEDED` buyers are to be expected on a side. The expectation is by the
-common rate: by its own count, a side would get its verdicts where it happened to buy much.
+There is no verdict where fewer than `BUYERS_NEEDED` buyers are to be expected on a side, or where the difference is
+more skewed than `MOST_SKEWED`, so that the correction no longer holds. The expectation is by the common rate: by its
+own count, a side would get its verdicts where it happened to buy much.
 
 Functions take and return arrays; they know neither connections nor currencies.
 """
 
 from dataclasses import dataclass
-from math import ceil, exp, inf
+from math import ceil, exp
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 BUYERS_NEEDED = 40
-# Of the standard normal distribution: 95 % lie within.
-_QUANTILE = 1.959963984540054
+MOST_SKEWED = 0.8
 # Share of the variance below which the revenue before says all, up to the precision of floats.
 _NOTHING_LEFT = 1e-12
 
@@ -72,10 +72,27 @@ class Difference:
     high: float
 
 
-def compare(treated: Side, held_out: Side) -> Difference | None:
-    """The difference and its 95 % interval; None where there are too few buyers for a verdict."""
-    if people_needed(treated, held_out) > min(treated.people, held_out.people):
-        return None
+@dataclass(frozen=True)
+class TooFew:
+    """No verdict, but how many it takes.
+
+    Attributes:
+        buyers: buyers that the smaller side needs.
+        people: people that it needs so that as many buy; None if nobody bought.
+    """
+
+    buyers: int
+    people: int | None
+
+
+def compare(treated: Side, held_out: Side) -> Difference | TooFew:
+    """The difference and its 95 % interval."""
+    from scipy.special import stdtrit  # noqa: PLC0415 (0.2 s)
+
+    smaller = min(treated.people, held_out.people)
+    rate = (treated.buyers + held_out.buyers) / max(treated.people + held_out.people, 1)
+    if smaller * rate < BUYERS_NEEDED:
+        return TooFew(BUYERS_NEEDED, ceil(BUYERS_NEEDED / rate) if rate else None)
     sides = (treated, held_out)
     slope, before = _slope(sides), sum(side.before.sum() for side in sides) / sum(side.people for side in sides)
     means = [side.mean - slope * (side.before.sum() / side.people - before) for side in sides]
@@ -91,20 +108,19 @@ def compare(treated: Side, held_out: Side) -> Difference | None:
     n = [side.people for side in sides]
     error = (left2 * (moments[0].variance / n[0] + moments[1].variance / n[1])) ** 0.5
     skewness = left3 * (moments[0].third / n[0] ** 2 - moments[1].third / n[1] ** 2) / error**3
+    if abs(skewness) > MOST_SKEWED:
+        # Skewness falls with the root of the number of people.
+        people = ceil(smaller * (skewness / MOST_SKEWED) ** 2)
+        return TooFew(ceil(people * rate), people)
     # Where a side's rate of buyers is high by chance, its variance is estimated high as well.
     common = left2 * (moments[0].covariance / n[0] ** 2 - moments[1].covariance / n[1] ** 2) / error**3
 
-    def quantile(z: float) -> float:
+    def quantile(probability: float) -> float:
         """Of (estimate - truth) / error, to the first order in skewness."""
+        z = float(stdtrit(smaller * rate, probability))
         return z - common / 2 + (skewness - 3 * common) * (z * z - 1) / 6
 
-    return Difference(estimate, estimate - error * quantile(_QUANTILE), estimate - error * quantile(-_QUANTILE))
-
-
-def people_needed(treated: Side, held_out: Side) -> float:
-    """People of a side of whom `BUYERS_NEEDED` buy at the common rate; infinite if nobody bought."""
-    buyers, people = treated.buyers + held_out.buyers, treated.people + held_out.people
-    return ceil(BUYERS_NEEDED * people / buyers) if buyers else inf
+    return Difference(estimate, estimate - error * quantile(0.975), estimate - error * quantile(0.025))
 
 
 @dataclass(frozen=True)

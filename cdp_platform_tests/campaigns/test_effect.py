@@ -8,6 +8,7 @@ import pytest
 from cdp_platform.campaigns import effect
 from cdp_platform.campaigns.effect import Effect
 from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform_tests.campaigns.audiences import MEMBER, frozen
 from cdp_platform_tests.campaigns.sender import Sender
 
 _START = datetime(2026, 3, 2, 3, tzinfo=UTC)
@@ -38,6 +39,12 @@ SELECT %(tenant)s, %(prefix)s || profile_id, profile_id, %(prefix)s || profile_i
 FROM campaigns.segment_snapshot_member
 WHERE tenant_id = %(tenant)s AND (%(reason)s = 'any' OR coalesce(reason, 'included') = %(reason)s)
   AND (%(every)s = 1 OR member %% %(every)s = 0)
+"""
+_ORDER_OF_EACH = """
+INSERT INTO customers.transactions (tenant_id, line_id, profile_id, amount, currency, occurred_at,
+    segment_ids, asset_group_ids, document, document_hash)
+SELECT %(tenant)s, id, id, 10, 'VND', now() + interval '1 day', '[]', '[]', '{}', ''
+FROM unnest(%(people)s::text[]) AS id
 """
 
 
@@ -183,8 +190,8 @@ def test_too_few_buyers_give_no_verdict_but_how_many_people_it_takes(sender: Sen
     audience.buy("any", 10, every=3)
     found = audience.the_one()
     assert (found.verdict, found.difference, found.low, found.total) == ("too_few", None, None, None)
-    assert found.people_needed is not None
-    assert found.people_needed == pytest.approx(3 * found.buyers_needed, rel=0.15)
+    assert found.buyers_needed == 40
+    assert found.people_needed == pytest.approx(3 * 40, rel=0.15)
 
 
 def test_before_its_days_are_over_an_event_has_no_verdict(sender: Sender) -> None:
@@ -227,6 +234,19 @@ def test_an_effect_that_is_settled_stays_when_its_people_are_deleted(sender: Sen
     sender.rows("DELETE FROM campaigns.segment_snapshot_member")
     assert effect.refresh(sender.connection, sender.tenant, now=_START + timedelta(days=60)).events == 0
     assert effect.listed(sender.connection, sender.tenant_id) == written
+
+
+def test_an_audience_remembers_the_shares_that_it_was_frozen_with(sender: Sender) -> None:
+    people = sender.people(400, segments=MEMBER)
+    sender.event(holdout_share=0.3)
+    snapshot = frozen(sender, holdout_share=0.2)
+    sender.rows("UPDATE campaigns.marketing_event SET holdout_share = 0")
+    sender.rows(_ORDER_OF_EACH, {"tenant": sender.tenant_id, "people": people})
+    found = effect.measure(sender.connection, sender.tenant_id, "spring", now=datetime.now(UTC) + timedelta(days=8))
+    assert [each.holdout for each in found] == ["event", "global"]
+    by_event, by_all = found
+    assert by_event.held_out + by_all.held_out == snapshot.by_reason["holdout"]
+    assert by_all.treated + by_all.held_out == 400
 
 
 def test_tenants_have_effects_of_their_own(sender: Sender, new_sender: Callable[[str], Sender]) -> None:

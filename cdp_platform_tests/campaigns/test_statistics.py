@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cdp_platform.campaigns.statistics import BUYERS_NEEDED, Difference, Floats, Side, compare, people_needed
+from cdp_platform.campaigns.statistics import BUYERS_NEEDED, Difference, Floats, Side, TooFew, compare
 from cdp_platform_tests.customers import cdnow
 
 _CAMPAIGNS = 1000
@@ -56,7 +56,7 @@ def test_the_interval_holds_the_true_effect_in_93_to_97_percent_of_campaigns(  #
         )
         for _ in range(_CAMPAIGNS)
     ]
-    given = [each for each in verdicts if each is not None]
+    given = [each for each in verdicts if isinstance(each, Difference)]
     assert len(given) > _CAMPAIGNS / 2
     assert 0.93 <= np.mean([each.low <= truth <= each.high for each in given]) <= 0.97
 
@@ -83,7 +83,7 @@ def test_random_halves_of_real_customers_show_no_effect() -> None:
         for _ in range(_CAMPAIGNS):
             held_out = rng.random(len(number)) < share
             compared = compare(side(~held_out), side(held_out))
-            assert compared is not None
+            assert isinstance(compared, Difference)
             found.append(compared)
         assert 0.93 <= np.mean([each.low <= 0 <= each.high for each in found]) <= 0.97
 
@@ -92,16 +92,29 @@ def test_too_few_buyers_give_no_verdict_but_the_number_of_people_it_takes() -> N
     rng = np.random.default_rng(1)
     treated = _people(rng, 4000, 0.05, 1, lift=0, raised=0)
     few = _people(rng, 300, 0.05, 1, lift=0, raised=0)
-    assert compare(treated, few) is None
-    needed = people_needed(treated, few)
-    assert needed == pytest.approx(BUYERS_NEEDED / 0.0476, rel=0.2)
-    assert compare(treated, _people(rng, int(needed * 1.1), 0.05, 1, lift=0, raised=0)) is not None
+    found = compare(treated, few)
+    assert isinstance(found, TooFew)
+    assert found.buyers == BUYERS_NEEDED
+    assert found.people is not None
+    assert found.people == pytest.approx(BUYERS_NEEDED / 0.0476, rel=0.2)
+    enough = _people(rng, 2 * found.people, 0.05, 1, lift=0, raised=0)
+    assert isinstance(compare(treated, enough), Difference)
+
+
+def test_where_a_few_buyers_spend_most_more_people_are_needed() -> None:
+    amounts = np.full(100, 10.0)
+    amounts[0] = 10_000
+    treated = Side(10_000, np.full(1000, 10.0), np.zeros(1000))
+    found = compare(treated, Side(1000, amounts, np.zeros(100)))
+    assert isinstance(found, TooFew)
+    assert found.buyers > 10 * BUYERS_NEEDED
+    assert found.people is not None
+    assert found.people > 10_000
 
 
 def test_nobody_who_buys_gives_no_verdict() -> None:
     nobody = Side(1000, np.zeros(0), np.zeros(0))
-    assert compare(nobody, nobody) is None
-    assert people_needed(nobody, nobody) == math.inf
+    assert compare(nobody, nobody) == TooFew(BUYERS_NEEDED, None)
 
 
 def test_revenue_before_takes_out_the_luck_of_the_draw() -> None:
@@ -116,7 +129,7 @@ def test_revenue_before_takes_out_the_luck_of_the_draw() -> None:
 
     treated, held_out = side(treats), side(~treats)
     found = compare(treated, held_out)
-    assert found is not None
+    assert isinstance(found, Difference)
     assert abs(found.estimate) < 0.1 * (treated.mean - held_out.mean)
 
 
@@ -126,8 +139,8 @@ def test_refunds_lower_the_difference() -> None:
     plain, refunded = (
         compare(Side(1000, each, np.zeros(100)), Side(1000, amounts, np.zeros(100))) for each in (amounts, refunds)
     )
-    assert plain is not None
-    assert refunded is not None
+    assert isinstance(plain, Difference)
+    assert isinstance(refunded, Difference)
     assert plain.estimate == pytest.approx(0)
     assert refunded.estimate == pytest.approx(-1)
     assert refunded.low < -1 < refunded.high
