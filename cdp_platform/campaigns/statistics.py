@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 BUYERS_NEEDED = 40
 MOST_SKEWED = 0.8
-# Share of the variance below which the revenue before says all, up to the precision of floats.
+# Share of the variance below which everybody spent what is expected, up to the precision of floats.
 _NOTHING_LEFT = 1e-12
 
 
@@ -100,9 +100,10 @@ def compare(treated: Side, held_out: Side) -> Difference | TooFew:
     estimate = means[0] - means[1]
     # How much of the spread and skewness is left after the adjustment.
     second, third = _adjusted_sums(sides, slope)
-    left2 = second / sum(side.people * each.variance for side, each in zip(sides, moments, strict=True))
-    if left2 < _NOTHING_LEFT:
+    spread = sum(side.people * each.variance for side, each in zip(sides, moments, strict=True))
+    if second <= _NOTHING_LEFT * max(spread, 1):
         return Difference(estimate, estimate, estimate)
+    left2 = second / spread
     thirds = sum(side.people * each.third for side, each in zip(sides, moments, strict=True))
     left3 = third / thirds if thirds else 0.0
     n = [side.people for side in sides]
