@@ -25,7 +25,7 @@ from cdp_platform.campaigns import audience, events
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-_TENANT = "campaigns"
+TENANT = "campaigns"
 _CHANNEL: Any = SimpleNamespace(name="email", to="email", kind="email")
 _AT_LEAST = 30
 _LOOPED = 1_000
@@ -83,13 +83,18 @@ UPDATE campaigns.delivery_log SET state = 'handed_over', handed_over_at = now() 
 """
 
 
+def fill(database: BenchmarkDatabase, people: int, event_ids: list[str]) -> None:
+    """Make so many people, what they said and had before, and these events."""
+    with database.superuser() as superuser:
+        superuser.execute(sql.SQL(_FILL).format(tenant=TENANT, people=people, rules=Jsonb(_RULES), events=event_ids))
+
+
 def measure(people: int = 100_000, rounds: int = 3) -> tuple[list[dict[str, Any]], list[Bar]]:
     """Both ways in turns; the rows of a table, and the bar."""
     names = [f"{way}-{number}" for way in ("set", "loop") for number in range(rounds)]
-    with benchmark_database({_TENANT: "none"}) as database:
+    with benchmark_database({TENANT: "none"}) as database:
         narrate("making people")
-        with database.superuser() as superuser:
-            superuser.execute(sql.SQL(_FILL).format(tenant=_TENANT, people=people, rules=Jsonb(_RULES), events=names))
+        fill(database, people, names)
         tables = [
             *(sql.Identifier("customers", name) for name in ("cdp_profiles",)),
             *(
@@ -123,9 +128,9 @@ def measure(people: int = 100_000, rounds: int = 3) -> tuple[list[dict[str, Any]
 
 
 def _set(connection: psycopg.Connection, event_id: str) -> int:
-    tenant = tenants.get(connection, _TENANT)
-    with tenant_transaction(connection, _TENANT):
-        event = events.get(connection, _TENANT, event_id)
+    tenant = tenants.get(connection, TENANT)
+    with tenant_transaction(connection, TENANT):
+        event = events.get(connection, TENANT, event_id)
     return audience.freeze(connection, tenant, event, _CHANNEL).people
 
 
@@ -139,10 +144,10 @@ def _forget(database: BenchmarkDatabase, event_id: str) -> None:
 
 
 def _loop(connection: psycopg.Connection, event_id: str) -> int:
-    with tenant_transaction(connection, _TENANT):
+    with tenant_transaction(connection, TENANT):
         ids = connection.execute(
             "SELECT profile_id FROM customers.cdp_profiles WHERE tenant_id = %s ORDER BY profile_id LIMIT %s",
-            [_TENANT, _LOOPED],
+            [TENANT, _LOOPED],
         ).fetchall()
         taken: set[bytes] = set()
         for place, (profile_id,) in enumerate(ids):
@@ -152,7 +157,7 @@ def _loop(connection: psycopg.Connection, event_id: str) -> int:
 
 def _decide_one(connection: psycopg.Connection, event_id: str, place: int, profile_id: str, taken: set[bytes]) -> None:
     def ask(query: LiteralString, *values: Any) -> Any:
-        return connection.execute(query, [_TENANT, *values]).fetchone()
+        return connection.execute(query, [TENANT, *values]).fetchone()
 
     profile = ask(
         "SELECT p.document, p.closed_at, p.primary_email, p.primary_phone, p.receive_email,"
@@ -203,7 +208,7 @@ def _decide_one(connection: psycopg.Connection, event_id: str, place: int, profi
         "INSERT INTO campaigns.segment_snapshot_member"
         " (tenant_id, snapshot_id, member, profile_id, decision, reason, time_zone, time_zone_source)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, 'phone')",
-        [_TENANT, event_id, place, profile_id, "excluded" if reason else "included", reason, zones[0]],
+        [TENANT, event_id, place, profile_id, "excluded" if reason else "included", reason, zones[0]],
     )
     if reason is None:
         taken.add(address_hash)
@@ -211,7 +216,7 @@ def _decide_one(connection: psycopg.Connection, event_id: str, place: int, profi
             "INSERT INTO campaigns.delivery_log"
             " (tenant_id, event_id, profile_id, channel, address_hash, message_key, due_at, time_zone)"
             " SELECT %s, %s, %s, 'email', %s, %s, campaigns.next_allowed(now(), %s, '22:00', '07:00'), %s",
-            [_TENANT, event_id, profile_id, address_hash, uuid4().hex, zones[0], zones[0]],
+            [TENANT, event_id, profile_id, address_hash, uuid4().hex, zones[0], zones[0]],
         )
 
 
