@@ -14,7 +14,8 @@ import click
 import psycopg
 
 from cdp_platform import settings
-from cdp_platform.cli import campaign_events, campaign_history  # noqa: F401 (they add commands to the group `campaign`)
+# They add commands to the group `campaign`.
+from cdp_platform.cli import campaign_events, campaign_history, campaign_why  # noqa: F401
 from cdp_platform.cli.campaigns import campaign
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.consent import consent

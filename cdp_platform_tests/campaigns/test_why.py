@@ -1,15 +1,18 @@
 """Why one person gets a message or none."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cdp_platform import settings
 from cdp_platform.campaigns import why
 from cdp_platform.campaigns.why import Why
 from cdp_platform.errors import QueryError
 from cdp_platform_tests.campaigns.audiences import EMAIL, MEMBER, frozen, prepared, with_settings
 from cdp_platform_tests.campaigns.sender import Sender
+from cdp_platform_tests.command_line import answers, says
 
 _RULES = """
 INSERT INTO campaigns.segment (tenant_id, segment_id, version, name, kind, rules, origin, content_hash)
@@ -117,3 +120,30 @@ def test_who_is_not_there_is_said(sender: Sender) -> None:
         _why(sender, "nobody")
     with pytest.raises(QueryError, match="no event"):
         _why(sender, event_id="none")
+
+
+def test_the_command_tells_it_without_an_address(
+    sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "channels.yaml"
+    file.write_text("channels: [{name: email, kind: email, address: smtp.example.com, from: news@shop.example}]")
+    monkeypatch.setenv("CHANNELS_CONFIG_PATH", str(file))
+    settings.forget()
+    sender.people(2, document={"age": 20, "livingCity": "Hue"})
+    sender.people(1, prefix="other", primary_email="p0001@example.org", consent=None)
+    sender.consent(["other0000"], "refused")
+    sender.rows(_RULES, [_TREE])
+    prepared(sender)
+    sender.event(segment_id="adults")
+    asked = ("campaign", "why", "--tenant", "acme", "--event", "spring", "--profile")
+    told = says(*asked, "p0000")
+    assert "rules[1].rules[1] livingCity equal Hue yes" in told
+    assert "0 of 3 messages" in told
+    assert "Time zone: UTC, from the tenant." in told
+    assert "Now: a message, not before" in told
+    frozen(sender)
+    told = says(*asked, "p0001")
+    assert "The audience of the event: no_consent." in told
+    assert "Now: no message, no consent." in told
+    assert "@" not in told
+    assert answers(*asked, "p0001")["reason"] == "no_consent"
