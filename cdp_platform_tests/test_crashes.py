@@ -4,10 +4,7 @@ import gc
 import os
 import signal
 import smtplib
-import socketserver
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -17,6 +14,7 @@ import requests
 
 from cdp_platform_tests import crashes
 from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.mail_server import mail_server
 from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 
 
@@ -148,35 +146,13 @@ def test_requests_that_can_write_are_points(sandbox: SandboxProcess, send: Calla
     assert points == [crashes.KillPoint(number, request) for number in (1, 2)]
 
 
-@contextmanager
-def _mail_server() -> Generator[tuple[int, list[bytes]]]:
-    """The port of a server of mail that takes everything, and the first line of each message that it took."""
-    taken: list[bytes] = []
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self.wfile.write(b"220 here\r\n")
-            for command in self.rfile:
-                if command[:4].upper() == b"DATA":
-                    self.wfile.write(b"354 go on\r\n")
-                    subject, *_ = iter(self.rfile.readline, b".\r\n")
-                    taken.append(subject)
-                self.wfile.write(b"221 bye\r\n" if command[:4].upper() == b"QUIT" else b"250 taken\r\n")
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server.server_address[1], taken
-        server.shutdown()
-
-
 def test_the_end_of_a_message_by_smtp_is_a_point():
     def send(_: None) -> None:
         with smtplib.SMTP("127.0.0.1", port) as smtp:
             for number in (1, 2):
                 smtp.sendmail("us@example.org", ["you@example.org"], f"Subject: {number}\r\n\r\nEnd.\r\n")
 
-    with _mail_server() as (port, taken):
+    with mail_server() as (port, taken):
         points = [(point, list(taken)) for point, _ in crashes.after_every_write(send, taken.clear)]
     end, first, second = "the end of a message by SMTP", b"Subject: 1\r\n", b"Subject: 2\r\n"
     assert points == [(crashes.KillPoint(1, end), [first]), (crashes.KillPoint(2, end), [first, second])]

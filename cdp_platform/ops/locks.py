@@ -9,7 +9,8 @@ tenant, and ``embeddings.build_vector_indexes`` one per kind and model. `cdp mig
 lock with it.
 
 Locks of rows come after all advisory locks: leased work first, by its claim (SKIP LOCKED, so nothing waits for it),
-then the row of a room's ``spend``, which is held until the transaction ends. Rows of `ops.gate` are locked in
+then rows of ``campaigns.recipient`` in the order of their hashes, or the row of a room's ``spend``; they are held until
+the transaction ends. Rows of `ops.gate` are locked in
 transactions of their own.
 
 While a statement waits for a lock, `cdp_platform.warehouse.waits` logs which process holds it. Errors of connections

@@ -1,5 +1,6 @@
 """A dispatcher that is killed anywhere, and another one after it, reach everybody once."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -7,11 +8,14 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.campaigns import deliveries, dispatch, settle
-from cdp_platform.campaigns.channels.contract import Channel
+from cdp_platform.campaigns.channels.contract import Channel, Outgoing
+from cdp_platform.campaigns.channels.email import EmailChannel
+from cdp_platform.campaigns.dispatch import Compose, Handed
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests import crashes
 from cdp_platform_tests.campaigns.provider import Provider
 from cdp_platform_tests.campaigns.sender import Sender, compose
+from cdp_platform_tests.mail_server import mail_server
 
 _PEOPLE = 3
 
@@ -49,20 +53,20 @@ class _Place:
     def channel(self, **options: Any) -> Channel:
         return self.provider.channel(connections=1, **options)
 
-    def send(self, channel: Channel) -> None:
+    def send(self, channel: Channel, compose: Compose = compose) -> None:
         connects = partial(connect, settings.postgres())
         with connects() as connection:
             dispatch.dispatch(
                 connection, connects, self.sender.tenant, self.event_id, channel, compose=compose, seconds=60
             )
 
-    def recover(self, channel: Channel) -> None:
+    def recover(self, channel: Channel, compose: Compose = compose) -> None:
         """What happens when the lease has ended."""
         self.sender.rows(
             "UPDATE campaigns.delivery_log SET lease_until = now() - interval '1 second' WHERE claim IS NOT NULL"
         )
         settle.settle(self.sender.connection, "acme", lambda _: channel)
-        self.send(channel)
+        self.send(channel, compose)
 
     def state(self) -> dict[str, int]:
         with tenant_transaction(self.sender.connection, "acme"):
@@ -106,3 +110,30 @@ def test_where_no_key_is_honoured_no_more_than_one_batch_is_unknown_and_nothing_
         assert len(set(place.provider.taken)) >= _PEOPLE - state.get("unknown", 0), point
         unknown += state.get("unknown", 0)
     assert unknown > 0
+
+
+def _mails(batch: Sequence[Handed]) -> list[Outgoing | str]:
+    return [Outgoing(each.key, each.address, f"Subject: {each.key}\r\n\r\nHello.\r\n".encode()) for each in batch]
+
+
+def test_no_kill_sends_an_e_mail_twice_and_whose_end_is_not_known_is_reported(place: _Place):
+    """SMTP honours no key, so what was under way stays unknown: one batch at most."""
+    ends = 0
+    with mail_server() as (port, taken):
+        mail = {"name": "email", "kind": "email", "address": f"127.0.0.1:{port}", "tls": "none", "connections": 1}
+        channel = EmailChannel.model_validate({**mail, "from": "Shop <news@shop.example>"})
+
+        def fresh() -> Channel:
+            taken.clear()
+            place.fresh()
+            return channel
+
+        for point, _ in crashes.after_every_write(lambda through: place.send(through, _mails), fresh):
+            ends += "SMTP" in point.exchange
+            place.recover(channel, _mails)
+            state = place.state()
+            assert len(taken) == len(set(taken)), point
+            assert state.get("unknown", 0) <= dispatch.BATCH, point
+            assert state.get("confirmed", 0) + state.get("unknown", 0) == _PEOPLE, point
+            assert state.get("confirmed", 0) <= len(taken), point
+    assert ends == _PEOPLE
