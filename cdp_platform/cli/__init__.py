@@ -14,6 +14,7 @@ import click
 import psycopg
 
 from cdp_platform import settings
+
 # They add commands to the group `campaign`.
 from cdp_platform.cli import campaign_events, campaign_history, campaign_why  # noqa: F401
 from cdp_platform.cli.campaigns import campaign
