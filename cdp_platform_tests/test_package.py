@@ -86,7 +86,7 @@ def test_the_wheel_brings_its_licence(wheels: dict[str, Path]):
 
 def test_the_files_that_init_writes_are_those_of_the_checkout(wheels: dict[str, Path]):
     with zipfile.ZipFile(wheels[PLATFORM]) as wheel:
-        for name in ("dagster.yaml", "workspace.yaml", "ingestion.yaml"):
+        for name in ("dagster.yaml", "workspace.yaml", "ingestion.yaml", "channels.yaml"):
             assert wheel.read(f"cdp_platform/folder/{name}") == (ROOT / name).read_bytes()
         assert wheel.read("cdp_platform/folder/env.example") == (ROOT / ".env.example").read_bytes()
 

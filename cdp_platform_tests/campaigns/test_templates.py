@@ -155,6 +155,7 @@ def test_without_a_postal_address_of_the_tenant_no_email_is_approved(app: psycop
         ({"subject": "{{ first_nam }}"}, "subject: line 1: there is no variable 'first_nam'; first_name may be meant"),
         ({"html": f"<p>\n{{{{ first_name|frist }}}}{FOOT}"}, "line 2: No filter named 'frist'"),
         ({"html": f"<style>p {{color: {{{{ city }}}}}}</style><p>x{FOOT}"}, "html: there is Jinja in a style sheet"),
+        ({"html": f"<style>@media all{{#a{{color:red}}}}</style>{FOOT}"}, "`{#` begins: write `{ #` where it is none"),
         ({"html": f"<script>x</script>{FOOT}"}, "html: there is an element <script>"),
         ({"html": "<div>" * 20_000 + FOOT}, "html: elements are nested more than 200 deep"),
         ({"html": "<svg>" + "<tr>" * 20_000 + FOOT}, "html: elements are nested more than 200 deep"),
