@@ -8,7 +8,7 @@ from contextlib import suppress
 import click
 
 from cdp_platform import settings
-from cdp_platform.cli.printing import error_console, say
+from cdp_platform.cli.printing import error_console, json_option, say, show_json
 from cdp_platform.errors import ConfigurationError
 
 # As long as an answer may take.
@@ -20,7 +20,8 @@ _MOST_AT_ONCE = 256
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; CDP_WEB_PORT if not given.")
-def serve(host: str, port: int | None) -> None:
+@json_option
+def serve(host: str, port: int | None, *, as_json: bool) -> None:
     """Serve the pages that links in messages lead to, and take the reports of providers.
 
     A proxy in front of it has the certificate of CDP_WEB_URL. Runs until Ctrl-C; requests under way are answered first.
@@ -55,7 +56,11 @@ def serve(host: str, port: int | None) -> None:
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     with _listening(host, port or settings.web().cdp_web_port) as listener, suppress(KeyboardInterrupt):
-        say(f"Listening on http://{host}:{listener.getsockname()[1]} for {settings.web().cdp_web_url}.")
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        if as_json:
+            show_json({"address": address, "web_url": settings.web().cdp_web_url})
+        else:
+            say(f"Listening on {address} for {settings.web().cdp_web_url}.")
         uvicorn.Server(configuration).run(sockets=[listener])
 
 

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "demo": "--scale small",
     "up": "",
     "down": "",
+    "serve": "",
     "sandbox start": "",
     "sandbox stop": "",
     "sandbox status": "",
@@ -44,6 +45,7 @@ ARGUMENTS = {
     "campaign import": "--tenant saigon",
     "consent import": "--tenant saigon --file /dev/null",
     "consent show": "--tenant saigon --profile nobody",
+    "campaign why": "--tenant saigon --event nothing --profile nobody",
     "campaign preview": "--tenant saigon --event nothing",
     "campaign test": "--tenant saigon --event nothing --to somebody@example.com",
     "campaign effect": "--tenant saigon",
@@ -52,7 +54,7 @@ ARGUMENTS = {
     "campaign resume": "--tenant saigon --event nothing",
     "campaign cancel": "--tenant saigon --event nothing",
     "campaign retry": "--tenant saigon --event nothing",
-    "campaign resolve": "--tenant saigon --key nothing --as failed",
+    "campaign resolve": "--tenant saigon --key 0123456789012345678901234567890123456789 --as failed",
     "campaign unsubscribe": "--tenant saigon --address nobody@example.com",
     "segment list": "--tenant saigon",
     "segment preview": "--tenant saigon --segment nothing",
@@ -67,7 +69,7 @@ ARGUMENTS = {
     "embeddings model retire": "1",
 }
 # They start or end services, or need a person.
-NOT_IN_PROCESS = {"demo", "up", "down", "sandbox start", "sandbox stop", "sandbox reset"}
+NOT_IN_PROCESS = {"demo", "up", "down", "serve", "sandbox start", "sandbox stop", "sandbox reset"}
 
 
 def leaves(group: click.Group = cdp, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
