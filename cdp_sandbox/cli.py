@@ -29,7 +29,13 @@ What to type next
   .venv/bin/cdp search "likes to travel" --tenant saigon --kind profile
   .venv/bin/cdp catalog report --ingestor saigon-shops
   .venv/bin/cdp export-data --tenant saigon --dry-run
+  .venv/bin/cdp campaign report --tenant saigon --event coffee-is-back
   make down                        stop everything"""
+
+_NO_CAMPAIGNS = (
+    "No campaign was sent: channels.yaml is missing or no longer as `cdp init` wrote it, and messages to the demo's "
+    "customers must not leave this machine."
+)
 
 json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 
@@ -130,12 +136,18 @@ def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
     """
     box = _here(platform)
     from cdp_sandbox.demo.model import TENANTS
-    from cdp_sandbox.demo.preparing import prepare
+    from cdp_sandbox.demo.preparing import plans, prepare
 
     prepare(platform, box, scale)
-    platform.run_everything({each.id for each in TENANTS}, may_fail=_MAY_FAIL, remarks=_REMARKS, as_json=as_json)
-    if not as_json:
-        platform.say(_NEXT)
+    tenant_ids, planned = {each.id for each in TENANTS}, plans(platform, box)
+    platform.run_everything(tenant_ids, plans=planned, may_fail=_MAY_FAIL, remarks=_REMARKS, as_json=as_json)
+    if as_json:
+        return
+    if planned:
+        platform.say(f"What people got of them is in the outbox: {box.services_url}{OUTBOX_PATH}\n")
+    else:
+        platform.say(_NO_CAMPAIGNS, label="note:", style="yellow")
+    platform.say(_NEXT)
 
 
 @click.command()

@@ -57,12 +57,19 @@ class Platform(Protocol):
         ...
 
     def run_everything(
-        self, tenant_ids: Collection[str], *, may_fail: Collection[str], remarks: Mapping[str, str], as_json: bool
+        self,
+        tenant_ids: Collection[str],
+        *,
+        plans: Mapping[str, Path],
+        may_fail: Collection[str],
+        remarks: Mapping[str, str],
+        as_json: bool,
     ) -> None:
         """Run every job once for these tenants and show the outcomes; ends the command with 1 if one failed.
 
         Args:
             tenant_ids: Registered tenants.
+            plans: Files with plans of campaigns, by tenant. What is due of them is sent.
             may_fail: Names of checks whose failure is expected.
             remarks: A sentence to say after a job, by the job's name.
             as_json: Print one JSON value at the end instead.

@@ -1,11 +1,13 @@
 """Runs every job once for some tenants and shows the results, as a demo does."""
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cdp_platform import settings
+from cdp_platform.cli.campaign_events import SENT, run_events
 from cdp_platform.cli.catalog import TAKEN, ingest
 from cdp_platform.cli.customers import SYNCED
 from cdp_platform.cli.embeddings import EMBEDDED
@@ -20,7 +22,11 @@ from cdp_platform.warehouse.statements import statement
 
 _BEST = ["tenant", "currency", "customer", "orders", "spend", "expected in a year", "alive %"]
 
+# Fits a terminal of 80 columns.
+_EVENTS = ["tenant", "event", "status", "people", "excluded", "confirmed", "failed", "unknown"]
+
 _INGEST, _EXPORT = "catalog_ingest", "referrals_worksheets"
+_SEGMENTS, _DUE = "campaigns_segments", "campaigns_due"
 
 # Jobs of the room embeddings, and the figures to show of each.
 _EMBEDDINGS = {
@@ -30,12 +36,18 @@ _EMBEDDINGS = {
 
 
 def run_everything(
-    tenant_ids: Collection[str], *, may_fail: Collection[str], remarks: Mapping[str, str], as_json: bool
+    tenant_ids: Collection[str],
+    *,
+    plans: Mapping[str, Path],
+    may_fail: Collection[str],
+    remarks: Mapping[str, str],
+    as_json: bool,
 ) -> None:
-    """Run every job in turn and show each outcome, then the customers of most value.
+    """Run every job in turn and show each outcome, then the events of campaigns and the customers of most value.
 
     Args:
         tenant_ids: registered tenants.
+        plans: files of `cdp campaign apply`, by tenant. What is due of them is sent.
         may_fail: names of checks that are expected to fail.
         remarks: a sentence to say after a job, by the job's name.
         as_json: print one JSON value at the end instead.
@@ -46,7 +58,7 @@ def run_everything(
     with connect(settings.postgres()) as connection:
         wanted = [each for each in tenants.registered(connection) if each.tenant_id in tenant_ids]
     runs = {}
-    for job, subject, figures, outcome in _runs(wanted):
+    for job, subject, figures, outcome in _runs(wanted, plans):
         runs[job] = outcome
         if not as_json:
             show_result(outcome, figures, subject=subject)
@@ -56,15 +68,21 @@ def run_everything(
             raise click.exceptions.Exit(1)
         if not as_json and job in remarks:
             say(remarks[job])
-    best = _best_customers(wanted)
+    events, best = _events([each for each in wanted if each.tenant_id in plans]), _best_customers(wanted)
     if as_json:
-        show_json({"runs": runs, "customers_of_most_value": [dict(zip(_BEST, row, strict=True)) for row in best]})
+        named = {"events": (_EVENTS, events), "customers_of_most_value": (_BEST, best)}
+        tables = {
+            name: [dict(zip(columns, row, strict=True)) for row in rows] for name, (columns, rows) in named.items()
+        }
+        show_json({"runs": runs, **tables})
         return
     show_links(runs[_EXPORT])
+    if events:
+        show("Events of campaigns", _EVENTS, events, empty="")
     show("Customers of most value, by currency", _BEST, best, empty="No customer has bought anything.")
 
 
-def _runs(wanted: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str, str], Any]]:
+def _runs(wanted: list[tenants.Tenant], plans: Mapping[str, Path]) -> Iterator[tuple[str, str, Mapping[str, str], Any]]:
     """Run all jobs one after the other. Yields job name, what a partition is, the figures to show, and the result."""
     from cdp_platform.catalog.config import configured
 
@@ -73,6 +91,11 @@ def _runs(wanted: list[tenants.Tenant]) -> Iterator[tuple[str, str, Mapping[str,
         yield _INGEST, "ingestor", TAKEN, ingest(ingestors)
     for job, figures in _EMBEDDINGS.items():
         yield job, "tenant", figures, materialize(wanted, job)
+    yield _SEGMENTS, "tenant", {}, materialize(wanted, _SEGMENTS)
+    if events := [
+        event for each in wanted if each.tenant_id in plans for event in _planned(each, plans[each.tenant_id])
+    ]:
+        yield _DUE, "event", SENT, run_events(events)
     if others := _others():
         yield "others", "tenant", {}, materialize(wanted, ASSET_JOB, assets=others)
     exported = [each for each in wanted if ReferralSettings.of(each).google_sheet_id]
@@ -84,7 +107,28 @@ def _others() -> list[Any]:
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration.partitions import assets_beside
 
-    return assets_beside(build_definitions(), {jobs.SYNC, _INGEST, *_EMBEDDINGS, _EXPORT})
+    return assets_beside(build_definitions(), {jobs.SYNC, _INGEST, *_EMBEDDINGS, _EXPORT, _SEGMENTS})
+
+
+def _planned(tenant: tenants.Tenant, plans: Path) -> list[tuple[str, str]]:
+    """Take the plans of a tenant, and return its events."""
+    from cdp_platform.campaigns import planning
+
+    with connect(settings.postgres()) as connection:
+        applied = planning.apply(connection, tenant, plans)
+    return [(tenant.tenant_id, each.name) for each in applied if each.kind == "event"]
+
+
+def _events(wanted: list[tenants.Tenant]) -> list[tuple[Any, ...]]:
+    from cdp_platform.campaigns import report
+
+    rows: list[tuple[Any, ...]] = []
+    with connect(settings.postgres()) as connection:
+        for tenant in wanted:
+            for event in report.of_all(connection, tenant.tenant_id):
+                counted = [event.states[state] for state in ("excluded", "confirmed", "failed", "unknown")]
+                rows.append((tenant.tenant_id, event.event_id, event.status, event.people, *counted))
+    return rows
 
 
 def _as_expected(outcome: Any, may_fail: Collection[str]) -> bool:

@@ -112,14 +112,21 @@ class Platform:
             keep_in_step(registered)
 
     def run_everything(
-        self, tenant_ids: Collection[str], *, may_fail: Collection[str], remarks: Mapping[str, str], as_json: bool
+        self,
+        tenant_ids: Collection[str],
+        *,
+        plans: Mapping[str, Path],
+        may_fail: Collection[str],
+        remarks: Mapping[str, str],
+        as_json: bool,
     ) -> None:
         """Run every job once for these tenants and show the results; ends the command with 1 if one failed.
 
         Args:
             tenant_ids: registered tenants.
+            plans: files of `cdp campaign apply`, by tenant.
             may_fail: names of checks that are expected to fail.
             remarks: a sentence to say after a job, by the job's name.
             as_json: print one JSON value at the end instead.
         """
-        run_everything(tenant_ids, may_fail=may_fail, remarks=remarks, as_json=as_json)
+        run_everything(tenant_ids, plans=plans, may_fail=may_fail, remarks=remarks, as_json=as_json)

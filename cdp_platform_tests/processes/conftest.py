@@ -224,7 +224,7 @@ def new_checkout(folder: Path) -> Checkout:
     home.mkdir()
     service_logs.watch(root / ".sandbox" / "logs")
     service_logs.watch(home)
-    for name in ("dagster.yaml", "workspace.yaml"):
+    for name in ("channels.yaml", "dagster.yaml", "workspace.yaml"):
         shutil.copyfile(SOURCE / name, root / name)
     return Checkout(root, home)
 

@@ -3,16 +3,24 @@
 import json
 from typing import LiteralString
 
+import httpx
 from arango.client import ArangoClient
 
 from cdp_platform_tests.processes.conftest import ASSETS, TENANT_IDS, Checkout, Demo
-from cdp_sandbox.demo import cdnow, retail
+from cdp_sandbox.demo import campaigns, cdnow, retail
 from cdp_sandbox.demo.fill import MANIFEST, _reference_of
 from cdp_sandbox.demo.model import CDNOW, CONVERSIONS, PROFILES, TENANTS
 
 TABLES: dict[str, tuple[LiteralString, LiteralString]] = {
     PROFILES: ("cdp_profiles", "profile_id"),
     CONVERSIONS: ("transactions", "line_id"),
+}
+
+EVENTS = {
+    campaigns.SENT: "done",
+    campaigns.SENT_BY_SMS: "done",
+    campaigns.PLANNED: "planned",
+    campaigns.MISSED: "missed",
 }
 
 
@@ -34,6 +42,19 @@ def test_the_demo_succeeds_and_shows_each_asset_of_each_tenant(demo: Demo):
     assert "Customers of most value" in demo.first.out
     assert "What to type next" in demo.first.out
     print(f"\nfirst demo {demo.first.seconds:.1f} s, second {demo.second.seconds:.1f} s")  # noqa: T201
+
+
+def test_the_demo_sends_events_leaves_one_planned_and_one_missed(checkout: Checkout, demo: Demo):
+    lines = [line.split() for line in demo.first.out.splitlines()]
+    shown = {line[1]: line for line in lines if line[:1] == ["saigon"] and len(line) == 8}
+    statuses = {event: line[2] for event, line in shown.items() if event in EVENTS}
+    assert statuses == EVENTS
+    messages = httpx.get(f"{checkout.env['SANDBOX_URL']}/outbox/messages", timeout=30).json()
+    sent = sum(int(shown[event][5]) for event in EVENTS)
+    # As many as are confirmed, in spite of the second demo.
+    assert len(messages) == len({message["key"] for message in messages}) == sent > 0
+    assert {message["channel"] for message in messages} == {"email", "sms"}
+    assert f"{checkout.env['SANDBOX_URL']}/outbox\n" in demo.first.out
 
 
 def test_a_second_demo_writes_no_row(demo: Demo):
