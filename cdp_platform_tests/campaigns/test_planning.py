@@ -233,3 +233,16 @@ def test_plans_of_one_tenant_are_nothing_to_another(
         planning.apply(app, other, write(tmp_path, only_events))
     planning.apply(app, other, write(tmp_path, plan(start="2099-05-01T09:00:00", end="2099-05-02T09:00:00")))
     assert rows(acme) == before
+
+
+def test_an_event_has_a_text_to_embed_that_follows_its_name(acme: Sender, apply: Apply):
+    apply(plan())
+    of_event = "SELECT entity_id, content FROM embeddings.entity_text WHERE kind = 'event'"
+    assert acme.rows(of_event) == [("spring-1", "Spring sale; Ten percent off")]
+    waiting = "SELECT entity_id, status FROM embeddings.embedding_job WHERE kind = 'event'"
+    assert acme.rows(waiting) == [("spring-1", "pending")]
+    acme.rows("UPDATE embeddings.embedding_job SET status = 'completed'")
+    apply(plan(end="2099-03-01T21:00:00"))
+    assert acme.rows(waiting) == [("spring-1", "completed")]
+    apply(plan(end="2099-03-01T21:00:00", name="Spring!"))
+    assert acme.rows(waiting) == [("spring-1", "pending")]
