@@ -85,7 +85,7 @@ def plan(
         connection.execute(statement("campaigns", "begin_forecast"))
         values = {"tenant": tenant.tenant_id, "now": moment, "days": days}
         coming = connection.execute(statement("campaigns", "forecast_events"), values).fetchall()
-        audience.without_nested_loops(connection)
+        audience.plan_for_everybody(connection)
         planned = []
         for turn, (event_id, begins_at, is_frozen) in enumerate(coming):
             event = events.get(connection, tenant.tenant_id, event_id)
