@@ -428,7 +428,8 @@ class _Run:
         answers = resting(self.sender.send([message for _, message in going]))
         for (each, _), answer in zip(going, answers, strict=True):
             self._note(each, answer)
-        self.result.sent += len(handed)
+        self.result.sent += len(going)
+        self.result.failed += len(handed) - len(going)
         tell(self.gates[-1], answers)
 
     def _note(self, handed: Handed, answer: Answer) -> None:

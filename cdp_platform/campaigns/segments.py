@@ -26,7 +26,7 @@ from cdp_platform.campaigns.literals import literal
 from cdp_platform.campaigns.rule_errors import RuleError
 from cdp_platform.campaigns.rules import compiled, parse
 from cdp_platform.errors import QueryError
-from cdp_platform.ops import addresses
+from cdp_platform.ops import addresses, locks
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
@@ -77,12 +77,14 @@ class SegmentsResult:
         membership: taken as the CDP has them.
         written: versions that are new.
         retired: deleted in the CDP since the last refresh.
+        left_out: not taken, as a segment of a file has their id.
     """
 
     rules: int
     membership: int
     written: int
     retired: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ def save(
     Raises:
         QueryError: the rules cannot be computed, or the segment belongs to the other origin.
     """
+    locks.take(connection, locks.segments(tenant_id))
     tree = _checked(tenant_id, rules) if kind == "rules" else None
     content = orjson.dumps([kind, tree, seed], option=orjson.OPT_SORT_KEYS)
     row = connection.execute(
@@ -231,8 +234,12 @@ def refresh(connection: psycopg.Connection, tenant: Tenant) -> SegmentsResult:
     """
     counted = {"rules": 0, "membership": 0}
     with tenant_transaction(connection, tenant.tenant_id):
-        before = {(each.segment_id, each.version) for each in listed(connection, tenant.tenant_id)}
-        rows = connection.execute(statement("campaigns", "open_cdp_segments"), {"tenant": tenant.tenant_id}).fetchall()
+        locks.take(connection, locks.segments(tenant.tenant_id))
+        known = listed(connection, tenant.tenant_id)
+        before = {(each.segment_id, each.version) for each in known}
+        of_files = {each.segment_id for each in known if each.origin == "file"}
+        found = connection.execute(statement("campaigns", "open_cdp_segments"), {"tenant": tenant.tenant_id}).fetchall()
+        rows = [row for row in found if row[0] not in of_files]
         for segment_id, name, tree, custom_filter in rows:
             kind, problem = _computable(tenant.tenant_id, tree, custom_filter)
             save(
@@ -248,7 +255,7 @@ def refresh(connection: psycopg.Connection, tenant: Tenant) -> SegmentsResult:
             counted[kind] += 1
         retired = retire(connection, tenant.tenant_id, "cdp", [row[0] for row in rows])
         after = {(each.segment_id, each.version) for each in listed(connection, tenant.tenant_id)}
-    return SegmentsResult(**counted, written=len(after - before), retired=retired)
+    return SegmentsResult(**counted, written=len(after - before), retired=retired, left_out=len(found) - len(rows))
 
 
 def agreement(connection: psycopg.Connection, tenant_id: str) -> list[Agreement]:

@@ -9,7 +9,7 @@ tenant, and ``embeddings.build_vector_indexes`` one per kind and model. `cdp mig
 lock with it.
 
 Locks of rows come after all advisory locks: leased work first, by its claim (SKIP LOCKED, so nothing waits for it),
-then rows of ``campaigns.recipient`` in the order of their hashes, or the row of a room's ``spend``; they are held until
+then rows of `campaigns.recipient` in the order of their hashes, or the row of a room's ``spend``; they are held until
 the transaction ends. Rows of `ops.gate` are locked in
 transactions of their own.
 
@@ -102,13 +102,19 @@ def value(tenant_id: str) -> Lock:
     return Lock(8, f"value {tenant_id}", busy)
 
 
+def segments(tenant_id: str) -> Lock:
+    """Taken while segments of a tenant are written, as two at once would write the same version."""
+    busy = f"The segments of tenant {tenant_id} are being written. Try again later."
+    return Lock(9, f"segments {tenant_id}", busy)
+
+
 def erasure(tenant_id: str) -> Lock:
     """Taken by erasures of persons of a tenant, shared by transactions that write rows about persons.
 
     The function ``ops.erasure_lock`` of the database has the same key. See `cdp_platform.ops.erasure`.
     """
     busy = f"In tenant {tenant_id} somebody is being erased, or rows about persons are being written. Try again later."
-    return Lock(9, f"erase {tenant_id}", busy)
+    return Lock(10, f"erase {tenant_id}", busy)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -12,8 +13,9 @@ from cdp_platform.campaigns import segments
 from cdp_platform.errors import QueryError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
-from cdp_platform.warehouse.connection import tenant_transaction
+from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.campaigns.rule_profiles import TENANT, plant
+from cdp_platform_tests.conftest import Warehouse
 from cdp_sandbox.demo import retail
 from cdp_sandbox.demo.markets import MARKETS
 from cdp_sandbox.demo.model import PROFILES, SEGMENTS
@@ -65,6 +67,10 @@ def from_the_cdp(connection: psycopg.Connection, *documents: dict[str, Any]) -> 
                     *(("2026-01-01", "removed") if document.get("status", 1) < 0 else (None, None)),
                 ],
             )
+
+
+def result(**numbers: int) -> segments.SegmentsResult:
+    return segments.SegmentsResult(**numbers, left_out=0)
 
 
 def aged(ages: Sequence[int], segment: str | None = None) -> list[dict[str, Any]]:
@@ -119,6 +125,26 @@ def test_a_file_cannot_take_over_a_segment_of_the_cdp(app: psycopg.Connection, t
         save(app)
 
 
+def test_the_cdp_cannot_take_over_a_segment_of_a_file(app: psycopg.Connection, tenant: Tenant) -> None:
+    save(app)
+    from_the_cdp(app, {"_key": "young", "name": "Others"}, {"_key": "vip", "name": "VIP"})
+    found = segments.refresh(app, tenant)
+    assert (found.membership, found.left_out, found.retired) == (1, 1, 0)
+    with tenant_transaction(app, TENANT):
+        assert segments.get(app, TENANT, "young").name == "young"
+
+
+def test_two_who_save_a_segment_at_once_write_one_version(
+    app: psycopg.Connection, warehouse: Warehouse, tenant: Tenant
+) -> None:
+    def another(_: int) -> int:
+        with connect(warehouse.settings) as connection:
+            return save(connection)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(another, range(16))) == {1}
+
+
 def test_what_left_the_file_is_retired_and_comes_back_as_it_was(app: psycopg.Connection, tenant: Tenant) -> None:
     save(app)
     with tenant_transaction(app, TENANT):
@@ -143,8 +169,8 @@ def test_segments_of_the_cdp_are_computed_where_that_can_be_done_and_say_why_not
         {"_key": "nul", "name": "Nul", "jsonQueryRules": young.replace("{", '{"label": "\\u0000", ', 1)},
         {"_key": "gone", "name": "Gone", "jsonQueryRules": young, "status": -4},
     )
-    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=4, written=5, retired=0)
-    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=4, written=0, retired=0)
+    assert segments.refresh(app, tenant) == result(rules=1, membership=4, written=5, retired=0)
+    assert segments.refresh(app, tenant) == result(rules=1, membership=4, written=0, retired=0)
     with tenant_transaction(app, TENANT):
         found = {each.segment_id: (each.kind, each.problem) for each in segments.listed(app, TENANT)}
     assert found == {
@@ -163,7 +189,7 @@ def test_segments_of_the_cdp_are_computed_where_that_can_be_done_and_say_why_not
     assert people(app, "young") == {"p20", "p25"}
     assert people(app, "free") == {"p20", "p40"}
     from_the_cdp(app, {"_key": "free", "name": "Free", "jsonQueryRules": young})
-    assert segments.refresh(app, tenant) == segments.SegmentsResult(rules=1, membership=0, written=1, retired=4)
+    assert segments.refresh(app, tenant) == result(rules=1, membership=0, written=1, retired=4)
     assert people(app, "free") == {"p20", "p25"}
     with pytest.raises(QueryError, match="was deleted"):
         people(app, "young")

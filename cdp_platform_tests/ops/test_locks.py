@@ -25,6 +25,7 @@ ALL = [
     locks.spreadsheet("s1", link="https://sheets/s1"),
     locks.referral_days("acme"),
     locks.value("acme"),
+    locks.segments("acme"),
     locks.erasure("acme"),
 ]
 

@@ -75,6 +75,10 @@ class _Session(SMTP):
         if not await self._spoiled("CONNECT"):
             await super()._handle_client()
 
+    async def handle_exception(self, error: Exception) -> str:
+        """Reply to a command that failed here, as where a client broke off its TLS."""
+        return f"451 4.3.0 {type(error).__name__} in the stand-in"
+
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
         await self._unless_spoiled("EHLO", super().smtp_EHLO, hostname)
 

@@ -58,6 +58,7 @@ def segments(context: dg.AssetExecutionContext, warehouse: WarehouseResource) ->
             "kinds": counts("kind", kinds),
             "new_versions": found.written,
             "retired": found.retired,
+            "left_out": found.left_out,
         }
 
     return for_each_tenant(context, warehouse, work)
