@@ -182,7 +182,7 @@ def test_temporary_tables_of_another_session_are_no_property(warehouse: Warehous
 
 def test_the_owner_of_the_tables_is_refused(warehouse: Warehouse):
     with (
-        pytest.raises(ConfigurationError, match=r"it owns .*table catalog\.brand and "),
+        pytest.raises(ConfigurationError, match=r"it owns .*table campaigns\.campaign and "),
         connect(warehouse.settings.model_copy(update={"db_user": "test_owner"})),
     ):
         pass

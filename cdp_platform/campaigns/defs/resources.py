@@ -1,16 +1,22 @@
 """Channels and the links in messages as Dagster resources, which tests and a deployment can replace."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from cdp_platform.campaigns import links
-from cdp_platform.campaigns.channels import config
+
+if TYPE_CHECKING:
+    from cdp_platform.campaigns.channels.config import Channels
 
 
 class ChannelsResource(dg.ConfigurableResource):
     """The channels of the file that CHANNELS_CONFIG_PATH names, and links with the address of the web app."""
 
-    def configured(self) -> config.Channels:
+    def configured(self) -> "Channels":
         """The channels by name; see `cdp_platform.campaigns.channels.config`."""
+        from cdp_platform.campaigns.channels import config  # noqa: PLC0415 (imports httpx, which loads rich)
+
         return config.configured()
 
     def links(self) -> links.Links:

@@ -4,12 +4,12 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import psycopg
 from psycopg.rows import class_row
 
-from cdp_platform.campaigns.channels.config import Channels
 from cdp_platform.campaigns.defs import assets, event_assets, failed_events
 from cdp_platform.campaigns.defs import partitions as event_partitions
 from cdp_platform.campaigns.defs.resources import ChannelsResource
@@ -18,6 +18,9 @@ from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import for_all_tenants
 from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
+
+if TYPE_CHECKING:
+    from cdp_platform.campaigns.channels.config import Channels
 
 DUE = "campaigns_due"
 
@@ -93,7 +96,7 @@ def _seconds_until_next(found: Sequence[Due]) -> float:
 
 
 def _look(
-    instance: dg.DagsterInstance, connection: psycopg.Connection, channels: Channels, found: Sequence[Due]
+    instance: dg.DagsterInstance, connection: psycopg.Connection, channels: "Channels", found: Sequence[Due]
 ) -> dg.SensorResult | dg.SkipReason:
     now = datetime.now(UTC)
     due = [each for each in found if each.due_at <= now]
@@ -129,7 +132,7 @@ def _request(keys: Sequence[str]) -> dg.RunRequest:
     return dg.RunRequest(tags=partitions.range_tags(keys))
 
 
-def _closed(connection: psycopg.Connection, channels: Channels, names: Collection[str]) -> dict[str, str]:
+def _closed(connection: psycopg.Connection, channels: "Channels", names: Collection[str]) -> dict[str, str]:
     """Why nobody is let through to a channel, by its name."""
     found = {}
     for name in sorted(names):
