@@ -111,7 +111,7 @@ def test_the_sandbox_the_demo_and_the_dagster_ui_run_in_a_folder_that_init_prepa
         )
     try:
         said = installed.home / "up.txt"
-        wait_for(lambda: "Dagster UI" in said.read_text() or process.poll() is not None, 240, "cdp up")
+        wait_for(lambda: "Dagster UI" in said.read_text() or process.poll() is not None, 480, "cdp up")
         assert process.poll() is None, said.read_text()
         assert f"Stand-ins   {installed.env['ARANGO_HOST']}" in said.read_text()
         assert httpx.get(installed.env["ARANGO_HOST"], timeout=30).status_code == 200
