@@ -102,6 +102,8 @@ def save(
 def approve(connection: psycopg.Connection, tenant: Tenant, template: str, version: int) -> None:
     """Let a version be sent, inside a transaction of the tenant; nothing happens to one that is approved.
 
+    Approved versions before it are archived: audiences that were frozen with them still get them, and no others.
+
     Raises:
         QueryError: as `prepared`.
         ConfigurationError: as `require_sender`.
@@ -120,6 +122,11 @@ def approve(connection: psycopg.Connection, tenant: Tenant, template: str, versi
             "text": ready.sent_text,
             "html": ready.sent_html,
         },
+    )
+    connection.execute(
+        "UPDATE campaigns.message_template SET state = 'archived'"
+        " WHERE tenant_id = %s AND template = %s AND version < %s AND state = 'approved'",
+        [tenant.tenant_id, template, version],
     )
 
 
@@ -162,18 +169,6 @@ def require_sender(tenant: Tenant, template: Template) -> None:
             f"Tenant {tenant.tenant_id} has no postal address, which stands in the foot of each e-mail."
             f" `cdp tenant add {tenant.tenant_id} --postal-address ADDRESS` sets it."
         )
-
-
-def archive(connection: psycopg.Connection, tenant_id: str, template: str, version: int) -> bool:
-    """Take a version out of use for events to come, inside a transaction of the tenant; False if there is none."""
-    return (
-        connection.execute(
-            "UPDATE campaigns.message_template SET state = 'archived'"
-            " WHERE tenant_id = %s AND template = %s AND version = %s AND state <> 'archived'",
-            [tenant_id, template, version],
-        ).rowcount
-        == 1
-    )
 
 
 def latest(connection: psycopg.Connection, tenant_id: str, template: str, *, approved: bool = False) -> Template | None:

@@ -195,9 +195,13 @@ def campaign_resolve(
 @tenant_option
 @click.option("--address", metavar="ADDRESS", required=True, help="E-mail address or phone number.")
 @click.option("--channel", "name", metavar="NAME", help="Of this channel only; of all channels if not given.")
+@click.option("--undo", is_flag=True, help="Lift what keeps messages from the address, a bounce or complaint too.")
 @json_option
-def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, as_json: bool) -> None:
-    """Take an opt-out that came by another way, such as a phone call. It holds for ever, and outlives an erasure."""
+def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, undo: bool, as_json: bool) -> None:
+    """Take an opt-out that came by another way, such as a phone call. It outlives an erasure.
+
+    With --undo the address can have messages again. Consent is another thing: import what the person said.
+    """
     from cdp_platform.campaigns import journal, opt_outs, suppressions
     from cdp_platform.campaigns.channels.config import configured
 
@@ -207,6 +211,16 @@ def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, as_j
         tenant = tenants.get(connection, tenant_id)
         kind = "email" if "@" in address else "phone"
         wanted = [channels.required(name)] if name else [each for each in channels.values() if each.to == kind]
+        if undo:
+            with tenant_transaction(connection, tenant_id):
+                hashes = [suppressions.hash_of(connection, tenant, address)]
+                names = [*(channel.name for channel in wanted), *([] if name else ["*"])]
+                lifted = sum(suppressions.lift(connection, tenant_id, each, hashes) for each in names)
+            if as_json:
+                show_json({"channels": [channel.name for channel in wanted], "lifted": lifted})
+            else:
+                say("The address can have messages again." if lifted else "Nothing kept messages from the address.")
+            return
         with tenant_transaction(connection, tenant_id):
             said = [opt_outs.OptOut(suppressions.hash_of(connection, tenant, address), datetime.now(UTC))]
             for channel in wanted:

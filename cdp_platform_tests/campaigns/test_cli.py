@@ -104,6 +104,9 @@ def test_an_address_that_is_unsubscribed_gets_nothing_more(shop: Shop):
     shop.run("spring-1")
     assert shop.outbox() == ["p0001@example.org"]
     assert "neither" in refusal("campaign", "unsubscribe", "--tenant", "acme", "--address", "nobody")
+    undo = ("campaign", "unsubscribe", "--tenant", "acme", "--address", "p0000@example.org", "--undo")
+    assert "can have messages again" in says(*undo)
+    assert "Nothing kept messages" in says(*undo)
 
 
 def test_segments_are_listed_and_shown_with_placeholders_and_masked_people(shop: Shop):

@@ -129,13 +129,13 @@ def test_an_event_that_is_over_stays_as_it_was(acme: Sender, apply: Apply):
     assert "with an id of its own" in refusal(apply, plan(end="2099-03-05T20:00:00"))
 
 
-def test_a_template_that_changes_is_another_version_and_the_approved_one_stays(acme: Sender, apply: Apply):
+def test_a_template_that_changes_is_another_version_and_the_approved_one_stays_as_it_was(acme: Sender, apply: Apply):
     apply(plan())
     changed = plan()
     changed["templates"][0]["subject"] = "Spring is here"
     assert apply(changed)[1] == Applied("template", "spring-mail version 2", "changed")
     found = acme.rows("SELECT version, subject, state FROM campaigns.message_template ORDER BY 1")
-    assert found == [(1, "Spring", "approved"), (2, "Spring is here", "approved")]
+    assert found == [(1, "Spring", "archived"), (2, "Spring is here", "approved")]
     del changed["templates"][0]["approve"]
     changed["templates"][0]["subject"] = "Spring again"
     (_, template, *_) = apply(changed)

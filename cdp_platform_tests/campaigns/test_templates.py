@@ -73,18 +73,20 @@ def test_an_approved_version_never_changes(acme: psycopg.Connection, tenant: Ten
         acme.execute("UPDATE campaigns.message_template SET sent_html = 'x'")
 
 
-def test_approving_again_changes_nothing_and_an_archived_version_stays_so(
+def test_approving_again_changes_nothing_and_a_newer_approval_archives_the_version_for_good(
     acme: psycopg.Connection, tenant: Tenant
 ) -> None:
     before = approved(acme, tenant)
     templates.approve(acme, tenant, "welcome", 1)
     assert templates.load(acme, "acme", "welcome", 1) == before
-    assert templates.archive(acme, "acme", "welcome", 1)
-    assert not templates.archive(acme, "acme", "welcome", 1)
+    assert saved(acme, subject="Another one") == 2
+    templates.approve(acme, tenant, "welcome", 2)
+    assert templates.load(acme, "acme", "welcome", 1).state == "archived"
     with pytest.raises(QueryError, match=r"is archived\. Write a new version"):
         templates.approve(acme, tenant, "welcome", 1)
-    assert templates.latest(acme, "acme", "welcome", approved=True) is None
-    assert saved(acme) == 2
+    latest = templates.latest(acme, "acme", "welcome", approved=True)
+    assert latest is not None
+    assert latest.version == 2
 
 
 def test_a_version_that_is_not_there_is_told_so(acme: psycopg.Connection) -> None:
