@@ -1,6 +1,7 @@
 """`cdp serve`: the web app that links in messages lead to."""
 
 import logging
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -55,13 +56,17 @@ def serve(host: str, port: int | None, *, as_json: bool) -> None:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
+    server = uvicorn.Server(configuration)
+    # Before the address is printed: whoever reads it may stop the process at once.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, server.handle_exit)
     with _listening(host, port or settings.web().cdp_web_port) as listener, suppress(KeyboardInterrupt):
         address = f"http://{host}:{listener.getsockname()[1]}"
         if as_json:
             show_json({"address": address, "web_url": settings.web().cdp_web_url})
         else:
             say(f"Listening on {address} for {settings.web().cdp_web_url}.")
-        uvicorn.Server(configuration).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:
