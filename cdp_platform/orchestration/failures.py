@@ -6,7 +6,9 @@ dagster.yaml, for crashed workers only), and the next tick. This module decides 
 
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -38,6 +40,19 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, SourceError):
         return error.transient
     return isinstance(error, BusyError | WorkerLostError | psycopg.OperationalError)
+
+
+def of_several(failed: Mapping[str, Exception], metadata: Mapping[str, Any]) -> dg.Failure:
+    """The failure of a step some of whose items failed: it names each with its error, and `metadata` has the figures.
+
+    Dagster retries it only if every one of the errors may pass by itself. Raise it from None: messages of the errors
+    may quote customer data, and the event log keeps them permanently.
+    """
+    return dg.Failure(
+        description="; ".join(f"{item}: {describe(error)}" for item, error in failed.items()),
+        metadata=metadata,
+        allow_retries=all(map(is_transient, failed.values())),
+    )
 
 
 def describe(error: Exception) -> str:

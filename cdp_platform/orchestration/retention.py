@@ -6,7 +6,7 @@ import dagster as dg
 
 from cdp_platform.ops import retention, tenants
 from cdp_platform.ops.retention import Kept, RetentionResult
-from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
+from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
 
 
@@ -27,12 +27,7 @@ def retention_schedule(kept: Callable[[], Sequence[Kept]]) -> dg.ScheduleDefinit
                 context.log.error("%s: %s", tenant_id, describe(error))
                 failed[tenant_id] = error
         if failed:
-            # From None, because the messages of the causes may contain data.
-            raise dg.Failure(
-                description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
-                metadata=_metadata(done),
-                allow_retries=all(map(is_transient, failed.values())),
-            ) from None
+            raise of_several(failed, _metadata(done)) from None
         context.add_output_metadata(_metadata(done))
 
     @dg.job(

@@ -15,7 +15,7 @@ import psycopg
 from cdp_platform.errors import BlockedError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
-from cdp_platform.orchestration.failures import describe, is_transient
+from cdp_platform.orchestration.failures import describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
 
 Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
@@ -44,8 +44,7 @@ def for_each_tenant(
 
     Raises:
         dg.Failure: the work failed for at least one tenant; names each with what to do. Dagster retries it only if
-        every
-            one of these errors may pass by itself.
+            every one of these errors may pass by itself.
     """
 
     def of_tenant(tenant_id: str) -> Iterator[Made]:
@@ -126,15 +125,8 @@ def _raise(
                     metadata={**outcome, "run": dg.MetadataValue.dagster_run(context.run.run_id)},
                 )
             )
-    # From None: messages of the original errors may quote customer data, and the event log keeps them permanently.
-    raise dg.Failure(
-        description="; ".join(f"{key}: {describe(error)}" for key, error in failed.items()),
-        metadata={
-            "failed": ", ".join(failed),
-            "succeeded": ", ".join(key for key in partition_keys(context) if key not in failed),
-        },
-        allow_retries=all(map(is_transient, failed.values())),
-    ) from None
+    succeeded = [key for key in partition_keys(context) if key not in failed]
+    raise of_several(failed, {"failed": ", ".join(failed), "succeeded": ", ".join(succeeded)}) from None
 
 
 def check_each_tenant(

@@ -1,6 +1,7 @@
 """The job that settles deliveries, takes back lost opt-outs, and removes partitions of events that ended long ago."""
 
 from collections import defaultdict
+from functools import cache
 
 import dagster as dg
 import psycopg
@@ -10,7 +11,7 @@ from cdp_platform.campaigns.defs import partitions as event_partitions
 from cdp_platform.campaigns.defs.resources import ChannelsResource
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions
-from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
+from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
@@ -25,6 +26,8 @@ def settle_deliveries(context: dg.OpExecutionContext, warehouse: WarehouseResour
     figures: dict[str, dg.MetadataValue | int] = {}
     failed: dict[str, Exception] = {}
     lines = []
+    # The file is read once. A fault in it is a failure of each tenant.
+    configured = cache(channels.configured)
     with warehouse.connect() as connection:
         # First of all: nobody who opted out gets anything from a database that has forgotten it.
         if (kept := journal.configured()) is not None:
@@ -34,7 +37,7 @@ def settle_deliveries(context: dg.OpExecutionContext, warehouse: WarehouseResour
     for tenant_id in active:
         try:
             with warehouse.connect() as connection:
-                done = settle.settle(connection, tenant_id, channels.configured().required)
+                done = settle.settle(connection, tenant_id, configured().required)
         except Exception as error:
             context.log.error("%s: %s", tenant_id, describe(error))
             failed[tenant_id] = error
@@ -51,12 +54,7 @@ def settle_deliveries(context: dg.OpExecutionContext, warehouse: WarehouseResour
     head = ["| tenant | vanished | confirmed | failed | still unknown | events ended |", "|---|--:|--:|--:|--:|--:|"]
     figures["settled"] = dg.MetadataValue.md("\n".join([*head, *lines]) if lines else "There was nothing to settle.")
     if failed:
-        # From None, because the messages of the causes may contain data.
-        raise dg.Failure(
-            description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
-            metadata=figures,
-            allow_retries=all(map(is_transient, failed.values())),
-        ) from None
+        raise of_several(failed, figures) from None
     context.add_output_metadata(figures)
 
 

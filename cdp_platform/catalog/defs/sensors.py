@@ -18,7 +18,7 @@ from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.config import LaunchpadConfig
-from cdp_platform.orchestration.failures import IO_RETRIES, describe, is_transient
+from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.watch import Watch
 
@@ -213,12 +213,7 @@ def clean_catalog(context: dg.OpExecutionContext, config: CleanupConfig, warehou
             failed[tenant_id] = error
     metadata = {"due": _table(due), "deleted": _table(done), "rows_deleted": _deleted(done)}
     if failed:
-        # From None, because the messages of the causes may contain data.
-        raise dg.Failure(
-            description="; ".join(f"{tenant_id}: {describe(error)}" for tenant_id, error in failed.items()),
-            metadata=metadata,
-            allow_retries=all(map(is_transient, failed.values())),
-        ) from None
+        raise of_several(failed, metadata) from None
     context.add_output_metadata(metadata)
 
 
