@@ -13,6 +13,42 @@ from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.run_limits import MAX_RUNS
 
 
+def net(
+    name: str,
+    job: Any,
+    *,
+    cron: str,
+    description: str,
+    subject: str,
+    only: Callable[[list[Tenant]], list[Tenant]] = lambda registered: registered,
+    run_config: dict[str, Any] | None = None,
+) -> dg.ScheduleDefinition:
+    """A schedule that is on from the start and asks for a job for all tenants, at times in UTC.
+
+    Args:
+        name: of the schedule.
+        job: that it asks for.
+        cron: when.
+        description: for the UI.
+        subject: as of `for_all_tenants`, like `only` and `run_config`.
+    """
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=description,
+    )
+    def when_due(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        return for_all_tenants(context, warehouse, subject, only=only, run_config=run_config)
+
+    return when_due
+
+
 def for_all_tenants(
     context: dg.ScheduleEvaluationContext,
     warehouse: WarehouseResource,

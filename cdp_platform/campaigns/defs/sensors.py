@@ -16,7 +16,7 @@ from cdp_platform.campaigns.defs.resources import ChannelsResource
 from cdp_platform.campaigns.dispatch import channel_gate
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.schedules import for_all_tenants
+from cdp_platform.orchestration.schedules import net
 from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
 
 if TYPE_CHECKING:
@@ -142,29 +142,17 @@ def _closed(connection: psycopg.Connection, channels: "Channels", names: Collect
     return found
 
 
-@dg.schedule(
-    job=segments_job,
-    cron_schedule="20 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+segments_every_hour = net(
+    "segments_every_hour",
+    segments_job,
+    cron="20 * * * *",
     description="Every hour, segments and consent of every tenant, in case a change was not seen.",
+    subject="segments",
 )
-def segments_every_hour(
-    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants."""
-    return for_all_tenants(context, warehouse, "segments")
-
-
-@dg.schedule(
-    job=effect_job,
-    cron_schedule="0 5 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+effect_every_day = net(
+    "effect_every_day",
+    effect_job,
+    cron="0 5 * * *",
     description="The effect of every tenant's events, each day at 05:00 UTC, after the orders of the night.",
+    subject="effect",
 )
-def effect_every_day(
-    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants."""
-    return for_all_tenants(context, warehouse, "effect")

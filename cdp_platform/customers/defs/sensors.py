@@ -24,7 +24,7 @@ from cdp_platform.errors import SourceError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
-from cdp_platform.orchestration.schedules import for_all_tenants
+from cdp_platform.orchestration.schedules import for_all_tenants, net
 from cdp_platform.orchestration.watch import Watch
 
 # Limit of one source, so that a source that hangs does not use up the tick.
@@ -170,19 +170,15 @@ def customers_every_15_minutes(
     return for_all_tenants(context, warehouse, GROUP, only=with_database)
 
 
-@dg.schedule(
-    job=reconcile_job,
-    cron_schedule="30 2 * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+customers_every_night = net(
+    "customers_every_night",
+    reconcile_job,
+    cron="30 2 * * *",
     description="Every tenant's tables are compared with their source each night.",
+    subject=GROUP,
+    only=with_database,
+    run_config=_RECONCILE,
 )
-def customers_every_night(
-    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants, as in the schedule of every 15 minutes."""
-    return for_all_tenants(context, warehouse, GROUP, only=with_database, run_config=_RECONCILE)
-
-
 staleness_hourly = dg.ScheduleDefinition(
     name="customers_staleness_hourly",
     job=staleness_job,

@@ -12,7 +12,7 @@ from cdp_platform.embeddings import models, status
 from cdp_platform.embeddings.defs import assets
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.schedules import for_all_tenants
+from cdp_platform.orchestration.schedules import net
 
 # A tick listens this long for a change. Dagster gives a tick 60 seconds.
 LISTEN_SECONDS = 20.0
@@ -120,27 +120,18 @@ def _has_just_failed(instance: dg.DagsterInstance) -> bool:
     return False
 
 
-@dg.schedule(
-    job=reconcile_job,
-    cron_schedule="30 3 * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+embeddings_every_night = net(
+    "embeddings_every_night",
+    reconcile_job,
+    cron="30 3 * * *",
     description="Every tenant's texts and vectors are compared each night.",
+    subject=assets.GROUP,
+    run_config=_RECONCILE,
 )
-def embeddings_every_night(
-    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants."""
-    return for_all_tenants(context, warehouse, assets.GROUP, run_config=_RECONCILE)
-
-
-@dg.schedule(
-    job=audiences_job,
-    cron_schedule="30 4 * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+audiences_every_night = net(
+    "audiences_every_night",
+    audiences_job,
+    cron="30 4 * * *",
     description="Clusters and lookalikes of every tenant, each night after the vectors.",
+    subject="audiences",
 )
-def audiences_every_night(
-    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants."""
-    return for_all_tenants(context, warehouse, "audiences")
