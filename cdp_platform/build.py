@@ -12,6 +12,7 @@ from cdp_platform.catalog.defs.resources import FeedsResource
 from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.embeddings.defs.resources import EmbeddingProviders
+from cdp_platform.enrichment.defs.definitions import definitions as enrichment
 from cdp_platform.health import retention
 from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.code_references import with_code_references
@@ -51,5 +52,5 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         executor=dg.in_process_executor,
     )
     return with_code_references(
-        dg.Definitions.merge(shared, customers(), catalog(), embeddings(), referrals(), campaigns())
+        dg.Definitions.merge(shared, customers(), catalog(), embeddings(), referrals(), campaigns(), enrichment())
     )

@@ -189,6 +189,38 @@ class ChannelSettings(BaseSettings):
     channels_config_path: Path | None = None
 
 
+class EnrichmentSettings(BaseSettings):
+    """The account at Apollo.io, its limits, and the payments that start a search.
+
+    ``APOLLO_CREDIT_PRICE`` is the price of a credit in ``APOLLO_CREDIT_CURRENCY``. ``ENRICHMENT_DAILY_CREDITS`` and
+    ``ENRICHMENT_DAILY_BUDGET`` (in that currency) are the most that a tenant uses per day (UTC). Of
+    ``PAYMENT_SECRETS``, separated by commas, each verifies payments, so that they can be rotated.
+    ``ENRICHMENT_UNKNOWN`` says what becomes of people whose answer was lost: they are held, or asked about again.
+    """
+
+    model_config = _FROM_ENVIRONMENT
+
+    apollo_api_key: SecretStr = SecretStr("")
+    apollo_base_url: Annotated[str, AfterValidator(_service("Give the key in APOLLO_API_KEY"))] = (
+        "https://api.apollo.io"
+    )
+    apollo_max_contacts_per_request: int = Field(default=10, ge=1, le=10)
+    apollo_rate_limit_per_minute: int = Field(default=100, ge=1)
+    apollo_rate_limit_per_hour: int | None = Field(default=None, ge=1)
+    apollo_rate_limit_per_day: int | None = Field(default=None, ge=1)
+    apollo_credit_price: Decimal = Field(default=Decimal("0.10"), ge=0, allow_inf_nan=False)
+    apollo_credit_currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    enrichment_daily_credits: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    enrichment_daily_budget: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    enrichment_unknown: Literal["hold", "ask-again"] = "hold"
+    payment_secrets: SecretStr = SecretStr("")
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secrets, any of which may have signed a payment."""
+        return _separated(self.payment_secrets)
+
+
 class LeoActivationSettings(BaseSettings):
     """The database of the LEO data workers, whose history `cdp campaign import` takes."""
 
@@ -228,6 +260,7 @@ class RetentionSettings(BaseSettings):
     usage_retention_days: int = Field(default=730, ge=1)
     export_retention_days: int = Field(default=90, ge=0)
     delivery_retention_days: int = Field(default=730, ge=30)
+    enrichment_retention_days: int = Field(default=365, ge=1)
 
 
 class PlatformSettings(BaseSettings):
@@ -315,6 +348,12 @@ def channels() -> ChannelSettings:
 
 
 @lru_cache
+def enrichment() -> EnrichmentSettings:
+    """Settings of the enrichment provider; raises ConfigurationError naming each variable that is wrong."""
+    return _load(EnrichmentSettings)
+
+
+@lru_cache
 def leo_activation() -> LeoActivationSettings:
     """Settings of the import of history; raises ConfigurationError naming each variable that is wrong."""
     return _load(LeoActivationSettings)
@@ -340,6 +379,6 @@ def platform() -> PlatformSettings:
 
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
-    rooms = (arango, collections, embeddings, catalog, referrals, google, channels, leo_activation, web)
+    rooms = (arango, collections, embeddings, catalog, referrals, google, channels, enrichment, leo_activation, web)
     for cached in (postgres, *rooms, retention, platform):
         cached.cache_clear()

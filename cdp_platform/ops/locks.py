@@ -108,13 +108,19 @@ def segments(tenant_id: str) -> Lock:
     return Lock(9, f"segments {tenant_id}", busy)
 
 
+def enrichment(tenant_id: str) -> Lock:
+    """Taken by transactions that reserve paid calls or settle them, so that limits hold and nothing is bought twice."""
+    busy = f"Calls of tenant {tenant_id} are being reserved. Try again later."
+    return Lock(10, f"enrichment {tenant_id}", busy)
+
+
 def erasure(tenant_id: str) -> Lock:
     """Taken by erasures of persons of a tenant, shared by transactions that write rows about persons.
 
     The function ``ops.erasure_lock`` of the database has the same key. See `cdp_platform.ops.erasure`.
     """
     busy = f"In tenant {tenant_id} somebody is being erased, or rows about persons are being written. Try again later."
-    return Lock(10, f"erase {tenant_id}", busy)
+    return Lock(11, f"erase {tenant_id}", busy)
 
 
 @contextmanager

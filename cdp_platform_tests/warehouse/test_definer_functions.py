@@ -8,8 +8,9 @@ import pytest
 
 from cdp_platform.ops import tenants
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
+from cdp_platform_tests.rooms import ROOMS
 
-OURS = ["ops", "customers", "embeddings", "catalog", "referrals", "campaigns"]
+OURS = ["ops", *ROOMS]
 
 # Words before a bracket that are grammar, and so found nowhere.
 GRAMMAR = set(

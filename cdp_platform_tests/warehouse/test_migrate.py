@@ -78,11 +78,11 @@ def test_the_platform_role_owns_nothing_and_is_let_in(warehouse: Warehouse):
 
 @pytest.mark.parametrize("target", [profiles.TARGET, transactions.TARGET], ids=lambda target: target.table)
 def test_the_columns_of_a_mapping_are_those_of_its_table(warehouse: Warehouse, target: Target):
-    """`synced_at` is the database's own; everything else comes from the mapping."""
+    """`synced_at` is the database's own, and the room `enrichment` writes some; all others come from the mapping."""
     with warehouse.superuser() as connection:
         found = connection.execute(
             "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
-            " WHERE attrelid = %s::regclass AND attnum > 0 AND attname <> 'synced_at' ORDER BY attnum",
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND attname !~ '^(synced_at$|enriched_)' ORDER BY attnum",
             [target.name],
         ).fetchall()
         mapped = connection.execute(

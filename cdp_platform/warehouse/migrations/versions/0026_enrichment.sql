@@ -1,0 +1,607 @@
+-- The room enrichment: paid searches become enriched contacts, and no answer is paid for twice.
+
+CREATE SCHEMA enrichment;
+GRANT USAGE ON SCHEMA enrichment TO cdp_platform;
+
+-- Searches -----------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE enrichment.search (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    search_id uuid NOT NULL,
+    name text NOT NULL,
+    status text NOT NULL DEFAULT 'preview' CHECK (status IN ('preview', 'paid', 'enriching', 'ready', 'failed')),
+    status_reason text,
+    status_changed_at timestamptz NOT NULL DEFAULT now(),
+    personal_emails boolean NOT NULL DEFAULT false,
+    phones boolean NOT NULL DEFAULT false,
+    price numeric NOT NULL CHECK (price >= 0),
+    currency text NOT NULL,
+    credit_limit numeric CHECK (credit_limit >= 0),
+    money_limit numeric CHECK (money_limit >= 0),
+    credits_reserved numeric NOT NULL DEFAULT 0,
+    credits numeric NOT NULL DEFAULT 0,
+    credit_price numeric NOT NULL DEFAULT 0 CHECK (credit_price >= 0),
+    credit_currency text NOT NULL DEFAULT 'USD',
+    payment_fee numeric NOT NULL DEFAULT 0,
+    cost numeric GENERATED ALWAYS AS (
+        credits * credit_price + CASE WHEN currency = credit_currency THEN payment_fee ELSE 0 END) STORED,
+    waiting int NOT NULL DEFAULT 0,
+    enriched int NOT NULL DEFAULT 0,
+    no_match int NOT NULL DEFAULT 0,
+    unusable int NOT NULL DEFAULT 0,
+    held int NOT NULL DEFAULT 0,
+    original int NOT NULL DEFAULT 0,
+    erased int NOT NULL DEFAULT 0,
+    rejected int NOT NULL DEFAULT 0,
+    not_before timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    paid_at timestamptz,
+    started_at timestamptz,
+    ended_at timestamptz,
+    PRIMARY KEY (tenant_id, search_id)
+);
+COMMENT ON TABLE enrichment.search IS 'One row per search: a list of contacts that a customer pays to have enriched.';
+COMMENT ON COLUMN enrichment.search.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.search.search_id IS 'Id of the search, which the payment names.';
+COMMENT ON COLUMN enrichment.search.name IS 'Name that people call the search by.';
+COMMENT ON COLUMN enrichment.search.status IS 'preview, paid, enriching, ready or failed; enrichment.search_may_move has the moves.';
+COMMENT ON COLUMN enrichment.search.status_reason IS 'Why it has this status or does not go on, without data of persons.';
+COMMENT ON COLUMN enrichment.search.status_changed_at IS 'When the status last changed.';
+COMMENT ON COLUMN enrichment.search.personal_emails IS 'Whether private e-mail addresses are asked for.';
+COMMENT ON COLUMN enrichment.search.phones IS 'Whether mobile phones are asked for.';
+COMMENT ON COLUMN enrichment.search.price IS 'The customer''s price of the search, in currency.';
+COMMENT ON COLUMN enrichment.search.currency IS 'ISO 4217 code of price and payment_fee.';
+COMMENT ON COLUMN enrichment.search.credit_limit IS 'Most credits that this search may use; NULL: no limit of its own.';
+COMMENT ON COLUMN enrichment.search.money_limit IS 'Most that its credits may cost, in credit_currency; NULL: no limit of its own.';
+COMMENT ON COLUMN enrichment.search.credits_reserved IS 'Credits of calls whose answer is not there yet: the worst case of each.';
+COMMENT ON COLUMN enrichment.search.credits IS 'Credits that the provider charged.';
+COMMENT ON COLUMN enrichment.search.credit_price IS 'Price of a credit when the search began, in credit_currency.';
+COMMENT ON COLUMN enrichment.search.credit_currency IS 'ISO 4217 code of credit_price and money_limit.';
+COMMENT ON COLUMN enrichment.search.payment_fee IS 'What the payment provider keeps of the payment, in currency.';
+COMMENT ON COLUMN enrichment.search.cost IS 'Credits at their price, and the payment fee where it is in the same currency; in credit_currency.';
+COMMENT ON COLUMN enrichment.search.waiting IS 'Contacts with outcome waiting.';
+COMMENT ON COLUMN enrichment.search.enriched IS 'Contacts with outcome enriched.';
+COMMENT ON COLUMN enrichment.search.no_match IS 'Contacts with outcome no_match.';
+COMMENT ON COLUMN enrichment.search.unusable IS 'Contacts with outcome unusable.';
+COMMENT ON COLUMN enrichment.search.held IS 'Contacts with outcome held.';
+COMMENT ON COLUMN enrichment.search.original IS 'Contacts with outcome original.';
+COMMENT ON COLUMN enrichment.search.erased IS 'Contacts that were erased, or refused as their person is erased.';
+COMMENT ON COLUMN enrichment.search.rejected IS 'Lines of the file that are no contacts.';
+COMMENT ON COLUMN enrichment.search.not_before IS 'It goes on at this moment at the earliest: a limit is reached, or the provider is away; NULL: at once.';
+COMMENT ON COLUMN enrichment.search.created_at IS 'When it was imported.';
+COMMENT ON COLUMN enrichment.search.paid_at IS 'When it was paid.';
+COMMENT ON COLUMN enrichment.search.started_at IS 'When the first run took it up.';
+COMMENT ON COLUMN enrichment.search.ended_at IS 'When it became ready or failed.';
+CREATE INDEX search_open ON enrichment.search (tenant_id, paid_at) WHERE status IN ('paid', 'enriching');
+SELECT ops.isolate_tenants('enrichment.search');
+
+-- Which moves a search may make. Only a person has a failed one tried again, and a refund comes before work only.
+CREATE FUNCTION enrichment.search_may_move(before text, after text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE before
+    WHEN 'new' THEN after = 'preview'
+    WHEN 'preview' THEN after = 'paid'
+    WHEN 'paid' THEN after IN ('enriching', 'preview')
+    WHEN 'enriching' THEN after IN ('ready', 'failed')
+    WHEN 'failed' THEN after = 'paid'
+    ELSE false
+END;
+
+CREATE FUNCTION enrichment.move_search_forward() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+    was text := CASE WHEN TG_OP = 'INSERT' THEN 'new' ELSE OLD.status END;
+BEGIN
+    IF NOT enrichment.search_may_move(was, NEW.status) THEN
+        RAISE EXCEPTION 'a search that is % does not become %', was, NEW.status
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    NEW.status_changed_at := pg_catalog.clock_timestamp();
+    IF TG_OP = 'UPDATE' THEN
+        CASE NEW.status
+            -- A search that a person has tried again was paid for at its first time.
+            WHEN 'paid' THEN NEW.paid_at := coalesce(OLD.paid_at, NEW.status_changed_at); NEW.ended_at := NULL;
+            WHEN 'preview' THEN NEW.paid_at := NULL;
+            WHEN 'enriching' THEN NEW.started_at := coalesce(OLD.started_at, NEW.status_changed_at);
+            ELSE NEW.ended_at := NEW.status_changed_at;
+        END CASE;
+        NEW.not_before := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER search_begins BEFORE INSERT ON enrichment.search
+    FOR EACH ROW EXECUTE FUNCTION enrichment.move_search_forward();
+CREATE TRIGGER search_moves BEFORE UPDATE OF status ON enrichment.search
+    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION enrichment.move_search_forward();
+
+-- Move a search if it is in the status that the caller takes it to be in; false, and nothing changes, where it is not.
+CREATE FUNCTION enrichment.move_search(
+    for_tenant text, moved uuid, before text, after text, reason text DEFAULT NULL
+) RETURNS boolean
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH done AS (
+        UPDATE enrichment.search SET status = after, status_reason = reason
+        WHERE tenant_id = for_tenant AND search_id = moved AND status = before RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM done);
+END;
+
+-- Contacts -----------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE enrichment.contact (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    contact_id text NOT NULL,
+    search_id uuid NOT NULL,
+    line int NOT NULL CHECK (line > 0),
+    given jsonb NOT NULL,
+    question jsonb,
+    question_hash bytea CHECK ((question_hash IS NULL) = (question IS NULL)),
+    email text,
+    outcome text NOT NULL DEFAULT 'waiting'
+        CHECK (outcome IN ('waiting', 'enriched', 'no_match', 'unusable', 'held', 'original')),
+    reason text,
+    outcome_at timestamptz NOT NULL DEFAULT now(),
+    profile_at timestamptz,
+    PRIMARY KEY (tenant_id, contact_id),
+    UNIQUE (tenant_id, search_id, line),
+    FOREIGN KEY (tenant_id, search_id) REFERENCES enrichment.search,
+    CHECK (question IS NOT NULL OR outcome = 'unusable')
+);
+COMMENT ON TABLE enrichment.contact IS 'One row per line of a search: a person who is to be enriched.';
+COMMENT ON COLUMN enrichment.contact.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.contact.contact_id IS 'The search''s id and the line, padded with zeros, so that contacts sort as in the file.';
+COMMENT ON COLUMN enrichment.contact.search_id IS 'The search.';
+COMMENT ON COLUMN enrichment.contact.line IS 'Line of the file, from 1.';
+COMMENT ON COLUMN enrichment.contact.given IS 'The fields as they came; never changed.';
+COMMENT ON COLUMN enrichment.contact.question IS 'The normalized fields that the provider is asked with; NULL where they do not identify anybody.';
+COMMENT ON COLUMN enrichment.contact.question_hash IS 'Hash of the strongest identity in the question, with the tenant''s salt: equal ones are one question.';
+COMMENT ON COLUMN enrichment.contact.email IS 'The given e-mail address, trimmed, lower case; NULL without one.';
+COMMENT ON COLUMN enrichment.contact.outcome IS 'waiting, enriched, no_match, unusable, held (its call''s answer was lost), or original (the provider is away; taken up later).';
+COMMENT ON COLUMN enrichment.contact.reason IS 'Why, without data of the person.';
+COMMENT ON COLUMN enrichment.contact.outcome_at IS 'When the outcome last changed.';
+COMMENT ON COLUMN enrichment.contact.profile_at IS 'When its fields were added to profiles with the same address; NULL: not yet.';
+CREATE INDEX contact_question ON enrichment.contact (tenant_id, question_hash);
+CREATE INDEX contact_open ON enrichment.contact (tenant_id, search_id, contact_id)
+    WHERE outcome IN ('waiting', 'held', 'original');
+CREATE INDEX contact_email ON enrichment.contact (tenant_id, email) WHERE email IS NOT NULL;
+SELECT ops.isolate_tenants('enrichment.contact');
+
+CREATE TABLE enrichment.contact_field (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    contact_id text NOT NULL,
+    field text NOT NULL,
+    value jsonb NOT NULL,
+    source text NOT NULL,
+    provider_status text,
+    answered_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, contact_id, field)
+);
+COMMENT ON TABLE enrichment.contact_field IS 'One row per contact and enriched field, beside the fields that came with the contact.';
+COMMENT ON COLUMN enrichment.contact_field.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.contact_field.contact_id IS 'The contact.';
+COMMENT ON COLUMN enrichment.contact_field.field IS 'Name of the field, such as title, company, email or phones.';
+COMMENT ON COLUMN enrichment.contact_field.value IS 'Its value: a text, or a list of texts or objects.';
+COMMENT ON COLUMN enrichment.contact_field.source IS 'The provider.';
+COMMENT ON COLUMN enrichment.contact_field.provider_status IS 'The provider''s own status or confidence of the value; NULL where it gives none.';
+COMMENT ON COLUMN enrichment.contact_field.answered_at IS 'When the provider gave it.';
+SELECT ops.isolate_tenants('enrichment.contact_field');
+
+-- The counts of a search are those of its contacts, whoever changes them.
+CREATE FUNCTION enrichment.add_to_count(for_tenant text, counted uuid, which text, more bigint) RETURNS void
+LANGUAGE sql
+BEGIN ATOMIC
+    UPDATE enrichment.search SET
+        waiting = waiting + CASE which WHEN 'waiting' THEN more ELSE 0 END,
+        enriched = enriched + CASE which WHEN 'enriched' THEN more ELSE 0 END,
+        no_match = no_match + CASE which WHEN 'no_match' THEN more ELSE 0 END,
+        unusable = unusable + CASE which WHEN 'unusable' THEN more ELSE 0 END,
+        held = held + CASE which WHEN 'held' THEN more ELSE 0 END,
+        original = original + CASE which WHEN 'original' THEN more ELSE 0 END,
+        erased = erased + CASE which WHEN 'erased' THEN more ELSE 0 END
+    WHERE tenant_id = for_tenant AND search_id = counted;
+END;
+
+CREATE FUNCTION enrichment.count_contacts() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM enrichment.add_to_count(c.tenant_id, c.search_id, c.outcome, c.n) FROM (
+            SELECT tenant_id, search_id, outcome, count(*) AS n FROM new_rows GROUP BY 1, 2, 3 ORDER BY 1, 2) AS c;
+    ELSIF TG_OP = 'UPDATE' THEN
+        PERFORM enrichment.add_to_count(c.tenant_id, c.search_id, c.outcome, c.n) FROM (
+            SELECT tenant_id, search_id, outcome, pg_catalog.sum(n)::bigint AS n FROM (
+                SELECT tenant_id, search_id, outcome, 1 AS n FROM new_rows
+                UNION ALL SELECT tenant_id, search_id, outcome, -1 FROM old_rows) AS moved
+            GROUP BY 1, 2, 3 HAVING pg_catalog.sum(n) <> 0 ORDER BY 1, 2) AS c;
+    ELSE
+        PERFORM enrichment.add_to_count(c.tenant_id, c.search_id, c.outcome, -c.n),
+            enrichment.add_to_count(c.tenant_id, c.search_id, 'erased', c.n) FROM (
+            SELECT tenant_id, search_id, outcome, count(*) AS n FROM old_rows GROUP BY 1, 2, 3 ORDER BY 1, 2) AS c;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER count_contacts AFTER INSERT ON enrichment.contact
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION enrichment.count_contacts();
+CREATE TRIGGER count_contacts_again AFTER UPDATE ON enrichment.contact
+    REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION enrichment.count_contacts();
+CREATE TRIGGER count_contacts_gone AFTER DELETE ON enrichment.contact
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION enrichment.count_contacts();
+
+-- Calls ----------------------------------------------------------------------------------------------------------------------------
+
+SELECT ops.make_spend('enrichment');
+
+CREATE TABLE enrichment.provider_call (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    call_id uuid NOT NULL,
+    search_id uuid NOT NULL,
+    provider text NOT NULL,
+    account text NOT NULL,
+    personal_emails boolean NOT NULL,
+    phones boolean NOT NULL,
+    people int NOT NULL CHECK (people > 0),
+    attempt int NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    may_be_double boolean NOT NULL DEFAULT false,
+    state ops.effect_state NOT NULL DEFAULT 'reserved',
+    reason text,
+    spend_day date NOT NULL,
+    credits_reserved numeric NOT NULL,
+    credits numeric,
+    request_id bigint,
+    phones_state text NOT NULL DEFAULT 'none'
+        CHECK (phones_state IN ('none', 'pending', 'delivered', 'skipped', 'expired')),
+    phone_secret_hash bytea,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    handed_over_at timestamptz,
+    settled_at timestamptz,
+    phones_asked_at timestamptz,
+    PRIMARY KEY (tenant_id, call_id),
+    FOREIGN KEY (tenant_id, search_id) REFERENCES enrichment.search
+);
+COMMENT ON TABLE enrichment.provider_call IS 'One row per attempt to ask the provider about a batch: the ledger of paid calls. Nothing in it is about a person.';
+COMMENT ON COLUMN enrichment.provider_call.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.provider_call.call_id IS 'Id of the attempt.';
+COMMENT ON COLUMN enrichment.provider_call.search_id IS 'The search whose limits the call counts for.';
+COMMENT ON COLUMN enrichment.provider_call.provider IS 'The provider, such as apollo.';
+COMMENT ON COLUMN enrichment.provider_call.account IS 'The provider''s account, as a hash of its key: tenants may share one.';
+COMMENT ON COLUMN enrichment.provider_call.personal_emails IS 'Whether private e-mail addresses were asked for.';
+COMMENT ON COLUMN enrichment.provider_call.phones IS 'Whether mobile phones were asked for.';
+COMMENT ON COLUMN enrichment.provider_call.people IS 'Number of people asked about.';
+COMMENT ON COLUMN enrichment.provider_call.attempt IS 'From 1; another attempt for the same people is another row.';
+COMMENT ON COLUMN enrichment.provider_call.may_be_double IS 'Whether it asks again although an earlier answer was lost, and so may be charged twice.';
+COMMENT ON COLUMN enrichment.provider_call.state IS 'How far the call is; ops.effect_move has the moves.';
+COMMENT ON COLUMN enrichment.provider_call.reason IS 'Why, without data of persons.';
+COMMENT ON COLUMN enrichment.provider_call.spend_day IS 'Day (UTC) whose spend has its credits.';
+COMMENT ON COLUMN enrichment.provider_call.credits_reserved IS 'Credits still reserved for it; 0 once all charges are known.';
+COMMENT ON COLUMN enrichment.provider_call.credits IS 'Credits that were charged, phones included as they are delivered; NULL while nothing is known.';
+COMMENT ON COLUMN enrichment.provider_call.request_id IS 'The provider''s id of the request, a signed number of 64 bits.';
+COMMENT ON COLUMN enrichment.provider_call.phones_state IS 'none (nothing is to come), pending, delivered, skipped (an earlier call''s delivery brings them) or expired.';
+COMMENT ON COLUMN enrichment.provider_call.phone_secret_hash IS 'SHA-256 of the secret in the address that phones are delivered to.';
+COMMENT ON COLUMN enrichment.provider_call.created_at IS 'When it was reserved.';
+COMMENT ON COLUMN enrichment.provider_call.handed_over_at IS 'When the request was about to be sent.';
+COMMENT ON COLUMN enrichment.provider_call.settled_at IS 'When its end was known.';
+COMMENT ON COLUMN enrichment.provider_call.phones_asked_at IS 'When the provider was last asked for phones that had not been delivered.';
+CREATE INDEX provider_call_open ON enrichment.provider_call (tenant_id, search_id)
+    WHERE state::text IN ('reserved', 'handed_over', 'unknown');
+CREATE INDEX provider_call_phones ON enrichment.provider_call (tenant_id, created_at) WHERE phones_state = 'pending';
+CREATE INDEX provider_call_search ON enrichment.provider_call (tenant_id, search_id, created_at);
+SELECT ops.isolate_tenants('enrichment.provider_call');
+SELECT ops.guard_effects('enrichment.provider_call');
+SELECT ops.make_claimable('enrichment.provider_call');
+
+CREATE TABLE enrichment.call_question (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    call_id uuid NOT NULL,
+    place int NOT NULL CHECK (place > 0),
+    question_hash bytea,
+    PRIMARY KEY (tenant_id, call_id, place),
+    FOREIGN KEY (tenant_id, call_id) REFERENCES enrichment.provider_call ON DELETE CASCADE
+);
+COMMENT ON TABLE enrichment.call_question IS 'One row per call and person asked about, in the order of the request.';
+COMMENT ON COLUMN enrichment.call_question.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.call_question.call_id IS 'The call.';
+COMMENT ON COLUMN enrichment.call_question.place IS 'Place in the request, from 1.';
+COMMENT ON COLUMN enrichment.call_question.question_hash IS 'Hash of the question, as in contact; NULL once the person is erased.';
+CREATE INDEX call_question_hash ON enrichment.call_question (tenant_id, question_hash);
+SELECT ops.isolate_tenants('enrichment.call_question');
+
+-- Answers ------------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE enrichment.answer (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    provider text NOT NULL,
+    question_hash bytea NOT NULL,
+    personal_emails boolean NOT NULL,
+    phones boolean NOT NULL,
+    state text NOT NULL CHECK (state IN ('asked', 'match', 'no_match')),
+    call_id uuid NOT NULL,
+    person_id text,
+    fields jsonb,
+    addresses text[] NOT NULL DEFAULT '{}',
+    phone_numbers text[] NOT NULL DEFAULT '{}',
+    answered_at timestamptz,
+    expires_at timestamptz,
+    PRIMARY KEY (tenant_id, provider, question_hash, personal_emails, phones),
+    FOREIGN KEY (tenant_id, call_id) REFERENCES enrichment.provider_call,
+    CHECK ((state = 'asked') = (answered_at IS NULL)),
+    CHECK ((state = 'asked') = (expires_at IS NULL)),
+    CHECK (state = 'match' OR fields IS NULL)
+);
+COMMENT ON TABLE enrichment.answer IS 'One row per question and what was asked for: the provider''s answer while it is fresh, or that a call is asking now.';
+COMMENT ON COLUMN enrichment.answer.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.answer.provider IS 'The provider.';
+COMMENT ON COLUMN enrichment.answer.question_hash IS 'Hash of the question, as in contact.';
+COMMENT ON COLUMN enrichment.answer.personal_emails IS 'Whether private e-mail addresses were asked for. Such an answer also answers questions without them.';
+COMMENT ON COLUMN enrichment.answer.phones IS 'Whether mobile phones were asked for. Such an answer also answers questions without them.';
+COMMENT ON COLUMN enrichment.answer.state IS 'asked: a call is under way, or its answer was lost; match; no_match.';
+COMMENT ON COLUMN enrichment.answer.call_id IS 'The call that asks, or that brought the answer.';
+COMMENT ON COLUMN enrichment.answer.person_id IS 'The provider''s id of the person.';
+COMMENT ON COLUMN enrichment.answer.fields IS 'The fields that the provider knows: for each {"value": ..., "status": the provider''s own or null}.';
+COMMENT ON COLUMN enrichment.answer.addresses IS 'E-mail addresses in question and answer, lower case, so that an erasure finds the row.';
+COMMENT ON COLUMN enrichment.answer.phone_numbers IS 'Phone numbers in question and answer (E.164), so that an erasure finds the row.';
+COMMENT ON COLUMN enrichment.answer.answered_at IS 'When the answer came.';
+COMMENT ON COLUMN enrichment.answer.expires_at IS 'After this moment it answers nothing more.';
+CREATE INDEX answer_call ON enrichment.answer (tenant_id, call_id);
+CREATE INDEX answer_person ON enrichment.answer (tenant_id, person_id) WHERE person_id IS NOT NULL;
+SELECT ops.isolate_tenants('enrichment.answer');
+
+CREATE TABLE enrichment.phone_delivery (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    call_id uuid NOT NULL,
+    payload jsonb NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, call_id),
+    FOREIGN KEY (tenant_id, call_id) REFERENCES enrichment.provider_call
+);
+COMMENT ON TABLE enrichment.phone_delivery IS 'One row per call whose phones were delivered before its answer was there. It goes once the phones are taken.';
+COMMENT ON COLUMN enrichment.phone_delivery.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.phone_delivery.call_id IS 'The call.';
+COMMENT ON COLUMN enrichment.phone_delivery.payload IS 'The delivery as it came.';
+COMMENT ON COLUMN enrichment.phone_delivery.received_at IS 'When it came.';
+SELECT ops.isolate_tenants('enrichment.phone_delivery');
+
+-- Payments -----------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE enrichment.payment_event (
+    tenant_id text NOT NULL REFERENCES ops.tenant,
+    event_id text NOT NULL,
+    type text NOT NULL,
+    search_id uuid,
+    payment_intent text,
+    amount numeric,
+    currency text,
+    outcome text NOT NULL CHECK (outcome IN ('paid', 'refunded', 'noted', 'refused')),
+    reason text,
+    happened_at timestamptz,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, event_id)
+);
+COMMENT ON TABLE enrichment.payment_event IS 'One row per event of the payment provider. Nothing in it is about a person.';
+COMMENT ON COLUMN enrichment.payment_event.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.payment_event.event_id IS 'The payment provider''s id of the event: each counts once.';
+COMMENT ON COLUMN enrichment.payment_event.type IS 'Type of the event.';
+COMMENT ON COLUMN enrichment.payment_event.search_id IS 'The search that it names; NULL where it names none.';
+COMMENT ON COLUMN enrichment.payment_event.payment_intent IS 'The payment that it belongs to, which a refund names as well.';
+COMMENT ON COLUMN enrichment.payment_event.amount IS 'Amount in currency, not in its smallest unit.';
+COMMENT ON COLUMN enrichment.payment_event.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN enrichment.payment_event.outcome IS 'paid or refunded: the search moved; noted: nothing was to be done; refused: it does not fit the search, and a person has to look.';
+COMMENT ON COLUMN enrichment.payment_event.reason IS 'Why.';
+COMMENT ON COLUMN enrichment.payment_event.happened_at IS 'When it happened, as the event says.';
+COMMENT ON COLUMN enrichment.payment_event.received_at IS 'When it came.';
+CREATE INDEX payment_event_intent ON enrichment.payment_event (tenant_id, payment_intent) WHERE payment_intent IS NOT NULL;
+SELECT ops.isolate_tenants('enrichment.payment_event');
+
+-- The account ----------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE enrichment.account_reading (
+    account text NOT NULL,
+    read_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    consumed numeric NOT NULL,
+    known numeric NOT NULL,
+    PRIMARY KEY (account, read_at)
+);
+COMMENT ON TABLE enrichment.account_reading IS 'One row per moment at which the provider''s counter was read while no call was under way. Belongs to the platform and says nothing of any tenant.';
+COMMENT ON COLUMN enrichment.account_reading.account IS 'The provider''s account, as in provider_call.';
+COMMENT ON COLUMN enrichment.account_reading.read_at IS 'When it was read.';
+COMMENT ON COLUMN enrichment.account_reading.consumed IS 'Credits consumed in all, as the provider counts them.';
+COMMENT ON COLUMN enrichment.account_reading.known IS 'Credits of all tenants'' calls at that account, as the ledger has them.';
+GRANT SELECT, INSERT, DELETE ON enrichment.account_reading TO cdp_platform;
+
+-- The functions below look across tenants, and they alone.
+CREATE POLICY across_tenants ON enrichment.search FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY across_tenants ON enrichment.provider_call FOR SELECT TO CURRENT_USER USING (true);
+
+-- The ledger of an account over all tenants: what it knows of, what is under way or lost, and when a call last began or ended.
+CREATE FUNCTION enrichment.account_ledger(
+    of_account pg_catalog.text, OUT known pg_catalog.numeric, OUT under_way pg_catalog.int8, OUT unknown pg_catalog.int8,
+    OUT phones_pending pg_catalog.int8, OUT moved_at pg_catalog.timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+BEGIN ATOMIC
+    SELECT coalesce(pg_catalog.sum(c.credits), 0),
+        count(*) FILTER (WHERE c.state::pg_catalog.text = 'handed_over'),
+        count(*) FILTER (WHERE c.state::pg_catalog.text = 'unknown'),
+        count(*) FILTER (WHERE c.phones_state = 'pending'),
+        pg_catalog.max(greatest(c.handed_over_at, c.settled_at))
+    FROM enrichment.provider_call AS c WHERE c.account = of_account;
+END;
+REVOKE EXECUTE ON FUNCTION enrichment.account_ledger FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION enrichment.account_ledger TO cdp_platform;
+
+-- Searches of active tenants that have something to do now, for the sensor: paid, or open with contacts that are not done.
+CREATE FUNCTION enrichment.due()
+RETURNS TABLE (tenant_id pg_catalog.text, search_id pg_catalog.uuid, status pg_catalog.text, due_at pg_catalog.timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+BEGIN ATOMIC
+    SELECT s.tenant_id, s.search_id, s.status, greatest(s.not_before, s.paid_at)
+    FROM enrichment.search AS s JOIN ops.tenant AS t ON t.tenant_id = s.tenant_id AND t.status = 'active'
+    WHERE s.status = 'paid' OR s.status = 'enriching' AND (s.waiting + s.original > 0 OR s.held = 0);
+END;
+REVOKE EXECUTE ON FUNCTION enrichment.due FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION enrichment.due TO cdp_platform;
+
+-- Profiles -----------------------------------------------------------------------------------------------------------------------
+
+-- What enrichment found for the person, beside what the CDP says. No sync writes these columns.
+ALTER TABLE customers.cdp_profiles
+    ADD COLUMN enriched_title text, ADD COLUMN enriched_company text, ADD COLUMN enriched_industry text,
+    ADD COLUMN enriched_seniority text, ADD COLUMN enriched_at timestamptz;
+COMMENT ON COLUMN customers.cdp_profiles.enriched_title IS 'Job title that enrichment found; NULL without one. No sync writes it.';
+COMMENT ON COLUMN customers.cdp_profiles.enriched_company IS 'Employer that enrichment found; NULL without one. No sync writes it.';
+COMMENT ON COLUMN customers.cdp_profiles.enriched_industry IS 'Industry of the employer that enrichment found; NULL without one. No sync writes it.';
+COMMENT ON COLUMN customers.cdp_profiles.enriched_seniority IS 'Seniority that enrichment found; NULL without one. No sync writes it.';
+COMMENT ON COLUMN customers.cdp_profiles.enriched_at IS 'When the enrichment provider answered; NULL where nothing was added.';
+
+-- Erasure ------------------------------------------------------------------------------------------------------------------------
+
+-- Contacts of a person: those that came with an address of theirs, and those whose answer has an address or phone of theirs.
+CREATE FUNCTION enrichment.contacts_of(for_tenant text, person ops.person) RETURNS SETOF enrichment.contact
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.* FROM enrichment.contact AS c WHERE c.tenant_id = for_tenant AND c.email = ANY (person.addresses)
+    UNION
+    SELECT c.* FROM enrichment.answer AS a
+    JOIN enrichment.contact AS c ON c.tenant_id = a.tenant_id AND c.question_hash = a.question_hash
+    WHERE a.tenant_id = for_tenant AND (a.addresses && person.addresses OR a.phone_numbers && person.phones);
+END;
+
+CREATE FUNCTION enrichment.erase_answers(for_tenant text, person ops.person) RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM enrichment.answer
+        WHERE tenant_id = for_tenant AND (addresses && person.addresses OR phone_numbers && person.phones) RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+END;
+
+-- Calls stay, as money, without the hash that leads to a question.
+CREATE FUNCTION enrichment.erase_contacts(for_tenant text, person ops.person) RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH theirs AS MATERIALIZED (
+        SELECT contact_id, question_hash FROM enrichment.contacts_of(for_tenant, person)
+    ), forgotten AS (
+        UPDATE enrichment.call_question AS q SET question_hash = NULL
+        WHERE q.tenant_id = for_tenant AND q.question_hash IN (SELECT question_hash FROM theirs)
+    ), gone AS (
+        DELETE FROM enrichment.contact AS c
+        WHERE c.tenant_id = for_tenant AND c.contact_id IN (SELECT contact_id FROM theirs) RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+END;
+
+CREATE FUNCTION enrichment.erase_fields(for_tenant text, person ops.person) RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM enrichment.contact_field AS f
+        WHERE f.tenant_id = for_tenant
+          AND f.contact_id IN (SELECT contact_id FROM enrichment.contacts_of(for_tenant, person)) RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+END;
+
+-- A delivery that waits for its answer may be about several people. Those who stay are asked for again.
+CREATE FUNCTION enrichment.erase_deliveries(for_tenant text, person ops.person) RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM enrichment.phone_delivery AS d
+        WHERE d.tenant_id = for_tenant AND EXISTS (
+            SELECT FROM enrichment.call_question AS q
+            JOIN enrichment.contacts_of(for_tenant, person) AS c ON c.question_hash = q.question_hash
+            WHERE q.tenant_id = for_tenant AND q.call_id = d.call_id) RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+END;
+
+-- Contacts that come with an address of somebody who is erased go at once.
+CREATE FUNCTION enrichment.keep_erased_contacts_out() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
+    IF EXISTS (SELECT FROM ops.erased_address) THEN
+        DELETE FROM enrichment.contact AS c USING new_rows AS n, ops.address_salt AS s, ops.erased_address AS e
+        WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id AND n.email IS NOT NULL
+          AND s.tenant_id = n.tenant_id AND e.tenant_id = n.tenant_id
+          AND e.address_hash = ops.address_hash(s.salt, n.email);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- An answer may show an address of somebody who is erased, under whatever name was asked.
+CREATE FUNCTION enrichment.keep_erased_answers_out() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
+    IF EXISTS (SELECT FROM ops.erased_address) THEN
+        WITH theirs AS MATERIALIZED (
+            SELECT DISTINCT n.tenant_id, n.question_hash
+            FROM new_rows AS n, pg_catalog.unnest(n.addresses) AS a (address), ops.address_salt AS s, ops.erased_address AS e
+            WHERE s.tenant_id = n.tenant_id AND e.tenant_id = n.tenant_id
+              AND e.address_hash = ops.address_hash(s.salt, a.address)
+        ), forgotten AS (
+            UPDATE enrichment.call_question AS q SET question_hash = NULL FROM theirs AS t
+            WHERE q.tenant_id = t.tenant_id AND q.question_hash = t.question_hash
+        ), contacts AS (
+            DELETE FROM enrichment.contact AS c USING theirs AS t
+            WHERE c.tenant_id = t.tenant_id AND c.question_hash = t.question_hash
+        )
+        DELETE FROM enrichment.answer AS a USING theirs AS t
+        WHERE a.tenant_id = t.tenant_id AND a.question_hash = t.question_hash;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Fields come with a contact, or not at all; they go with it.
+CREATE FUNCTION enrichment.keep_fields_with_contacts() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
+    DELETE FROM enrichment.contact_field AS f USING new_rows AS n
+    WHERE f.tenant_id = n.tenant_id AND f.contact_id = n.contact_id AND NOT EXISTS (
+        SELECT FROM enrichment.contact AS c WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id);
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION enrichment.forget_fields() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    DELETE FROM enrichment.contact_field AS f USING old_rows AS o
+    WHERE f.tenant_id = o.tenant_id AND f.contact_id = o.contact_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER forget_fields AFTER DELETE ON enrichment.contact
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION enrichment.forget_fields();
+
+-- A delivery about people of whom nobody is left is not kept.
+CREATE FUNCTION enrichment.keep_deliveries_with_people() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
+    DELETE FROM enrichment.phone_delivery AS d USING new_rows AS n
+    WHERE d.tenant_id = n.tenant_id AND d.call_id = n.call_id AND NOT EXISTS (
+        SELECT FROM enrichment.call_question AS q
+        WHERE q.tenant_id = n.tenant_id AND q.call_id = n.call_id AND q.question_hash IS NOT NULL);
+    RETURN NULL;
+END
+$$;
+
+-- In this order: an erasure goes through them backwards, and the answers say which contacts are the person's.
+SELECT ops.keep_erased_out(
+    'enrichment.answer', erase => 'enrichment.erase_answers', guard => 'enrichment.keep_erased_answers_out',
+    also_updates => true);
+SELECT ops.keep_erased_out(
+    'enrichment.contact', erase => 'enrichment.erase_contacts', guard => 'enrichment.keep_erased_contacts_out');
+SELECT ops.keep_erased_out(
+    'enrichment.contact_field', erase => 'enrichment.erase_fields', guard => 'enrichment.keep_fields_with_contacts');
+SELECT ops.keep_erased_out(
+    'enrichment.phone_delivery', erase => 'enrichment.erase_deliveries', guard => 'enrichment.keep_deliveries_with_people');
