@@ -29,6 +29,7 @@ pytest_plugins = [
     "cdp_platform_tests.sandbox_process",
     "cdp_platform_tests.dagster_runs",
     "cdp_platform_tests.leo",
+    "cdp_platform_tests.apollo_stub",
     "cdp_platform_tests.openai_stub",
     "cdp_platform_tests.sheets_stub",
 ]
@@ -38,7 +39,7 @@ PASSWORD = "test-only"
 SUMMARY = "summary"
 _OURS = (
     *("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_"),
-    *("CDP_WEB_", "OPT_OUT_", "CHANNELS_"),
+    *("CDP_WEB_", "OPT_OUT_", "CHANNELS_", "APOLLO_", "PAYMENT_"),
     *(
         "PRODUCT_RETENTION",
         "ROUND_RETENTION",

@@ -47,7 +47,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 PATH = "/_sandbox/faults"
 ACTIONS = ("drop_before", "drop_after", "truncate", "delay", "status", "distort")
-# The names in a request's state under which a stand-in finds how to spoil its answer, and the rule that says so.
+# The names in a request's state under which a stand-in finds how to spoil its answer, and the rule that fires.
 DISTORTION = "sandbox_distortion"
 RULE = "sandbox_rule"
 
@@ -206,12 +206,13 @@ class FaultMiddleware:
 
     async def _spoil(self, rule: Rule, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         transport = cast("asyncio.Transport", scope["state"][_TRANSPORT])
+        scope["state"][RULE] = rule
         match rule.action:
             case "delay":
                 await asyncio.sleep(rule.seconds)
                 await self._app(scope, receive, send)
             case "distort":
-                scope["state"] |= {DISTORTION: rule.how, RULE: rule}
+                scope["state"][DISTORTION] = rule.how
                 await self._app(scope, receive, send)
             case "status":
                 await _read_whole(receive)

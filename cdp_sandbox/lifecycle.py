@@ -26,6 +26,8 @@ import psutil
 from dotenv import dotenv_values
 
 from cdp_sandbox import env_file
+from cdp_sandbox.apollo import KEY as APOLLO_KEY
+from cdp_sandbox.apollo import PATH as APOLLO_PATH
 from cdp_sandbox.databases import (
     DAGSTER_DATABASE,
     DAGSTER_ROLE,
@@ -53,10 +55,18 @@ WEB_PORT_VARIABLE = "CDP_WEB_PORT"
 _REFERRING = {"INGESTION_CONFIG_PATH": "ingestion.yaml", "CHANNELS_CONFIG_PATH": "channels.yaml"}
 
 # Variables that may differ while the platform still uses the sandbox: they are choices, not addresses. Many shells set
-# an OpenAI key, which has no effect without OPENAI_BASE_URL. Whose channels messages go out through is no choice.
+# a key of OpenAI or Apollo, which has no effect without OPENAI_BASE_URL or APOLLO_BASE_URL. Whose channels messages go
+# out through is no choice.
 _FREE = {
-    *("ARANGO_DB", "DEFAULT_TENANT_ID", "EMBEDDING_PROVIDER", "INGESTION_CONFIG_PATH", "OPENAI_API_KEY"),
-    *(WEBSERVER_PORT_VARIABLE, WEB_PORT_VARIABLE, "CDP_WEB_URL", "CDP_WEB_KEYS", "OPT_OUT_JOURNAL"),
+    *(
+        "APOLLO_API_KEY",
+        "ARANGO_DB",
+        "DEFAULT_TENANT_ID",
+        "EMBEDDING_PROVIDER",
+        "INGESTION_CONFIG_PATH",
+        "OPENAI_API_KEY",
+    ),
+    *(WEBSERVER_PORT_VARIABLE, WEB_PORT_VARIABLE, "CDP_WEB_URL", "CDP_WEB_KEYS", "OPT_OUT_JOURNAL", "PAYMENT_SECRETS"),
 }
 _PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon", "EMBEDDING_PROVIDER": "local"}
 
@@ -68,7 +78,7 @@ class SandboxAddresses:
     Attributes:
         postgres: `host:port` of PostgreSQL.
         services: Base URL of the stand-ins; ArangoDB's HTTP interface is at its root, OpenAI's below `/openai`,
-            Google Sheets' below `/sheets`, the outbox below `/outbox`.
+            Google Sheets' below `/sheets`, Apollo's below `/apollo`, the outbox below `/outbox`.
         smtp: `host:port` of the outbox's SMTP server.
     """
 
@@ -207,6 +217,9 @@ class Sandbox:
             "SANDBOX_URL": self.services_url,
             "OPENAI_BASE_URL": f"{self.services_url}{OPENAI_PATH}/v1",
             "OPENAI_API_KEY": OPENAI_KEY,
+            "APOLLO_BASE_URL": f"{self.services_url}{APOLLO_PATH}",
+            "APOLLO_API_KEY": APOLLO_KEY,
+            "PAYMENT_SECRETS": f"whsec_{passwords['payments']}",
             "GOOGLE_SERVICE_ACCOUNT_JSON": str(self.services.state_dir / KEY_FILE),
             "GOOGLE_SHEETS_URL": f"{self.services_url}{SHEETS_PATH}",
             SMTP_PORT_VARIABLE: str(self.services.smtp_port),
@@ -343,7 +356,7 @@ class Sandbox:
             raise self._foreign(error) from error
 
     def _ensure_credentials(self) -> None:
-        names = (SUPERUSER, WAREHOUSE_OWNER, PLATFORM_ROLE, DAGSTER_ROLE, "arango", "outbox", "web")
+        names = (SUPERUSER, WAREHOUSE_OWNER, PLATFORM_ROLE, DAGSTER_ROLE, "arango", "outbox", "web", "payments")
         if self._credentials_file.exists():
             # A folder of an earlier version has fewer of them.
             known = self._credentials()

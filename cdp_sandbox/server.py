@@ -31,6 +31,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from cdp_sandbox.apollo import PATH as APOLLO_PATH
+from cdp_sandbox.apollo.app import DISTORTIONS as APOLLO_DISTORTIONS
+from cdp_sandbox.apollo.app import ApolloServer
 from cdp_sandbox.arango.app import ArangoServer
 from cdp_sandbox.arrivals import ArrivalLog
 from cdp_sandbox.faults import FaultMiddleware, Faults, TransportProtocol
@@ -102,6 +105,7 @@ def stand_ins(state_dir: Path, base_url: str, smtp_port: int, faults: Faults) ->
         report_to=os.environ.get("CDP_WEB_URL", ""),
         secret=os.environ.get("OUTBOX_SECRET", ""),
     )
+    apollo = ApolloServer(state_dir)
     return [
         StandIn(
             "OpenAI's embeddings",
@@ -136,6 +140,15 @@ def stand_ins(state_dir: Path, base_url: str, smtp_port: int, faults: Faults) ->
             ("Channel", "What", "Messages"),
             outbox.close,
             page="/",
+        ),
+        StandIn(
+            "Apollo's people",
+            APOLLO_PATH,
+            apollo,
+            apollo.counts,
+            ("Endpoint", "What", "Number"),
+            apollo.close,
+            logs_requests=True,
         ),
         StandIn("ArangoDB 3.11", "", arango, arango.counts, ("Database", "Collection", "Documents"), arango.close),
     ]
@@ -175,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Documents form no cycles, and searching millions of them for cycles takes longer than answering.
     gc.set_threshold(100_000, 50, 100)
     smtp_port = options.smtp_port or free_port()
-    faults = Faults(DISTORTIONS | FEED_DISTORTIONS | OUTBOX_DISTORTIONS)
+    faults = Faults(DISTORTIONS | FEED_DISTORTIONS | OUTBOX_DISTORTIONS | APOLLO_DISTORTIONS)
     try:
         services = stand_ins(state_dir, f"http://{options.host}:{options.port}", smtp_port, faults)
     except sqlite3.OperationalError as error:

@@ -108,7 +108,7 @@ class OutboxServer:
             honoured=_HONOURED,
         )
         rule = request.scope.get("state", {}).get(RULE)
-        if rule is not None and is_new:
+        if rule is not None and rule.how and is_new:
             self._reporter.later(kept, body, rule)
         return _json(_told(kept), headers={} if is_new else {"idempotent-replayed": "true"})
 
