@@ -29,7 +29,7 @@ STORES = {
             "question_hash": _HASH,
             "call_id": _CALL,
             "state": "match",
-            "fields": {"name": {"value": "{p}"}},
+            "fields": {"title": {"value": "{p}"}},
             "addresses": ["{p}@example.com"],
             "answered_at": "2026-01-01",
             "expires_at": "2026-01-01",
@@ -40,15 +40,15 @@ STORES = {
             "contact_id": "{n}",
             "search_id": _SEARCH,
             "line": "{n}",
-            "given": {"name": "{p}"},
+            "given": {"title": "{p}"},
             "question": {"email": "{p}@example.com"},
             "question_hash": _HASH,
             "email": "{p}@example.com",
             "outcome": "waiting",
         }
     ],
-    "enrichment.contact_field": [{"contact_id": "{n}", "field": "name", "value": "{p}"}],
-    "enrichment.phone_delivery": [{"call_id": _CALL, "payload": {"name": "{p}"}}],
+    "enrichment.contact_field": [{"contact_id": "{n}", "field": "title", "value": "{p}"}],
+    "enrichment.phone_delivery": [{"call_id": _CALL, "payload": {"title": "{p}"}}],
 }
 IMPERSONAL = {
     "enrichment.account_reading",
