@@ -31,6 +31,7 @@ def test_one_tenant_from_source_to_metrics(leo: Leo, run: Run):
         ("cdp_profiles", "acme"): (2, 2, 0),
         ("transactions", "acme"): (2, 2, 0),
         ("cdp_segments", "acme"): (0, None, None),
+        ("segments", "acme"): (0, None, None),
         ("customer_metrics", "acme"): (2, None, None),
         ("customer_value", "acme"): (2, None, None),
     }
@@ -58,7 +59,7 @@ def test_metrics_wait_for_no_check_that_blocks_nothing(leo: Leo, run: Run, insta
     order = [(event.dagster_event.step_key or "") if event.dagster_event else "" for event in events]
     at = order.index("customers__customer_metrics")
     # Metrics are not made of segments, which may be read before or after.
-    assert sorted(step for step in order[:at] if "cdp_segments" not in step) == [
+    assert sorted(step for step in order[:at] if "segments" not in step) == [
         "customers__cdp_profiles",
         "customers__cdp_profiles_keys_unique",
         "customers__transactions",

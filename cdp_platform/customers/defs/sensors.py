@@ -46,7 +46,12 @@ def changes(before: Mapping[str, list], states: Mapping[str, SourceState]) -> li
 _CUSTOMERS = dg.AssetSelection.assets(
     cdp_profiles, transaction_lines, customer_metrics, customer_value
 ) - dg.AssetSelection.checks(*checks.STALENESS)
-_ROOM = _CUSTOMERS | (dg.AssetSelection.assets(cdp_segments) - dg.AssetSelection.checks(*checks.STALENESS))
+# With what is made of segments, in whatever room: every run writes down that segments were read, and a run of its own
+# would follow each time. Its checks compare everybody with every segment, and have a schedule.
+_OF_SEGMENTS = dg.AssetSelection.assets(cdp_segments).downstream(depth=1, include_self=False).without_checks()
+_ROOM = (
+    _CUSTOMERS | (dg.AssetSelection.assets(cdp_segments) - dg.AssetSelection.checks(*checks.STALENESS)) | _OF_SEGMENTS
+)
 
 
 def for_both_collections(**config: Any) -> dict[str, Any]:
@@ -66,7 +71,8 @@ def _configured(assets: Sequence[dg.AssetsDefinition], config: Mapping[str, Any]
 customers_job = dg.define_asset_job(
     jobs.SYNC,
     selection=_ROOM,
-    description="Profiles, transactions, segments, metrics and value of a tenant, or of a range of tenants in one run.",
+    description="Profiles, transactions, segments, metrics and value of a tenant, or of a range of tenants in one run, "
+    "and what campaigns make of segments.",
 )
 
 _RECONCILE = {"ops": for_all_collections(reconcile=True)}
