@@ -157,9 +157,9 @@ def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def up(platform: Platform, scale: "Scale | None", *, as_json: bool) -> None:
-    """Serve the Dagster UI and the web app, with schedules and sensors on.
+    """Serve the Dagster UI and the web app, all schedules on.
 
-    Runs until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
+    Sensors are on too. Runs until Ctrl-C. Starts the sandbox, and fills it with demo tenants if it has none.
     """
     box = _here(platform)
     if not (box.root / "workspace.yaml").exists():

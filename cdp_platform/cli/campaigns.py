@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def campaign() -> None:
-    """Plan marketing events, send them, and see what became of them."""
+    """Plan marketing events, send them, and see their results."""
 
 
 def event_option(command: Callable[..., Any]) -> Callable[..., Any]:

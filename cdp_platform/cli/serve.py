@@ -23,10 +23,10 @@ _MOST_AT_ONCE = 256
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; CDP_WEB_PORT if not given.")
 @json_option
 def serve(host: str, port: int | None, *, as_json: bool) -> None:
-    """Serve the pages that links in messages lead to, and take the reports of providers.
+    """Serve the web app that links in messages lead to.
 
-    A proxy in front of it has the certificate of CDP_WEB_URL. Runs until Ctrl-C; requests under way are answered first.
-    Prints one line of JSON for each request, without its token.
+    It also takes the reports of providers. A proxy in front of it has the certificate of CDP_WEB_URL. Runs until
+    Ctrl-C; requests under way are answered first. Prints one line of JSON for each request, without its token.
     """
     import uvicorn
 
