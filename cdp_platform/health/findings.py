@@ -40,7 +40,7 @@ class Finding:
         system: what was looked at.
         state: ``ok``, ``warn`` (works, but not as it should) or ``error``.
         version: as the system reports it, or ''.
-        latency_ms: milliseconds that one small request took; None if there was no answer.
+        latency_ms: milliseconds that one small request took; None if there was no answer, or nothing to ask.
         advice: what is wrong and what to do, or ''.
     """
 
