@@ -48,6 +48,19 @@ class ApolloStub:
         """What each person cost in each call."""
         return self._control("GET", "_charges")
 
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Phone numbers that were or will be posted to webhooks, and how often they were."""
+        return self._control("GET", "_deliveries")
+
+    def deliver(self, call: int) -> None:
+        """Post the phone numbers of a call now, once more."""
+        self._control("POST", f"_deliveries/{call}")
+
+    def result(self, request_id: int | str) -> httpx.Response:
+        """Ask for the phone numbers that a request asked for."""
+        url = f"{self.base_url}/api/v1/webhook_result/{request_id}"
+        return _http.get(url, headers={"x-api-key": KEY})
+
     def credits(self) -> Decimal:
         """All credits that were charged."""
         return sum((Decimal(call["credits"]) for call in self.calls()), Decimal(0))
@@ -68,7 +81,7 @@ class ApolloStub:
         return self.sandbox.fired()
 
     def clear(self) -> None:
-        """No faults, calls and charges any more, open limits, and the settings of a new account."""
+        """No faults, calls, charges and deliveries any more, open limits, and the settings of a new account."""
         self.sandbox.clear()
         self._control("DELETE", "_settings")
         self._control("DELETE", "_calls")

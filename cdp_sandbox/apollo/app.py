@@ -2,16 +2,22 @@
 
 - `POST /api/v1/people/bulk_match` finds up to ten people, and `POST /api/v1/people/match` one; `people.py` says
   whom.
+- `GET /api/v1/webhook_result/REQUEST_ID` tells the phone numbers that a request asked for, once they are due.
 - `GET /api/v1/auth/health` tells whether a key is known.
 - `POST /api/v1/usage_stats/api_usage_stats` and `.../credit_usage_stats` tell what was used of limits and credits.
 
 A key has to be known (401), to be allowed for the endpoint (403) and to be within the limits (429); only then is the
-body looked at. Demographics or an address cost one credit of the type `lead_credit`.
+body looked at.
+
+Demographics or an address cost one credit of the type `lead_credit`. With `reveal_phone_number`, no phone number is in
+the answer: they are posted to `webhook_url` later. A mobile phone costs 8 credits of the type `direct_dial_credit`
+more. They are charged when the request is accepted, and are in `credits_consumed` of the delivery, not of the answer.
+A person whose phone numbers are still to be delivered to the same key is `skipped`, and costs nothing more.
 
 Without authorization:
 
-- `GET /_calls` and `GET /_charges` list all requests for people, and what each person cost. `DELETE /_calls` forgets
-  them, and opens the limits again.
+- `GET /_calls`, `/_charges` and `/_deliveries` list all requests for people, what each person cost, and deliveries.
+  `DELETE /_calls` forgets them, and opens the limits again. `POST /_deliveries/CALL` posts one once more.
 - `GET` and `PUT /_settings`: `settings.py` has what can be set. `DELETE` sets everything as it was at first.
 
 Told to distort an answer (see `faults.py`), it does and charges its work, and then answers with the people in another
@@ -24,21 +30,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from cdp_sandbox.apollo import refusals
+from cdp_sandbox.apollo.deliveries import Deliverer
 from cdp_sandbox.apollo.enrichment import distorted, enrich, read
 from cdp_sandbox.apollo.limits import Windows
 from cdp_sandbox.apollo.refusals import RefusalError
-from cdp_sandbox.apollo.settings import API_STATS, BULK_MATCH, CREDIT_STATS, MATCH, Settings
+from cdp_sandbox.apollo.settings import API_STATS, BULK_MATCH, CREDIT_STATS, MATCH, RESULT, Settings
 from cdp_sandbox.apollo.store import Call, Store, credits_of
 from cdp_sandbox.faults import RULE, Receive, Rule, Send
 
@@ -55,6 +66,7 @@ class ApolloServer:
     def __init__(self, state_dir: Path) -> None:
         self._store = Store(state_dir / "apollo.sqlite")
         self._windows = Windows()
+        self._deliverer = Deliverer(self._store)
         api = {
             BULK_MATCH: self._people,
             MATCH: self._people,
@@ -68,8 +80,11 @@ class ApolloServer:
                     Route(f"/api/v1/{name}", self._admitting(name, work), methods=["POST"])
                     for name, work in api.items()
                 ),
+                Route("/api/v1/webhook_result/{request_id}", self._admitting(RESULT, self._result)),
                 Route("/_calls", self._calls, methods=["GET", "DELETE"]),
                 Route("/_charges", self._charges),
+                Route("/_deliveries", self._deliveries),
+                Route("/_deliveries/{call:int}", self._deliver, methods=["POST"]),
                 Route("/_settings", self._settings, methods=["GET", "PUT", "DELETE"]),
             ]
         )
@@ -83,7 +98,8 @@ class ApolloServer:
         return self._store.counts()
 
     def close(self) -> None:
-        """Close the file."""
+        """End deliveries and close the file."""
+        self._deliverer.close()
         self._store.close()
 
     def _admitting(self, endpoint: str, work: _Work) -> _Work:
@@ -126,10 +142,26 @@ class ApolloServer:
         asked = read(endpoint, dict(request.query_params), await request.body())
         request.state.asked = len(asked.people)
         await asyncio.sleep(self._store.settings.latency_seconds)
-        answer = enrich(self._store, asked, _hash(request), fault=fault)
+        answer, delivery = enrich(self._store, asked, _hash(request), fault=fault)
+        if delivery is not None:
+            self._deliverer.later(delivery)
         if fault == "html" and rule is not None:
             return HTMLResponse(_HTML, rule.status or 200)
         return _json(distorted(answer, fault) if endpoint == BULK_MATCH else answer)
+
+    async def _result(self, request: Request) -> Response:
+        text, now = request.path_params["request_id"], datetime.now(UTC)
+        if not re.fullmatch(r"-?[0-9]{1,19}", text) or not -(2**63) <= int(text) < 2**63:
+            raise refusals.no_result(400, "invalid_request_id")
+        found = self._store.delivery_of(int(text))
+        if found is None:
+            raise refusals.no_result(404, "request_id_unknown")
+        if now < found.due:
+            seconds = math.ceil((found.due - now).total_seconds())
+            raise refusals.no_result(404, "result_pending", retry_after_seconds=seconds)
+        if now >= found.due + timedelta(days=self._store.settings.result_days):
+            raise refusals.no_result(410, "request_id_expired")
+        return Response(found.body, media_type="application/json")
 
     async def _health(self, request: Request) -> Response:
         known = request.headers.get("x-api-key", "") in self._store.settings.keys
@@ -137,7 +169,7 @@ class ApolloServer:
 
     async def _api_stats(self, _request: Request) -> Response:
         stats = {}
-        for endpoint in (BULK_MATCH, MATCH, API_STATS, CREDIT_STATS):
+        for endpoint in (BULK_MATCH, MATCH, RESULT, API_STATS, CREDIT_STATS):
             folder, _, action = endpoint.rpartition("/")
             name = orjson.dumps([f"api/v1/{folder}", action]).decode().replace(",", ", ")
             stats[name] = self._windows.stats(endpoint, self._store.settings.limits_of(endpoint))
@@ -158,12 +190,21 @@ class ApolloServer:
 
     async def _calls(self, request: Request) -> Response:
         if request.method == "DELETE":
+            self._deliverer.cancel()
             self._store.clear()
             self._windows.clear()
         return _json(self._store.calls())
 
     async def _charges(self, _request: Request) -> Response:
         return _json(self._store.charges())
+
+    async def _deliveries(self, _request: Request) -> Response:
+        return _json([{**vars(one), "body": orjson.loads(one.body)} for one in self._store.deliveries()])
+
+    async def _deliver(self, request: Request) -> Response:
+        for delivery in self._store.deliveries("WHERE call = ?", request.path_params["call"]):
+            await run_in_threadpool(self._deliverer.post, delivery)
+        return await self._deliveries(request)
 
     async def _settings(self, request: Request) -> Response:
         if request.method == "DELETE":

@@ -72,3 +72,8 @@ def out_of_credits() -> RefusalError:
     """422: the call would cost more credits than are left."""
     message = "You have insufficient credits. Please upgrade your plan."
     return RefusalError(422, {"error_message": message}, "out_of_credits")
+
+
+def no_result(status: int, code: str, **more: Any) -> RefusalError:
+    """400, 404 or 410: there is no result under a request id, not yet, or no longer."""
+    return RefusalError(status, {"error_code": code, **more}, code)

@@ -8,7 +8,7 @@
 - `latency_seconds`: how long a request for people takes at least.
 - `counter_lag_seconds`: how long ago a charge has to be for `credit_usage_stats` to count it; Apollo speaks of seconds.
 - `delivery_seconds`, `deliveries`: how long after the request phone numbers are delivered, and how often; 0 is never.
-- `result_days`: how long `webhook_result` knows a result.
+- `result_days`: how long after that `webhook_result` knows them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cdp_sandbox.apollo import KEY, PEOPLE_KEY
 
 BULK_MATCH, MATCH = "people/bulk_match", "people/match"
 API_STATS, CREDIT_STATS = "usage_stats/api_usage_stats", "usage_stats/credit_usage_stats"
+RESULT = "webhook_result/show"
 LEAD, DIRECT_DIAL = "lead_credit", "direct_dial_credit"
 
 Limits = dict[str, dict[str, int | None]]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _CALLS = """
 SELECT number, at, endpoint, key_hash, asked, matched, request_id, status, error, fault, lead, dial FROM call
 """
 _CHARGES = "SELECT call, person_id, asked, lead, dial FROM charge "
-_DELIVERIES = "SELECT call, url, due, times, posted, outcome, body FROM delivery "
+_DELIVERIES = "SELECT url, due, times, body, call, posted, outcome FROM delivery "
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS call (
@@ -101,18 +101,22 @@ class Delivery:
     """Phone numbers that are to be posted to a webhook.
 
     Attributes:
-        call: Number of the call that asked for them.
         url: Address of the webhook.
         due: When they are posted first.
         times: How often they are posted; 0 is never.
         body: The JSON that is posted.
+        call: Number of the call that asked for them; 0 before it is written.
+        posted: How often they were posted so far.
+        outcome: HTTP status of the webhook's last answer, or the name of an error.
     """
 
-    call: int
     url: str
     due: datetime
     times: int
     body: bytes
+    call: int = 0
+    posted: int = 0
+    outcome: str = ""
 
 
 def credits_of(hundredths: int) -> int | float:
@@ -143,16 +147,25 @@ class Store:
             self._connection.execute("INSERT OR REPLACE INTO setting VALUES ('settings', ?)", [value])
             self.settings = settings
 
-    def take(self, call: Call, charges: Sequence[Charge], people: Collection[tuple[str, dict[str, str]]]) -> int:
+    def take(
+        self,
+        call: Call,
+        charges: Sequence[Charge],
+        people: Mapping[str, dict[str, str]],
+        delivery: Delivery | None = None,
+        awaited: Collection[str] = (),
+    ) -> Delivery | None:
         """Write down a call and what it costs.
 
         Args:
             call: The call.
             charges: The people that cost something, each once.
-            people: Id and words of everybody who was found, so that the id finds them.
+            people: By id, the words of everybody who was found, so that the id finds them.
+            delivery: Phone numbers that the call will deliver.
+            awaited: Ids of the people that they are of.
 
         Returns:
-            The number of the call.
+            The delivery, with the number of the call.
 
         Raises:
             OutOfCreditsError: It costs more than is left of the credits of a type.
@@ -170,11 +183,22 @@ class Store:
                 [(number, one.person_id, orjson.dumps(one.asked).decode(), one.lead, one.dial) for one in charges],
             )
             self._connection.executemany(
-                "INSERT OR IGNORE INTO person VALUES (?, ?)", [(key, orjson.dumps(asked)) for key, asked in people]
+                "INSERT OR IGNORE INTO person VALUES (?, ?)",
+                [(key, orjson.dumps(asked)) for key, asked in people.items()],
             )
+            if delivery is not None:
+                delivery = replace(delivery, call=number)
+                due = _text(delivery.due)
+                self._connection.execute(
+                    "INSERT INTO delivery (url, due, times, body, call, posted, outcome) VALUES (?, ?, ?, ?, ?, 0, '')",
+                    [delivery.url, due, delivery.times, delivery.body, number],
+                )
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO awaited VALUES (?, ?, ?)", [(call.key_hash, one, due) for one in awaited]
+                )
             self._connection.execute("COMMIT")
             self._consumed = consumed[0] + lead, consumed[1] + dial
-        return number
+        return delivery
 
     def note_refusal(self, call: Call) -> None:
         """Write down a call that was refused."""
@@ -185,6 +209,34 @@ class Store:
         """The words that a person was first found with."""
         found = self._rows("SELECT asked FROM person WHERE id = ?", person_id)
         return orjson.loads(found[0][0]) if found else None
+
+    def awaited(self, key_hash: str, people: Collection[str]) -> set[str]:
+        """Those of these people whose phone numbers are still to be delivered to who has this key."""
+        query = (
+            "SELECT person_id FROM awaited WHERE key_hash = ? AND due > ?"
+            " AND person_id IN (SELECT value FROM json_each(?))"
+        )
+        found = self._rows(query, key_hash, _text(datetime.now(UTC)), orjson.dumps(list(people)).decode())
+        return {person_id for (person_id,) in found}
+
+    def deliveries(self, which: str = "ORDER BY call", *parameters: object) -> list[Delivery]:
+        """Deliveries by the end of a query on `delivery`, all by default and the oldest first."""
+        return [
+            Delivery(url, datetime.fromisoformat(due), *rest)
+            for url, due, *rest in self._rows(_DELIVERIES + which, *parameters)
+        ]
+
+    def delivery_of(self, request_id: int) -> Delivery | None:
+        """The phone numbers that a request asked for."""
+        which = "WHERE call = (SELECT number FROM call WHERE request_id = ?)"
+        return next(iter(self.deliveries(which, request_id)), None)
+
+    def note_post(self, call: int, outcome: str) -> None:
+        """Write down that a delivery was posted once more."""
+        with self._lock:
+            self._connection.execute(
+                "UPDATE delivery SET posted = posted + 1, outcome = ? WHERE call = ?", [outcome, call]
+            )
 
     def consumed(self) -> dict[str, int]:
         """Hundredths of credits by type, as `credit_usage_stats` counts them by now."""

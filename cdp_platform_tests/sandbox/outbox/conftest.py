@@ -1,18 +1,17 @@
-"""Senders that the outbox knows, a server that is told of bounces, and an outbox without messages."""
+"""Senders that the outbox knows, and an outbox without messages."""
 
 import smtplib
 import ssl
-import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
+from cdp_platform_tests.sandbox.conftest import WebApp
 from cdp_platform_tests.sandbox_process import OUTBOX_SECRET, SandboxProcess
 from cdp_sandbox.outbox.reports import signed
 
@@ -75,51 +74,6 @@ def sender(sandbox: SandboxProcess) -> Sender:
     made = Sender(sandbox)
     httpx.delete(f"{made.url}/messages", timeout=30).raise_for_status()
     return made
-
-
-@dataclass
-class WebApp:
-    """A server in the place of the platform's web app: it notes what is asked and posted, and answers 200."""
-
-    url: str
-    asked: list[str] = field(default_factory=list)
-    posted: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    _came: threading.Event = field(default_factory=threading.Event)
-
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        self.posted.append((path, headers, body))
-        self._came.set()
-
-    def wait(self) -> tuple[str, dict[str, str], bytes]:
-        assert self._came.wait(30), "nothing was posted"
-        return self.posted[-1]
-
-
-@pytest.fixture
-def web_app() -> Iterator[WebApp]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            made.take(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            made.asked.append(self.path)
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_request(self, code: Any = "", size: Any = "") -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made = WebApp(f"http://127.0.0.1:{server.server_port}")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield made
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from cdp_platform_tests.browser import TOO_FAINT, TOO_SMALL, Browser, open_browser
-from cdp_platform_tests.sandbox.outbox.conftest import Sender, WebApp
+from cdp_platform_tests.sandbox.conftest import WebApp
+from cdp_platform_tests.sandbox.outbox.conftest import Sender
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
 MARKUP = "<script>document.title = 'owned'</script>"
