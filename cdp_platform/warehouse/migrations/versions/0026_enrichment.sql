@@ -143,7 +143,6 @@ CREATE TABLE enrichment.contact (
         CHECK (outcome IN ('waiting', 'enriched', 'no_match', 'unusable', 'held', 'original')),
     reason text,
     outcome_at timestamptz NOT NULL DEFAULT now(),
-    profile_at timestamptz,
     PRIMARY KEY (tenant_id, contact_id),
     UNIQUE (tenant_id, search_id, line),
     FOREIGN KEY (tenant_id, search_id) REFERENCES enrichment.search,
@@ -161,7 +160,6 @@ COMMENT ON COLUMN enrichment.contact.email IS 'The given e-mail address, trimmed
 COMMENT ON COLUMN enrichment.contact.outcome IS 'waiting, enriched, no_match, unusable, held (its call''s answer was lost), or original (the provider is away; taken up later).';
 COMMENT ON COLUMN enrichment.contact.reason IS 'Why, without data of the person.';
 COMMENT ON COLUMN enrichment.contact.outcome_at IS 'When the outcome last changed.';
-COMMENT ON COLUMN enrichment.contact.profile_at IS 'When its fields were added to profiles with the same address; NULL: not yet.';
 CREATE INDEX contact_question ON enrichment.contact (tenant_id, question_hash);
 CREATE INDEX contact_open ON enrichment.contact (tenant_id, search_id, contact_id)
     WHERE outcome IN ('waiting', 'held', 'original');
@@ -455,6 +453,40 @@ COMMENT ON COLUMN customers.cdp_profiles.enriched_company IS 'Employer that enri
 COMMENT ON COLUMN customers.cdp_profiles.enriched_industry IS 'Industry of the employer that enrichment found; NULL without one. No sync writes it.';
 COMMENT ON COLUMN customers.cdp_profiles.enriched_seniority IS 'Seniority that enrichment found; NULL without one. No sync writes it.';
 COMMENT ON COLUMN customers.cdp_profiles.enriched_at IS 'When the enrichment provider answered; NULL where nothing was added.';
+
+CREATE INDEX cdp_profiles_secondary_emails ON customers.cdp_profiles USING gin (secondary_emails)
+    WHERE secondary_emails <> '[]';
+
+-- What a profile is about: also what the person does for a living, as enrichment found. Nobody's name, address or number. Of a
+-- profile that was not enriched the text, and so its vector, is the same as without these columns.
+ALTER FUNCTION embeddings.profile_text RENAME TO profile_text_before;
+CREATE FUNCTION embeddings.profile_text(
+    place text, job_titles jsonb, data_labels jsonb, segments jsonb, content_keywords jsonb,
+    product_keywords jsonb, enriched_title text, enriched_company text, enriched_industry text, enriched_seniority text,
+    closed_at timestamptz
+) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN closed_at IS NULL THEN embeddings.without_contacts(left(concat_ws(
+    '; ', place,
+    embeddings.listed(job_titles || data_labels || segments || content_keywords || product_keywords),
+    nullif(concat_ws(', ', enriched_title, enriched_company, enriched_industry, enriched_seniority), '')
+), 40000)) END;
+CREATE OR REPLACE VIEW embeddings.profile_texts WITH (security_invoker = true) AS
+SELECT r.tenant_id, 'profile'::text AS kind, r.profile_id AS entity_id,
+       embeddings.profile_text(
+           embeddings.place(r.living_city, r.living_province, r.living_state, r.living_country, r.living_location),
+           r.job_titles, r.data_labels, r.segments, r.content_keywords, r.product_keywords, r.enriched_title,
+           r.enriched_company, r.enriched_industry, r.enriched_seniority, r.closed_at) AS content
+FROM customers.cdp_profiles AS r;
+DROP FUNCTION embeddings.profile_text_before;
+CREATE OR REPLACE TRIGGER embed_updated AFTER UPDATE ON customers.cdp_profiles
+REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
+FOR EACH STATEMENT EXECUTE FUNCTION embeddings.enqueue_updated(
+    'profile', 'profile_id',
+    'embeddings.profile_text(embeddings.place({r}.living_city, {r}.living_province, {r}.living_state, '
+    '{r}.living_country, {r}.living_location), {r}.job_titles, {r}.data_labels, {r}.segments, '
+    '{r}.content_keywords, {r}.product_keywords, {r}.enriched_title, {r}.enriched_company, {r}.enriched_industry, '
+    '{r}.enriched_seniority, {r}.closed_at)');
 
 -- Erasure ------------------------------------------------------------------------------------------------------------------------
 
