@@ -1,5 +1,7 @@
 """Commands of `cdp` on the embedded services: `sandbox`, `demo`, `up`, `down`."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +10,7 @@ import click
 
 from cdp_sandbox.contract import Platform
 from cdp_sandbox.outbox import PATH as OUTBOX_PATH
+from cdp_sandbox.payments import TYPES as PAYMENT_KINDS
 from cdp_sandbox.processes import SandboxError
 
 if TYPE_CHECKING:
@@ -115,6 +118,68 @@ def sandbox_reset(platform: Platform, *, as_json: bool) -> None:
     """Stop the sandbox, and delete its data and its .env."""
     _here(platform).reset()
     _confirm(platform, "The sandbox is deleted. `cdp sandbox start` makes a new one.", "deleted", as_json=as_json)
+
+
+@sandbox.command("pay")
+@click.option("--tenant", required=True, help="The tenant whose address the event is posted to.")
+@click.option("--search", required=True, help="The search that is paid for.")
+@click.option(
+    "--event",
+    "kind",
+    type=click.Choice(PAYMENT_KINDS),
+    default="paid",
+    show_default=True,
+    help="What has happened. One that is unpaid at first is settled or failed later.",
+)
+@click.option("--amount", type=int, default=299, show_default=True, help="In the smallest unit: 299 is $2.99.")
+@click.option("--currency", default="usd", show_default=True, help="ISO 4217 code.")
+@click.option("--refunded", type=int, help="How much of the amount is given back. Default: all.")
+@click.option("--event-id", default="", help="Id of the event, to send one again. Default: another one each time.")
+@click.option("--names-tenant", help="The tenant that the event names, if it is to be a wrong one.")
+@click.option(
+    "--wrong",
+    type=click.Choice(["secret", "clock", "byte"]),
+    help="Sign with another secret, or an hour ago, or change a byte after signing.",
+)
+@json_option
+@click.pass_obj
+def sandbox_pay(
+    platform: Platform,
+    tenant: str,
+    search: str,
+    kind: str,
+    *,
+    wrong: str | None,
+    names_tenant: str | None,
+    as_json: bool,
+    **about: Any,
+) -> None:
+    """Tell the web app of a payment, as the payment provider does.
+
+    Signs an event with the first of PAYMENT_SECRETS and posts it to the web app of this folder, on this machine. Exit
+    code 1 if the web app refuses it.
+    """
+    import httpx
+
+    from cdp_sandbox import payments
+
+    box = _here(platform)
+    secret = (os.environ.get("PAYMENT_SECRETS") or box.environment()["PAYMENT_SECRETS"]).partition(",")[0].strip()
+    event = payments.event(kind, tenant=names_tenant or tenant, search=search, **about)
+    at = time.time() - (3600 if wrong == "clock" else 0)
+    headers, body = payments.signed(event, "whsec_another" if wrong == "secret" else secret, at)
+    if wrong == "byte":
+        body = body.replace(b'"created": 1', b'"created": 2')
+    try:
+        answer = payments.deliver(box.web_url, tenant, headers, body)
+    except httpx.HTTPError as error:
+        raise SandboxError(f"The web app at {box.web_url} does not answer: `cdp up` starts it.") from error
+    if as_json:
+        platform.show_json({"event": event["id"], "type": event["type"], "status": answer.status_code})
+    else:
+        platform.say(f"{event['type']} {event['id']}: the web app answered {answer.status_code}. {answer.text}".strip())
+    if not answer.is_success:
+        raise click.exceptions.Exit(1)
 
 
 def _confirm(platform: Platform, words: str, state: str, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ ARGUMENTS = {
     "sandbox stop": "",
     "sandbox status": "",
     "sandbox reset": "",
+    "sandbox pay": "--tenant saigon --search nothing",
     "init": "",
     "migrate": "",
     "status": "",
@@ -68,8 +69,8 @@ ARGUMENTS = {
     "embeddings model activate": "1",
     "embeddings model retire": "1",
 }
-# They start or end services, or need a person.
-NOT_IN_PROCESS = {"demo", "up", "down", "serve", "sandbox start", "sandbox stop", "sandbox reset"}
+# They start or end services, need a person, or need the web app.
+NOT_IN_PROCESS = {"demo", "up", "down", "serve", "sandbox start", "sandbox stop", "sandbox reset", "sandbox pay"}
 
 
 def leaves(group: click.Group = cdp, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
