@@ -1,8 +1,7 @@
 """How a document of ``cdp_profile`` becomes a row of ``customers.cdp_profiles``.
 
 Grain: one row per profile and tenant. A profile that the CDP merged into another one, deactivated or removed has a
-    closed
-row with the reason. Fields and codes are those of LEO CDP's classes ``Profile`` and ``AbstractProfile``.
+closed row with the reason. Fields and codes are those of LEO CDP's classes ``Profile`` and ``AbstractProfile``.
 """
 
 from collections import Counter

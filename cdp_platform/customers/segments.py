@@ -4,7 +4,6 @@ Grain: one row per segment and tenant. A segment that the CDP removed has a clos
 segment stands with the profiles (``cdp_profiles.segments``), as the CDP has it.
 """
 
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +11,8 @@ import orjson
 
 from cdp_platform.customers import documents as read
 from cdp_platform.customers.documents import Document
+from cdp_platform.customers.plain_mapper import PlainMapper
 from cdp_platform.ops.rejected import RejectedDocumentError
-from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.load import Target
 
 COLLECTION = "cdp_segment"
@@ -53,31 +52,16 @@ TARGET = Target(
 )
 
 
-class SegmentMapper:
+class SegmentMapper(PlainMapper):
     """Maps the segments of one tenant."""
 
     collection = COLLECTION
     target = TARGET
     version = VERSION
 
-    def __init__(self, tenant: Tenant) -> None:
-        self.remarks: Counter[str] = Counter()
-        self._tenant_id = tenant.tenant_id
-
-    def prepare(self, batch: list[Document]) -> None:
-        """Nothing to join."""
-
     def persons(self, document: Document) -> list[str]:
         """None, as the document describes a group."""
         return []
-
-    def addresses(self, document: Document) -> list[str]:
-        """None, as the document describes a group."""
-        return []
-
-    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
-        """Canonical bytes and hash."""
-        return read.fingerprint(document, version=VERSION)
 
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
         """The row, in the order of ``TARGET.columns``.

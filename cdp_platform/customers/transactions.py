@@ -1,11 +1,9 @@
 """How an edge of ``cdp_profile2conversion`` becomes a row of ``customers.transactions``.
 
 Grain: one row per edge, that is per product line of an order; the lines of one order share ``order_id``. Amounts are
-    exact
-decimals with their currency. If the source has no currency, none is assumed.
+exact decimals with their currency. If the source has no currency, none is assumed.
 """
 
-from collections import Counter
 from typing import Any
 
 import orjson
@@ -13,6 +11,7 @@ import orjson
 from cdp_platform import currencies, settings
 from cdp_platform.customers import documents as read
 from cdp_platform.customers.documents import Document
+from cdp_platform.customers.plain_mapper import PlainMapper
 from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.load import Target
@@ -52,7 +51,7 @@ TARGET = Target(
 )
 
 
-class TransactionMapper:
+class TransactionMapper(PlainMapper):
     """Maps the conversion edges of one tenant."""
 
     collection = COLLECTION
@@ -60,25 +59,13 @@ class TransactionMapper:
     version = VERSION
 
     def __init__(self, tenant: Tenant) -> None:
-        self.remarks: Counter[str] = Counter()
-        self._tenant_id = tenant.tenant_id
+        super().__init__(tenant)
         self._profiles = settings.collections().profile_collection
-
-    def prepare(self, batch: list[Document]) -> None:
-        """Nothing to join."""
 
     def persons(self, document: Document) -> list[str]:
         """The profile that bought."""
         collection, _, profile_id = str(document.get("_from")).partition("/")
         return [profile_id] if collection == self._profiles and read.is_key(profile_id) else []
-
-    def addresses(self, document: Document) -> list[str]:
-        """None, as the document describes a purchase."""
-        return []
-
-    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
-        """Canonical bytes and hash."""
-        return read.fingerprint(document, version=VERSION)
 
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
         """The row, in the order of ``TARGET.columns``.
