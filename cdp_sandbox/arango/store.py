@@ -12,7 +12,6 @@ The file belongs to one process at a time. Everything here must be called under 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from cdp_sandbox.arango import refusals
 from cdp_sandbox.arango.clock import HybridClock, encode_revision
 from cdp_sandbox.arango.collection import DOCUMENT_TYPE, Collection
 from cdp_sandbox.arango.keys import KeyGenerator
+from cdp_sandbox.state_file import opened
 
 SYSTEM_DATABASE = "_system"
 _SYSTEM_COLLECTIONS = (
@@ -83,14 +83,9 @@ class Store:
         self._truncated: set[int] = set()
         self._touched: dict[int, Collection] = {}
         self._undo: list[Callable[[], object]] = []
-        self._connection = sqlite3.connect(file, timeout=1, isolation_level=None, check_same_thread=False)
-        # Two processes on one file would each believe what they hold in memory.
-        self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection = opened(file, _SCHEMA)
         # Copying the log into the file is most of the time of a bulk insert: every 64 MB instead of every 4.
         self._connection.execute("PRAGMA wal_autocheckpoint=16384")
-        self._connection.executescript(_SCHEMA)
         self._last_number: int = self.setting("last_number", 100)
         self._clock = HybridClock(self.setting("last_reading", 0))
         self._load()

@@ -6,13 +6,14 @@ Grain: one row per message and recipient. What was taken survives the death of t
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from cdp_sandbox.state_file import opened
 
 KEPT = 20_000
 # Rows are removed when so many more have come.
@@ -67,11 +68,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(file, timeout=1, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
+        self._connection = opened(file, _SCHEMA)
 
     def keep(
         self, *, channel: str, key: str, address: str, subject: str, content: bytes, accepted: bool = True

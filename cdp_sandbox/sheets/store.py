@@ -10,7 +10,6 @@ SIGKILL included. The file belongs to one process at a time.
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ import orjson
 
 from cdp_sandbox.sheets.grid import EMPTY, EVERYBODY, Decoration, Row, Sheet, Spreadsheet, Value
 from cdp_sandbox.sheets.ranges import Box
+from cdp_sandbox.state_file import opened
 
 __all__ = ["EVERYBODY", "Row", "Sheet", "Spreadsheet", "Store", "Value"]
 
@@ -45,12 +45,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(file, timeout=1, isolation_level=None, check_same_thread=False)
-        # Two processes on one file would each believe what they hold in memory.
-        self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
+        self._connection = opened(file, _SCHEMA)
         self._spreadsheets: dict[str, Spreadsheet] = {}
         self._last_number = 0
         self._load()
