@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cdp_platform import settings
-from cdp_platform.cli.printing import json_option, say, show, show_json
+from cdp_platform.cli.printing import file_option, json_option, say, show, show_json
 from cdp_platform.cli.tenants import require_active, tenant_option
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -28,13 +28,7 @@ def event_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @campaign.command("apply")
 @tenant_option
-@click.option(
-    "--file",
-    "path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="YAML with campaigns, templates, segments and events.",
-)
+@file_option("YAML with campaigns, templates, segments and events.")
 @json_option
 def campaign_apply(tenant_id: str, *, path: Path, as_json: bool) -> None:
     """Take what a file plans: what is new or changed is written, all of it or nothing.

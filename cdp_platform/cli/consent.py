@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cdp_platform import settings
-from cdp_platform.cli.printing import json_option, say, show, show_json
+from cdp_platform.cli.printing import file_option, json_option, say, show, show_json
 from cdp_platform.cli.tenants import require_active, tenant_option
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -21,13 +21,7 @@ def consent() -> None:
 
 @consent.command("import")
 @tenant_option
-@click.option(
-    "--file",
-    "path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="CSV with a header; docs/campaigns.md says which columns.",
-)
+@file_option("CSV with a header; docs/campaigns.md says which columns.")
 @json_option
 def consent_import(tenant_id: str, *, path: Path, as_json: bool) -> None:
     """Take consents from a file. What is older than what is known stays out. Exit code 1 if a row is refused."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,6 +56,12 @@ _STATES = {"ok": "green", "warn": "yellow", "error": "red"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+
+
+def file_option(about: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--file`, which has to be there; its path is the argument `path`, and `about` says what is in it."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option("--file", "path", type=kind, required=True, help=about)
 
 
 def say(words: str, *, label: str = "", style: str = "", to: Console | None = None) -> None:
