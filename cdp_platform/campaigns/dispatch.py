@@ -24,7 +24,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from cdp_platform.campaigns import deliveries, events, permission, suppressions
+from cdp_platform.campaigns import deliveries, events, gates, permission, suppressions
 from cdp_platform.campaigns.channels.contract import Answer, Channel, Outgoing, Sender, Verdict
 from cdp_platform.campaigns.events import Event, Status
 from cdp_platform.campaigns.tenant_settings import CampaignSettings
@@ -32,7 +32,7 @@ from cdp_platform.campaigns.variables import VARIABLES
 from cdp_platform.campaigns.verdicts import CUT_SHORT, NOT_SENT, TEMPLATE_FAILED, Outcome, outcome, resting, tell
 from cdp_platform.errors import PacedError, UnavailableError
 from cdp_platform.ops import erasure
-from cdp_platform.ops.gate import DAY, MINUTE, Gate
+from cdp_platform.ops.gate import MINUTE, Gate
 from cdp_platform.ops.leases import Claim, Connect, Leases
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -168,9 +168,9 @@ def dispatch(
         event = events.get(connection, tenant.tenant_id, event_id)
         end_leases(connection, tenant.tenant_id, channel)
     with _few_rows(connection), ExitStack() as stack:
-        gates = stack.enter_context(connect())
+        turns = stack.enter_context(connect())
         # Turns that a crash of the server forgets are worth no durable commit.
-        gates.execute("SET synchronous_commit = off")
+        turns.execute("SET synchronous_commit = off")
         run = _Run(
             connection=connection,
             tenant=tenant,
@@ -181,7 +181,7 @@ def dispatch(
             leases=stack.enter_context(Leases(connect)),
             ends_at=time.monotonic() + seconds,
         )
-        run.gates = _gates(gates, tenant, event, channel, sleep=run.sleep)
+        run.gates = gates.of_event(turns, event, channel, sleep=run.sleep)
         with run.last_outcomes_written():
             run.send_batches()
     with tenant_transaction(connection, tenant.tenant_id):
@@ -194,25 +194,6 @@ def end_leases(connection: psycopg.Connection, tenant_id: str, channel: Channel)
     """What was handed over by dispatchers that vanished becomes unknown, inside a transaction of the tenant."""
     values = {"tenant": tenant_id, "channel": channel.name, "key_seconds": channel.key_seconds}
     return connection.execute(statement("campaigns", "end_leases"), values).rowcount
-
-
-def channel_gate(
-    connection: psycopg.Connection, channel: Channel, *, sleep: Callable[[float], None] = time.sleep
-) -> Gate:
-    """The gate of a channel, which all tenants share."""
-    limits = {MINUTE: channel.per_minute, DAY: channel.per_day}
-    return Gate(connection, f"channel {channel.name}", {w: n for w, n in limits.items() if n is not None}, sleep=sleep)
-
-
-def _gates(
-    connection: psycopg.Connection, tenant: Tenant, event: Event, channel: Channel, *, sleep: Callable[[float], None]
-) -> list[Gate]:
-    """The event's own limit, if it has one, and then the channel's gate."""
-    shared = channel_gate(connection, channel, sleep=sleep)
-    if event.rate_per_minute is None:
-        return [shared]
-    name, limits = f"event {tenant.tenant_id} {event.event_id}", {MINUTE: event.rate_per_minute}
-    return [Gate(connection, name, limits, sleep=sleep), shared]
 
 
 def _next_due_at(connection: psycopg.Connection, tenant_id: str, event_id: str) -> datetime | None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import psycopg
 
-from cdp_platform.campaigns import audience, dispatch, events, segments, templates
+from cdp_platform.campaigns import audience, dispatch, events, gates, segments, templates
 from cdp_platform.campaigns.audience import Snapshot
 from cdp_platform.campaigns.channels.entry import ChannelEntry
 from cdp_platform.campaigns.compose import Composer
@@ -196,7 +196,7 @@ class _Sending:
             return 0.0
         if result.why_ended != "gate_closed" or result.next_due_at is None:
             return None
-        gate = dispatch.channel_gate(self.connection, channel)
+        gate = gates.of_channel(self.connection, channel)
         if gate.closed() is not None:
             return None
         seconds = (result.next_due_at - datetime.now(UTC)).total_seconds()

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import psycopg
 
-from cdp_platform.campaigns import dispatch, events, outcomes
+from cdp_platform.campaigns import dispatch, events, gates, outcomes
 from cdp_platform.campaigns.channels.contract import Answer, Channel, Verdict
 from cdp_platform.errors import PlatformError
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -116,7 +116,7 @@ def keys_in(lines: Iterable[str]) -> set[str]:
 
 def _ask(connection: psycopg.Connection, tenant_id: str, channel: Channel, result: SettleResult) -> None:
     """Ask about what is not sent again, one by one; raises PlatformError where the provider does not answer."""
-    gate = dispatch.channel_gate(connection, channel)
+    gate = gates.of_channel(connection, channel)
     with tenant_transaction(connection, tenant_id):
         values = {"tenant": tenant_id, "channel": channel.name, "at_most": _MOST_ASKED}
         unknown = connection.execute(statement("campaigns", "to_ask"), values).fetchall()

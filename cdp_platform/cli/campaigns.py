@@ -179,7 +179,7 @@ def campaign_test(tenant_id: str, *, event_id: str, addresses: tuple[str, ...], 
 
     It is no delivery and counts in no figure. Exit code 1 if the provider did not take one.
     """
-    from cdp_platform.campaigns import dispatch, events, links, running
+    from cdp_platform.campaigns import events, gates, links, running
     from cdp_platform.campaigns.channels.config import configured
     from cdp_platform.campaigns.channels.contract import Verdict
 
@@ -190,7 +190,7 @@ def campaign_test(tenant_id: str, *, event_id: str, addresses: tuple[str, ...], 
             channel = configured().required(event.channel)
             compose = running.composer(connection, tenant, event, channel, links.configured())
             messages = [compose.test_message(connection, address) for address in addresses]
-        dispatch.channel_gate(connection, channel).take(len(messages))
+        gates.of_channel(connection, channel).take(len(messages))
         with channel.open() as sender:
             answers = sender.send(messages)
     if as_json:

@@ -10,7 +10,7 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.build import build_definitions
-from cdp_platform.campaigns import dispatch, events
+from cdp_platform.campaigns import events, gates
 from cdp_platform.campaigns.channels.config import configured
 from cdp_platform.campaigns.defs import partitions as event_partitions
 from cdp_platform.campaigns.defs import sensors
@@ -100,7 +100,7 @@ def test_a_running_event_is_asked_for_while_its_channel_lets_somebody_through(sh
         events.move(shop.connection, "acme", event, "running", before=["planned"])
     shop.reserve(["p0000"], event)
     assert asked(look()) == ["acme|spring-1"]
-    gate = dispatch.channel_gate(shop.connection, configured().required("email"))
+    gate = gates.of_channel(shop.connection, configured().required("email"))
     for _ in range(gate.breaker.failures):
         gate.failed("the relay is away", rest_seconds=60)
     assert "channel email is closed: the relay is away" in reason(look())

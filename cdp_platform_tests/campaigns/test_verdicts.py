@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdp_platform.campaigns import dispatch, verdicts
+from cdp_platform.campaigns import gates, verdicts
 from cdp_platform.campaigns.channels.contract import Answer, Outgoing, Verdict
 from cdp_platform.campaigns.dispatch import Handed
 from cdp_platform.ops.gate import Gate
@@ -30,7 +30,7 @@ def _only(sender: Sender) -> tuple:
 
 
 def _gate(sender: Sender, provider: Provider) -> Gate:
-    return dispatch.channel_gate(sender.connection, provider.channel())
+    return gates.of_channel(sender.connection, provider.channel())
 
 
 def test_a_refusal_fails_and_suppresses_nobody(begun, send, sender: Sender, provider: Provider):

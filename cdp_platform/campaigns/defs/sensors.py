@@ -10,10 +10,10 @@ import dagster as dg
 import psycopg
 from psycopg.rows import class_row
 
+from cdp_platform.campaigns import gates
 from cdp_platform.campaigns.defs import assets, event_assets, failed_events
 from cdp_platform.campaigns.defs import partitions as event_partitions
 from cdp_platform.campaigns.defs.resources import ChannelsResource
-from cdp_platform.campaigns.dispatch import channel_gate
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import net
@@ -137,7 +137,7 @@ def _closed(connection: psycopg.Connection, channels: "Channels", names: Collect
     found = {}
     for name in sorted(names):
         channel = channels.get(name)
-        if channel is not None and (closed := channel_gate(connection, channel).closed()) is not None:
+        if channel is not None and (closed := gates.of_channel(connection, channel).closed()) is not None:
             found[name] = closed.reason
     return found
 
