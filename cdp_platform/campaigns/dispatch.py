@@ -24,7 +24,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from cdp_platform.campaigns import deliveries, events, gates, permission, suppressions
+from cdp_platform.campaigns import deliveries, events, few_rows, gates, permission, suppressions
 from cdp_platform.campaigns.channels.contract import Answer, Channel, Outgoing, Sender, Verdict
 from cdp_platform.campaigns.events import Event, Status
 from cdp_platform.campaigns.tenant_settings import CampaignSettings
@@ -47,7 +47,6 @@ _PARTS_OF_A_MINUTE = 12
 _COUNTED_EVERY = 1.05
 # No time zone is further behind UTC.
 _FURTHEST_WEST = timedelta(hours=12)
-_NOT_FOR_FEW_ROWS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 _TABLE, _KEY = "campaigns.delivery_log", "delivery_id"
 _VARIABLES = sql.SQL("").join(
     sql.SQL(", {} AS {}").format(sql.SQL(column), sql.Identifier(f"v_{name}")) for name, column in VARIABLES.items()
@@ -167,7 +166,7 @@ def dispatch(
     with tenant_transaction(connection, tenant.tenant_id):
         event = events.get(connection, tenant.tenant_id, event_id)
         end_leases(connection, tenant.tenant_id, channel)
-    with _few_rows(connection), ExitStack() as stack:
+    with few_rows.planned(connection), ExitStack() as stack:
         turns = stack.enter_context(connect())
         # Turns that a crash of the server forgets are worth no durable commit.
         turns.execute("SET synchronous_commit = off")
@@ -186,7 +185,9 @@ def dispatch(
             run.send_batches()
     with tenant_transaction(connection, tenant.tenant_id):
         finish(connection, tenant.tenant_id, event_id)
-        run.result.next_due_at = run.result.next_due_at or _next_due_at(connection, tenant.tenant_id, event_id)
+        if run.result.next_due_at is None:
+            row = connection.execute(statement("campaigns", "next_due"), run.names).fetchone()
+            run.result.next_due_at = row[0] if row else None
     return run.result
 
 
@@ -194,30 +195,6 @@ def end_leases(connection: psycopg.Connection, tenant_id: str, channel: Channel)
     """What was handed over by dispatchers that vanished becomes unknown, inside a transaction of the tenant."""
     values = {"tenant": tenant_id, "channel": channel.name, "key_seconds": channel.key_seconds}
     return connection.execute(statement("campaigns", "end_leases"), values).rowcount
-
-
-def _next_due_at(connection: psycopg.Connection, tenant_id: str, event_id: str) -> datetime | None:
-    row = connection.execute(statement("campaigns", "next_due"), {"tenant": tenant_id, "event": event_id}).fetchone()
-    return row[0] if row else None
-
-
-@contextmanager
-def _few_rows(connection: psycopg.Connection) -> Generator[None]:
-    """Have statements planned once, for the few rows of a batch: by indexes, however many people there are.
-
-    Planned anew for each batch they took most of its time, and a planner that does not know how few rows it gets reads
-    whole tables.
-    """
-    connection.execute("SELECT campaigns.gather_statistics()")
-    plans = dict.fromkeys(_NOT_FOR_FEW_ROWS, "off") | {"plan_cache_mode": "force_generic_plan"}
-    for name, value in plans.items():
-        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            for name in plans:
-                connection.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
 
 
 @dataclass
@@ -395,10 +372,8 @@ class _Run:
             with tenant_transaction(self.connection, self.tenant.tenant_id):
                 self._write_outcomes()
 
-    # Outside of it.
-
     def _send(self, handed: Sequence[Handed]) -> None:
-        """Compose and send; whatever happens, each has an outcome afterwards."""
+        """Compose and send, outside any transaction; whatever happens, each has an outcome afterwards."""
         self.outcomes = {each.delivery_id: NOT_SENT for each in handed}
         composed = self.compose(handed)
         for each, message in zip(handed, composed, strict=True):
