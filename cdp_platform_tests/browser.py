@@ -12,7 +12,7 @@ import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,9 @@ _EXEC = (
 )
 _PHONE_WIDTH = 600
 _PATIENCE_SECONDS = 90
+
+# Screens in CSS pixels: a desk's, and a small phone's.
+DESKTOP, PHONE = (1280, 800), (360, 740)
 
 # What a finger has to hit and is smaller than 44 pixels.
 TOO_SMALL = """
@@ -178,3 +181,17 @@ def open_browser(profile: Path) -> Generator[Browser]:
         process.wait(60)
         os.close(ours_out)
         os.close(ours_in)
+
+
+@pytest.fixture(scope="session")
+def session_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The browser of all tests."""
+    with open_browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(session_browser: Browser) -> Browser:
+    """The browser as a desk's screen."""
+    session_browser.show(*DESKTOP)
+    return session_browser

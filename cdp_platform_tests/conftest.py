@@ -26,6 +26,7 @@ from cdp_sandbox.postgres import EmbeddedPostgres, temporary_postgres
 # Fixtures for every room.
 pytest_plugins = [
     "cdp_platform_tests.service_logs",
+    "cdp_platform_tests.browser",
     "cdp_platform_tests.sandbox_process",
     "cdp_platform_tests.dagster_runs",
     "cdp_platform_tests.leo",

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cdp_platform import configuration_file
 from cdp_platform.configuration_file import Entries, wrong
 from cdp_platform.errors import ConfigurationError
+from cdp_platform_tests.configuration_files import problem_of
 
 SETTING = "FLEET_CONFIG_PATH"
 STRICT = ConfigDict(extra="forbid")
@@ -62,14 +63,7 @@ def loaded(file: Path, text: str) -> Fleet:
 
 
 def refused(file: Path, text: str) -> str:
-    with pytest.raises(ConfigurationError) as raised:
-        loaded(file, text)
-    message = str(raised.value)
-    assert "\n" not in message
-    assert message.startswith(str(file))
-    # What would print the values after all.
-    assert raised.value.__suppress_context__ or raised.value.__cause__ is not None or raised.value.__context__ is None
-    return message.removeprefix(str(file)).removeprefix(", ")
+    return problem_of(file, lambda: loaded(file, text))
 
 
 def fleet(*lines: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.catalog.config import Ingestor, load
 from cdp_platform.errors import ConfigurationError
+from cdp_platform_tests.configuration_files import problem_of
 
 LOCAL: dict[str, Any] = {"name": "a", "tenant": "acme", "source": "local", "root": "feeds", "registry": "brands.json"}
 
@@ -22,14 +23,7 @@ def loaded(file: Path, text: str) -> list[Ingestor]:
 
 
 def refused(file: Path, text: str) -> str:
-    with pytest.raises(ConfigurationError) as raised:
-        loaded(file, text)
-    message = str(raised.value)
-    assert "\n" not in message
-    assert message.startswith(str(file))
-    # What would print the values after all.
-    assert raised.value.__suppress_context__ or raised.value.__cause__ is not None or raised.value.__context__ is None
-    return message.removeprefix(str(file)).removeprefix(", ")
+    return problem_of(file, lambda: loaded(file, text))
 
 
 def one(*lines: str, name: str = "a") -> str:

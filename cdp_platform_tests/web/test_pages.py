@@ -1,17 +1,18 @@
 """The pages as people see them, on a desk and on a phone, in light and in dark."""
 
-from collections.abc import Iterator
+import time
 
 import pytest
 
-from cdp_platform_tests.browser import TOO_FAINT, TOO_SMALL, Browser, open_browser
+from cdp_platform_tests.browser import DESKTOP, PHONE, TOO_FAINT, TOO_SMALL, Browser
 from cdp_platform_tests.campaigns.sender import Sender
 from cdp_platform_tests.web.conftest import Web
 from cdp_platform_tests.web.test_recipients import messages, state
 
 # A finger hits the words beside a choice as well.
 TOO_SMALL_TO_CHOOSE = TOO_SMALL.replace("input:not([type=hidden])", "label")
-SCREENS = {"desk": (1280, 800), "phone": (360, 740)}
+SCREENS = {"desk": DESKTOP, "phone": PHONE}
+_PATIENCE_SECONDS = 60
 TITLES = {
     "u": ("Stop these messages?", "You are unsubscribed"),
     "p": ("What would you like to get?", "Saved"),
@@ -19,18 +20,14 @@ TITLES = {
 }
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
-
-
 def press(browser: Browser, selector: str = "button") -> None:
     """Click, and wait for the page that comes of it."""
     browser.ask("window.before = true")
     browser.ask(f"document.querySelector({selector!r}).click()")
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while browser.ask("window.before === true || document.readyState !== 'complete'"):
-        pass
+        assert time.monotonic() < deadline, f"no page came within {_PATIENCE_SECONDS} seconds"
+        time.sleep(0.02)
 
 
 def look(browser: Browser, name: str, title: str) -> None:
@@ -65,7 +62,7 @@ def test_a_person_opts_out_chooses_and_confirms(sender: Sender, web: Web, browse
 
 def test_from_opting_out_a_person_comes_to_their_choices_and_back(sender: Sender, web: Web, browser: Browser):
     (message,) = messages(sender)
-    browser.show(*SCREENS["phone"])
+    browser.show(*PHONE)
     browser.open(str(web.client.base_url).rstrip("/") + web.path(web.links.opt_out(*message)))
     press(browser)
     assert state(sender)[1] == [("email", "opt_out")]
@@ -83,7 +80,6 @@ def test_from_opting_out_a_person_comes_to_their_choices_and_back(sender: Sender
 
 def test_the_keyboard_alone_is_enough(sender: Sender, web: Web, browser: Browser):
     (message,) = messages(sender)
-    browser.show(*SCREENS["desk"])
     browser.open(str(web.client.base_url).rstrip("/") + web.path(web.links.opt_out(*message)))
     for kind in ("keyDown", "keyUp"):
         browser.tell("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)

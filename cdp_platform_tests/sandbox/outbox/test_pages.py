@@ -2,17 +2,15 @@
 
 import re
 import smtplib
-from collections.abc import Iterator
 from html import unescape
 
 import httpx
 import pytest
 
-from cdp_platform_tests.browser import TOO_FAINT, TOO_SMALL, Browser, open_browser
+from cdp_platform_tests.browser import DESKTOP, PHONE, TOO_FAINT, TOO_SMALL, Browser
 from cdp_platform_tests.sandbox.conftest import WebApp
 from cdp_platform_tests.sandbox.outbox.conftest import Sender
 
-DESKTOP, PHONE = (1280, 800), (390, 844)
 MARKUP = "<script>document.title = 'owned'</script>"
 LETTER = """<!doctype html><html><head><style>h1 { color: #17624f }</style></head>
 <body style="margin: 0; background: #f2f4f1; font: 16px sans-serif">
@@ -155,18 +153,6 @@ def test_a_message_that_is_not_there_says_so(sender: Sender):
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def session_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("chromium")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(session_browser: Browser) -> Browser:
-    session_browser.show(*DESKTOP)
-    return session_browser
 
 
 PAGES = {"list": ("", ""), "mail": ("k2", ""), "headers": ("k1", "headers"), "sms": ("k4", "")}

@@ -15,14 +15,13 @@ import pytest
 from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 
-from cdp_platform_tests.browser import TOO_FAINT, TOO_SMALL, Browser, find_chromium, open_browser
+from cdp_platform_tests.browser import DESKTOP, PHONE, TOO_FAINT, TOO_SMALL, Browser, find_chromium
 from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.sheets import PATH
 
 MARKUP = "<script>document.title = 'owned'</script>"
 NASTY = [MARKUP, "<img src=x onerror=alert(1)>", "a & b &amp; c", "\"quoted\" and 'quoted'", "</td></table>", "=1+1"]
 LONG = "Mozilla/5.0 <b>not bold</b> " * 20
-DESKTOP, PHONE = (1280, 800), (390, 844)
 _numbers = itertools.count(1)
 
 Rows = list[list[Any]]
@@ -115,18 +114,6 @@ def new_book(sandbox: SandboxProcess) -> Iterator[Callable[[str], Book]]:
 @pytest.fixture
 def book(new_book: Callable[[str], Book]) -> Book:
     return new_book("Referrals, harbour")
-
-
-@pytest.fixture(scope="module")
-def session_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("chromium")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(session_browser: Browser) -> Browser:
-    session_browser.show(*DESKTOP)
-    return session_browser
 
 
 def counted(number: int) -> Rows:
