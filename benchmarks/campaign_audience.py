@@ -9,7 +9,6 @@ all of them by an index; it is given the people of the segment for nothing.
 import sys
 import time
 from statistics import median
-from types import SimpleNamespace
 from typing import Any, LiteralString
 from uuid import uuid4
 
@@ -19,14 +18,13 @@ from phonenumbers import timezone
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from benchmarks.campaign_event import TENANT, AtOnce, run_alone
 from benchmarks.database import BenchmarkDatabase, benchmark_database
-from benchmarks.reporting import Bar, arguments, finish, narrate
+from benchmarks.reporting import Bar, narrate
 from cdp_platform.campaigns import audience, events
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-TENANT = "campaigns"
-_CHANNEL: Any = SimpleNamespace(name="email", to="email", kind="email")
 _AT_LEAST = 30
 _LOOPED = 1_000
 _RULES = {
@@ -131,7 +129,7 @@ def _set(connection: psycopg.Connection, event_id: str) -> int:
     tenant = tenants.get(connection, TENANT)
     with tenant_transaction(connection, TENANT):
         event = events.get(connection, TENANT, event_id)
-    return audience.freeze(connection, tenant, event, _CHANNEL).people
+    return audience.freeze(connection, tenant, event, AtOnce()).people
 
 
 def _forget(database: BenchmarkDatabase, event_id: str) -> None:
@@ -220,15 +218,5 @@ def _decide_one(connection: psycopg.Connection, event_id: str, place: int, profi
         )
 
 
-def main() -> int:
-    """Run this part of the benchmark alone; returns the exit code."""
-    parser = arguments(__doc__)
-    parser.add_argument("--people", type=int, default=100_000, help="how many there are")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
-    given = parser.parse_args()
-    rows, bars = measure(given.people, given.rounds)
-    return finish(f"audience of {given.people:,} people", rows, bars, as_json=given.as_json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_alone(__doc__, "audience of {people} people", measure, people=100_000))

@@ -7,10 +7,6 @@ channel that takes them at once, so that nothing but the ledger is measured.
 
 import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import time as clock_time
 from functools import partial
 from statistics import median
 from typing import Any, LiteralString
@@ -19,41 +15,17 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from benchmarks.campaign_event import TENANT, AtOnce, add_event, add_people, compose, run_alone
 from benchmarks.database import BenchmarkDatabase, benchmark_database
-from benchmarks.reporting import Bar, arguments, finish, narrate
+from benchmarks.reporting import Bar, narrate
 from cdp_platform.campaigns import dispatch
-from cdp_platform.campaigns.channels.contract import Answer, Outgoing, Verdict
-from cdp_platform.campaigns.dispatch import Handed
-from cdp_platform.campaigns.tenant_settings import CampaignSettings
+from cdp_platform.campaigns.channels.contract import Outgoing
 from cdp_platform.ops import tenants
 from cdp_platform.ops.effects import Ledger
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-_TENANT = "campaigns"
 _AT_LEAST = 10
 _ONE_BY_ONE = 300
-_FILL = """
-INSERT INTO ops.address_salt (tenant_id, salt) VALUES ({tenant}, sha256('benchmark')) ON CONFLICT DO NOTHING;
-INSERT INTO customers.cdp_profiles
-SELECT r.* FROM generate_series(1, {people}) AS n, LATERAL jsonb_populate_record(NULL::customers.cdp_profiles,
-    (SELECT jsonb_object_agg(attname, '[]'::jsonb) FROM pg_attribute
-     WHERE attrelid = 'customers.cdp_profiles'::regclass AND atttypid = 'jsonb'::regtype)
-    || jsonb_build_object('tenant_id', {tenant}, 'profile_id', md5('profile ' || n), 'status', 'active',
-        'first_name', 'Linh', 'primary_email', n || '@example.org', 'document_hash', '', 'synced_at', now(),
-        'updated_at', now())) AS r;
-INSERT INTO campaigns.consent_management (tenant_id, profile_id, channel, state, source, happened_at)
-SELECT {tenant}, md5('profile ' || n), 'email', 'given', 'file', now() FROM generate_series(1, {people}) AS n;
-INSERT INTO campaigns.campaign (tenant_id, code, name) VALUES ({tenant}, 'spring', 'spring');
-"""
-_EVENT = """
-INSERT INTO campaigns.marketing_event (
-    tenant_id, event_id, campaign_code, name, channel, segment_id, template, start_at, end_at)
-VALUES ({tenant}, {event}, 'spring', 'spring', 'email', 'everybody', 'welcome', now() - interval '1 minute',
-    now() + interval '1 day');
-INSERT INTO campaigns.segment_snapshot (tenant_id, snapshot_id, event_id, segment_id, people)
-VALUES ({tenant}, {event}, {event}, 'everybody', {people});
-UPDATE campaigns.marketing_event SET status = 'running' WHERE tenant_id = {tenant} AND event_id = {event};
-"""
 _RESERVE = """
 INSERT INTO campaigns.delivery_log (
     tenant_id, event_id, profile_id, channel, address_hash, message_key, due_at, time_zone)
@@ -63,40 +35,11 @@ FROM customers.cdp_profiles AS p JOIN ops.address_salt AS s USING (tenant_id) WH
 """
 
 
-@dataclass(frozen=True)
-class _AtOnce:
-    """A channel that takes every message at once."""
-
-    name: str = "email"
-    kind: str = "email"
-    to: str = "email"
-    per_minute: int | None = None
-    per_day: int | None = None
-    key_seconds: float = 3600
-    can_answer: bool = False
-
-    @contextmanager
-    def open(self) -> Generator["_AtOnce"]:
-        yield self
-
-    def send(self, batch: Sequence[Outgoing]) -> Sequence[Answer]:
-        return [Answer(Verdict.ACCEPTED, "250")] * len(batch)
-
-    def ask(self, key: str) -> Answer | None:
-        raise NotImplementedError(key)
-
-    def look(self) -> str:
-        return self.name
-
-
 def measure(people: int = 10_000, rounds: int = 3) -> tuple[list[dict[str, Any]], list[Bar]]:
     """Both ways in turns; the rows of a table, and the bar."""
-    with benchmark_database({_TENANT: "none"}) as database:
+    with benchmark_database({TENANT: "none"}) as database:
         narrate("making people")
-        no_quiet_hours = CampaignSettings(cap_messages=1_000, quiet_from=clock_time(0), quiet_until=clock_time(0))
-        with database.superuser() as superuser, connect(database.settings) as connection:
-            superuser.execute(sql.SQL(_FILL).format(tenant=_TENANT, people=people))
-            tenants.add(connection, _TENANT, settings=[no_quiet_hours])
+        add_people(database, people)
         seconds: dict[str, list[float]] = {"batches": [], "one": []}
         numbers = {"batches": people, "one": _ONE_BY_ONE}
         for number in range(rounds):
@@ -119,14 +62,13 @@ def measure(people: int = 10_000, rounds: int = 3) -> tuple[list[dict[str, Any]]
 
 
 def _timed(database: BenchmarkDatabase, run: Any, event_id: str, people: int) -> float:
-    with database.superuser() as superuser:
-        superuser.execute(sql.SQL(_EVENT).format(tenant=_TENANT, event=event_id, people=people))
+    add_event(database, event_id, people)
     database.settle(sql.Identifier("campaigns", "delivery_log"), sql.Identifier("customers", "cdp_profiles"))
     with connect(database.settings) as connection:
         began = time.perf_counter()
         run(database, connection, event_id)
         taken = time.perf_counter() - began
-        with tenant_transaction(connection, _TENANT):
+        with tenant_transaction(connection, TENANT):
             query = "SELECT count(*) FROM campaigns.delivery_log WHERE event_id = %s AND state = 'confirmed'"
             if connection.execute(query, [event_id]).fetchone() != (people,):
                 raise RuntimeError("not everybody is confirmed")
@@ -136,35 +78,31 @@ def _timed(database: BenchmarkDatabase, run: Any, event_id: str, people: int) ->
 
 
 def _in_batches(database: BenchmarkDatabase, connection: psycopg.Connection, event_id: str) -> None:
-    with tenant_transaction(connection, _TENANT):
-        connection.execute(_RESERVE, {"tenant": _TENANT, "event": event_id})
-    tenant = tenants.get(connection, _TENANT)
+    with tenant_transaction(connection, TENANT):
+        connection.execute(_RESERVE, {"tenant": TENANT, "event": event_id})
+    tenant = tenants.get(connection, TENANT)
     connects = partial(connect, database.settings)
-    dispatch.dispatch(connection, connects, tenant, event_id, _AtOnce(), compose=_compose, seconds=600)
-
-
-def _compose(batch: Sequence[Handed]) -> Sequence[Outgoing | str]:
-    return [Outgoing(handed.key, handed.address, b"") for handed in batch]
+    dispatch.dispatch(connection, connects, tenant, event_id, AtOnce(), compose=compose, seconds=600)
 
 
 def _one_by_one(_: BenchmarkDatabase, connection: psycopg.Connection, event_id: str) -> None:
-    with tenant_transaction(connection, _TENANT):
+    with tenant_transaction(connection, TENANT):
         ids = connection.execute(
             "SELECT profile_id FROM customers.cdp_profiles WHERE tenant_id = %s ORDER BY 1 LIMIT %s",
-            [_TENANT, _ONE_BY_ONE],
+            [TENANT, _ONE_BY_ONE],
         ).fetchall()
-    channel = _AtOnce()
+    channel = AtOnce()
     for (profile_id,) in ids:
         _send_one(connection, channel, event_id, profile_id)
 
 
-def _send_one(connection: psycopg.Connection, channel: _AtOnce, event_id: str, profile_id: str) -> None:
-    ledger, delivery_id = Ledger(connection, _TENANT, "campaigns.delivery_log", "delivery_id"), uuid4().hex
+def _send_one(connection: psycopg.Connection, channel: AtOnce, event_id: str, profile_id: str) -> None:
+    ledger, delivery_id = Ledger(connection, TENANT, "campaigns.delivery_log", "delivery_id"), uuid4().hex
 
     def ask(query: LiteralString, *values: Any) -> Any:
-        return connection.execute(query, [_TENANT, *values]).fetchone()
+        return connection.execute(query, [TENANT, *values]).fetchone()
 
-    with tenant_transaction(connection, _TENANT):
+    with tenant_transaction(connection, TENANT):
         address, address_hash, closed_at, receives = ask(
             "SELECT p.primary_email, ops.address_hash(s.salt, p.primary_email), p.closed_at, p.receive_email"
             " FROM customers.cdp_profiles AS p JOIN ops.address_salt AS s USING (tenant_id)"
@@ -179,7 +117,7 @@ def _send_one(connection: psycopg.Connection, channel: _AtOnce, event_id: str, p
             "message_key": delivery_id,
         }
         ledger.reserve(delivery_id, {**columns, "due_at": "now", "time_zone": "UTC"})
-    with tenant_transaction(connection, _TENANT):
+    with tenant_transaction(connection, TENANT):
         (status,) = ask("SELECT status FROM campaigns.marketing_event WHERE tenant_id = %s AND event_id = %s", event_id)
         ask(
             "INSERT INTO campaigns.recipient (tenant_id, channel, address_hash) VALUES (%s, '*', %s)"
@@ -212,19 +150,9 @@ def _send_one(connection: psycopg.Connection, channel: _AtOnce, event_id: str, p
         if may and not (refused or suppressed or closed_at or receives is False):
             ledger.hand_over(delivery_id)
     channel.send([Outgoing(delivery_id, address, b"")])
-    with tenant_transaction(connection, _TENANT):
+    with tenant_transaction(connection, TENANT):
         ledger.settle(delivery_id, "confirmed")
 
 
-def main() -> int:
-    """Run this part of the benchmark alone; returns the exit code."""
-    parser = arguments(__doc__)
-    parser.add_argument("--people", type=int, default=10_000, help="how many there are")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
-    given = parser.parse_args()
-    rows, bars = measure(given.people, given.rounds)
-    return finish(f"ledger of {given.people:,} deliveries", rows, bars, as_json=given.as_json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_alone(__doc__, "ledger of {people} deliveries", measure, people=10_000))

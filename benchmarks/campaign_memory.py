@@ -8,44 +8,21 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from datetime import time as clock_time
 from os import environ
-from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.campaign_audience import TENANT, fill
+from benchmarks.campaign_audience import fill
+from benchmarks.campaign_event import ANYTIME, TENANT, AtOnce, compose
 from benchmarks.database import benchmark_database
 from benchmarks.reporting import Bar, narrate
 from cdp_platform import settings
 from cdp_platform.campaigns import audience, dispatch, events
-from cdp_platform.campaigns.channels.contract import Answer, Outgoing, Sender, Verdict
-from cdp_platform.campaigns.dispatch import Handed
-from cdp_platform.campaigns.tenant_settings import CampaignSettings
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 SMALL, LARGE = 20_000, 100_000
 _AT_MOST = 1.1
 _EVENT = "event"
-# At any time of the day, and to those who had messages before.
-_ANYTIME = CampaignSettings(cap_messages=1_000, quiet_from=clock_time(0), quiet_until=clock_time(0))
-
-
-class _TakesAll:
-    def send(self, batch: Sequence[Outgoing]) -> Sequence[Answer]:
-        return [Answer(Verdict.ACCEPTED, "250") for _ in batch]
-
-
-@contextmanager
-def _open() -> Generator[Sender]:
-    yield _TakesAll()
-
-
-_CHANNEL: Any = SimpleNamespace(
-    name="email", to="email", kind="email", per_minute=None, per_day=None, key_seconds=0, can_answer=False, open=_open
-)
 
 
 def measure() -> tuple[list[dict[str, Any]], list[Bar]]:
@@ -56,7 +33,7 @@ def measure() -> tuple[list[dict[str, Any]], list[Bar]]:
         with benchmark_database({TENANT: "none"}) as database:
             fill(database, people, [_EVENT])
             with connect(database.settings) as connection:
-                tenants.add(connection, TENANT, settings=[_ANYTIME])
+                tenants.add(connection, TENANT, settings=[ANYTIME])
             began = time.perf_counter()
             ran = subprocess.run(
                 [sys.executable, "-m", "benchmarks.campaign_memory"],
@@ -78,10 +55,6 @@ def measure() -> tuple[list[dict[str, Any]], list[Bar]]:
     return rows, [Bar("peak memory of 100k people, to 20k", large / small, _AT_MOST, at_least=False)]
 
 
-def _compose(batch: Sequence[Handed]) -> Sequence[Outgoing | str]:
-    return [Outgoing(each.key, each.address, b"a message") for each in batch]
-
-
 def _send() -> None:
     """Resolve the audience and send all; prints the messages and the peak in kilobytes."""
     configured = settings.postgres()
@@ -90,9 +63,9 @@ def _send() -> None:
         with tenant_transaction(connection, TENANT):
             event = events.get(connection, TENANT, _EVENT)
             events.move(connection, TENANT, _EVENT, "running", before=["planned"])
-        audience.freeze(connection, tenant, event, _CHANNEL)
+        audience.freeze(connection, tenant, event, AtOnce())
         result = dispatch.dispatch(
-            connection, lambda: connect(configured), tenant, _EVENT, _CHANNEL, compose=_compose, seconds=3600
+            connection, lambda: connect(configured), tenant, _EVENT, AtOnce(), compose=compose, seconds=3600
         )
     print(result.sent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import time as clock_time
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -26,22 +25,21 @@ import psycopg
 from aiosmtpd.smtp import SMTP
 from psycopg import sql
 
+from benchmarks.campaign_event import TENANT, add_event, add_people, run_alone
 from benchmarks.database import BenchmarkDatabase, benchmark_database
-from benchmarks.reporting import Bar, arguments, finish, narrate
+from benchmarks.reporting import Bar, narrate
 from cdp_platform.campaigns import dispatch, events, templates
 from cdp_platform.campaigns.channels.contract import Outgoing, Verdict
 from cdp_platform.campaigns.channels.email import EmailChannel
 from cdp_platform.campaigns.compose import Composer
 from cdp_platform.campaigns.dispatch import Handed
 from cdp_platform.campaigns.links import Links
-from cdp_platform.campaigns.tenant_settings import CampaignSettings
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.ops.tokens import Tokens
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_sandbox.outbox.certificate import tls_context
 
-_TENANT = "campaigns"
 _REPLY_SECONDS = 0.005
 _CONNECTIONS = 8
 _AT_LEAST = 8
@@ -53,33 +51,13 @@ _HTML = (
     + f"<p>{_PARAGRAPH * 3}</p>" * 20
     + '<p>{{ postal_address }} <a href="{{ opt_out_url }}">Stop</a></p></body></html>'
 )
-_FILL = """
-INSERT INTO ops.address_salt (tenant_id, salt) VALUES ({tenant}, sha256('benchmark')) ON CONFLICT DO NOTHING;
-INSERT INTO customers.cdp_profiles
-SELECT r.* FROM generate_series(1, {people}) AS n, LATERAL jsonb_populate_record(NULL::customers.cdp_profiles,
-    (SELECT jsonb_object_agg(attname, '[]'::jsonb) FROM pg_attribute
-     WHERE attrelid = 'customers.cdp_profiles'::regclass AND atttypid = 'jsonb'::regtype)
-    || jsonb_build_object('tenant_id', {tenant}, 'profile_id', md5('profile ' || n), 'status', 'active',
-        'first_name', 'Linh ' || n, 'primary_email', n || '@example.org', 'document_hash', '', 'synced_at', now(),
-        'updated_at', now())) AS r;
-INSERT INTO campaigns.consent_management (tenant_id, profile_id, channel, state, source, happened_at)
-SELECT {tenant}, md5('profile ' || n), 'email', 'given', 'file', now() FROM generate_series(1, {people}) AS n;
-INSERT INTO campaigns.campaign (tenant_id, code, name) VALUES ({tenant}, 'spring', 'spring');
-"""
-_EVENT = """
-INSERT INTO campaigns.marketing_event (
-    tenant_id, event_id, campaign_code, name, channel, segment_id, template, start_at, end_at)
-VALUES ({tenant}, {event}, 'spring', 'spring', 'email', 'everybody', 'welcome', now() - interval '1 minute',
-    now() + interval '1 day');
-INSERT INTO campaigns.segment_snapshot (tenant_id, snapshot_id, event_id, segment_id, people)
-VALUES ({tenant}, {event}, {event}, 'everybody', {people});
+_DELIVERIES = """
 INSERT INTO campaigns.segment_snapshot_member (tenant_id, snapshot_id, member, profile_id, decision, time_zone)
 SELECT {tenant}, {event}, n, md5('profile ' || n), 'included', 'UTC' FROM generate_series(1, {people}) AS n;
 INSERT INTO campaigns.delivery_log (
     tenant_id, event_id, profile_id, channel, address_hash, message_key, due_at, time_zone)
 SELECT {tenant}, {event}, md5('profile ' || n), 'email', ops.address_hash(sha256('benchmark'), n || '@example.org'),
     encode(sha256(convert_to({event} || n, 'UTF8')), 'hex'), now(), 'UTC' FROM generate_series(1, {people}) AS n;
-UPDATE campaigns.marketing_event SET status = 'running' WHERE tenant_id = {tenant} AND event_id = {event};
 """
 
 
@@ -138,7 +116,7 @@ def measure(people: int = 1_500, rounds: int = 3) -> tuple[list[dict[str, Any]],
     with (
         tempfile.TemporaryDirectory() as folder,
         _relay(Path(folder) / "relay.pem") as (port, taken),
-        benchmark_database({_TENANT: "none"}) as database,
+        benchmark_database({TENANT: "none"}) as database,
     ):
         certificates = Path(folder) / "relay.pem"
         channel = EmailChannel.model_validate(
@@ -151,8 +129,7 @@ def measure(people: int = 1_500, rounds: int = 3) -> tuple[list[dict[str, Any]],
                 "connections": _CONNECTIONS,
             }
         )
-        with database.superuser() as superuser:
-            superuser.execute(sql.SQL(_FILL).format(tenant=_TENANT, people=people))
+        add_people(database, people)
         with connect(database.settings) as connection:
             rates = _Senders(database, connection, channel, people).in_turns(rounds, taken)
     rows = [
@@ -209,24 +186,21 @@ class _Senders:
         return {name: median(rates) for name, rates in seen.items()}
 
     def _composer(self) -> tuple[Tenant, Composer]:
-        unlimited = CampaignSettings(
-            quiet_from=clock_time(0), quiet_until=clock_time(0), cap_messages=1000, postal_address="1 Main Street"
-        )
-        tenants.add(self.connection, _TENANT, settings=[unlimited])
-        tenant = tenants.get(self.connection, _TENANT)
+        tenant = tenants.get(self.connection, TENANT)
         self._add_event("first")
         content: dict[str, Any] = {"channel_kind": "email", "subject": "Hello {{ first_name }}", "html": _HTML}
-        with tenant_transaction(self.connection, _TENANT):
-            version = templates.save(self.connection, _TENANT, "welcome", text=None, **content)
+        with tenant_transaction(self.connection, TENANT):
+            version = templates.save(self.connection, TENANT, "welcome", text=None, **content)
             templates.approve(self.connection, tenant, "welcome", version)
-            template = templates.load(self.connection, _TENANT, "welcome", version)
-            event = events.get(self.connection, _TENANT, "first")
+            template = templates.load(self.connection, TENANT, "welcome", version)
+            event = events.get(self.connection, TENANT, "first")
         links = Links("https://messages.example.com", Tokens(["k" * 32]))
         return tenant, Composer(tenant, event, template, self.channel, links)
 
     def _add_event(self, event_id: str) -> None:
+        add_event(self.database, event_id, self.people)
         with self.database.superuser() as superuser:
-            superuser.execute(sql.SQL(_EVENT).format(tenant=_TENANT, event=event_id, people=self.people))
+            superuser.execute(sql.SQL(_DELIVERIES).format(tenant=TENANT, event=event_id, people=self.people))
         self.database.settle(sql.Identifier("campaigns", "delivery_log"))
 
     def _script(self, messages: Sequence[Outgoing]) -> None:
@@ -261,15 +235,5 @@ def _handed(number: int) -> Handed:
     return Handed("", f"{number:064x}", f"{number}@example.org", b"hash", {"first_name": f"Linh {number}"})
 
 
-def main() -> int:
-    """Print what was measured; 1 if a bar was missed."""
-    parser = arguments(__doc__)
-    parser.add_argument("--people", type=int, default=1_500)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    rows, bars = measure(given.people, given.rounds)
-    return finish("E-mail to a relay that takes 5 ms a reply", rows, bars, as_json=given.as_json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_alone(__doc__, "E-mail to a relay that takes 5 ms a reply", measure, people=1_500))
