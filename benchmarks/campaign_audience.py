@@ -1,4 +1,4 @@
-"""What an audience costs: everybody in one statement, and one by one in one transaction.
+"""The cost of an audience: everybody in one statement, and one by one in one transaction.
 
 The segment has five rules over the document and the orders' figures. Both ways decide everything of everybody: closed,
 address, consent and refusals of others with the address, suppression, duplicates, caps, holdout, time zone and quiet

@@ -1,4 +1,4 @@
-"""What the ledger of deliveries costs: reserved, handed over with every check, and confirmed, durably.
+"""The cost of the ledger of deliveries: reserved, handed over with every check, and confirmed, durably.
 
 One way takes everybody in batches, as the platform does. The other one goes person by person, as a careful script does:
 a row before the message, the checks by an index each, a row after it, with a commit each. Both hand the messages to a

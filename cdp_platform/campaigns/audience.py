@@ -113,7 +113,7 @@ def decision(channel: Channel, deliveries: sql.Composable = permission.DELIVERIE
 def decision_parameters(
     connection: psycopg.Connection, tenant: Tenant, event: Event, channel: Channel, moment: datetime
 ) -> dict[str, Any]:
-    """What is needed to decide about the people of an event at a moment; inside a transaction of the tenant."""
+    """Parameters that decide about the people of an event at a moment; inside a transaction of the tenant."""
     settings = CampaignSettings.of(tenant)
     asks = event.type == "confirmation"
     return {

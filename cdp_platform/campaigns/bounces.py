@@ -26,7 +26,7 @@ _BOUNDARY = re.compile(rb"(?i)boundary=")
 _REPORT_PART = re.compile(rb"(?im)^(content-type:\s*)message/(?=(?:global-)?delivery-status|feedback-report)")
 # Far more than the recipients and the parts of any report about a message of ours.
 _MOST_BLOCKS = 50
-# Of several recipients the worst one counts; a delay is no end.
+# The worst of several recipients counts; a delay is no end.
 _ACTIONS: dict[str, Kind] = {
     "failed": "bounced",
     "expired": "bounced",

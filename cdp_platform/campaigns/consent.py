@@ -54,8 +54,8 @@ class ConsentResult:
 def set_states(connection: psycopg.Connection, tenant_id: str, changes: Sequence[Change]) -> ConsentResult:
     """Write down what people said, inside a transaction of the tenant. The later word counts, in whatever order.
 
-    Of several changes of one person and channel the latest is taken, and at the same moment a refusal. A consent that
-    is given after an opt-out lifts the suppression of the person's address; no other suppression is lifted.
+    The latest of several changes of one person and channel is taken, and a refusal of those at one moment. A consent
+    that is given after an opt-out lifts the suppression of the person's address; no other suppression is lifted.
     """
     if not changes:
         return ConsentResult(0, 0)

@@ -19,7 +19,7 @@ from cdp_platform.ops.effects import State
 from cdp_platform.warehouse.statements import statement
 
 LEAST_SENT = 200
-"""Of fewer messages the shares below say too little."""
+"""Least number of messages from which the shares below say enough."""
 MOST_BOUNCED = 0.05
 """Share of messages that may bounce hard or fail in the template, before an event pauses itself."""
 MOST_COMPLAINED = 0.001

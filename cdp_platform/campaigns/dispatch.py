@@ -9,7 +9,8 @@ A batch is one transaction and then one call of the channel::
     compose, send
 
 The recipients are locked before anything is looked at, so that two dispatchers that work at different events don't both
-find room below a person's cap. What is handed over has a lease; of a dispatcher that vanished it becomes ``unknown``.
+find room below a person's cap. A delivery that is handed over has a lease; when its dispatcher vanishes it becomes
+``unknown``.
 """
 
 import time
@@ -116,7 +117,7 @@ def begin(connection: psycopg.Connection, tenant_id: str, event_id: str) -> Stat
     """Let an event run, inside a transaction of the tenant; ``missed`` when it is too late.
 
     Returns:
-        The status that it has now. Of several processes that call this, one lets it begin.
+        The status that it has now. One of several processes that call this lets it begin.
     """
     event = events.get(connection, tenant_id, event_id)
     if event.status == "planned":
@@ -161,7 +162,7 @@ def dispatch(
 
     Raises:
         QueryError: there is no such event.
-        psycopg.OperationalError: the warehouse was lost. What was handed over becomes unknown when its lease ends.
+        psycopg.OperationalError: the warehouse was lost. Deliveries become unknown when their lease ends.
     """
     with tenant_transaction(connection, tenant.tenant_id):
         event = events.get(connection, tenant.tenant_id, event_id)
@@ -192,7 +193,7 @@ def dispatch(
 
 
 def end_leases(connection: psycopg.Connection, tenant_id: str, channel: Channel) -> int:
-    """What was handed over by dispatchers that vanished becomes unknown, inside a transaction of the tenant."""
+    """Make deliveries unknown whose dispatcher vanished, inside a transaction of the tenant; returns their number."""
     values = {"tenant": tenant_id, "channel": channel.name, "key_seconds": channel.key_seconds}
     return connection.execute(statement("campaigns", "end_leases"), values).rowcount
 

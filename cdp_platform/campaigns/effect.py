@@ -2,7 +2,7 @@
 
 Grain of ``campaigns.effect``: one row per event, kind of holdout and currency. Revenue is the amount of
 ``customers.orders``, net of refunds, in the `DAYS` days after the audience was frozen (with ``local_time``: after the
-first start of a person). What each had bought in the `DAYS_BEFORE` days before adjusts it (`statistics`). Treated are
+first start of a person). Each one's purchases of the `DAYS_BEFORE` days before adjust it (`statistics`). Treated are
 all who were to have the message, sent or not: whom it reached is no matter of chance.
 
 There are two kinds of holdout. Those whom the event itself held out show what this event did. Those whom the tenant

@@ -95,7 +95,7 @@ def move(
 def cancel(connection: psycopg.Connection, tenant_id: str, event_id: str, *, reason: str | None = None) -> bool:
     """Cancel an event, and withdraw what waits, inside a transaction of the tenant.
 
-    What was handed over before stays as it is.
+    Deliveries that were handed over before stay as they are.
 
     Returns:
         False where it has ended already; nothing was changed.

@@ -164,7 +164,7 @@ class Fields:
         return Field(expression)
 
     def joined(self, tenant_id: str) -> sql.Composed:
-        """What follows ``customers.cdp_profiles AS p``, so that the fields can be read."""
+        """Joins that follow ``customers.cdp_profiles AS p``, so that the fields can be read."""
         parts: list[sql.Composable] = []
         if self._reads_documents:
             # Opened once, and not for each field: `#>` unpacks the document, and OFFSET keeps it from being written out

@@ -29,7 +29,7 @@ _ANY_TIME = timedelta(days=36_500)
 
 @dataclass(frozen=True)
 class Planned:
-    """What one event will do.
+    """The forecast of one event.
 
     Attributes:
         event: as it is now; the audience of one that runs or is paused is those who still wait.
@@ -90,7 +90,7 @@ def plan(
         for turn, (event_id, begins_at, is_frozen) in enumerate(coming):
             event = events.get(connection, tenant.tenant_id, event_id)
             try:
-                # What was decided before an error is not kept.
+                # No decision from before an error is kept.
                 with connection.transaction():
                     planned.append(
                         _simulated(
@@ -129,7 +129,7 @@ def _simulated(
         "per_day": channel.per_day or _NO_LIMIT,
     }
     if is_frozen:
-        # Whose hour had passed when it began is not in it any more.
+        # People whose hour had passed when it began are not in it any more.
         values["grace"] = _ANY_TIME
     decision = audience.decision(channel, statement("campaigns", "forecast_deliveries"))
     connection.execute(statement("campaigns", "forecast_event").format(people=people, decision=decision), values)

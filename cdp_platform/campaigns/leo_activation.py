@@ -3,7 +3,7 @@
 Their tables are read as they are, in both shapes (``event_name`` or ``marketing_event_name``), row by row as JSON, and
 turned into ours by one statement per table. Rows have the origin ``leo-activation``. They are history: an event is
 ``done``, ``partly_failed``, ``cancelled`` or ``missed``, and the database lets no event of that origin run, so nothing
-of it is ever sent. What lies in the future there is ``cancelled`` here: its segment and template were never written
+of it is ever sent. An event in the future there is ``cancelled`` here: its segment and template were never written
 down. Again takes what is new there and changes nothing else.
 
 A row that cannot be taken is a rejected record with its reason (source ``leo-activation``), and `ImportResult` counts
@@ -50,7 +50,7 @@ _REASONS = {
     "engine": "only templates of jinja2 are taken. Write it anew for `cdp campaign apply`",
     "no_place": "opens, clicks and attributed purchases are not kept: effect is measured by orders",
 }
-# What a person should know of rows that are taken.
+# Remarks on rows that are taken, for a person.
 _REMARKS = {
     "channel": "its channel is not in channels.yaml; the name is kept as it was",
     "delivery_status": "its status is none of theirs: failed, with the reason no_outcome",
@@ -69,7 +69,7 @@ _STEPS = (
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of the rows of each of their tables.
+    """Counts of the rows of each of their tables.
 
     Attributes:
         read: number of rows there.

@@ -64,7 +64,7 @@ _SYMBOLS = {
     "greater": ">",
     "greater_or_equal": ">=",
 }
-# Of more values, the planner builds a table.
+# The planner builds a table of more values.
 _FEW = 8
 _TODAY = sql.SQL("now() AT TIME ZONE 'UTC'")
 _LOCAL = "campaigns.aql_local({f})"

@@ -1,7 +1,7 @@
 """Outcomes: what a provider, or the person, reports about a delivery after it was handed over.
 
 Grain of ``campaigns.delivery_outcome``: one row per report. A report counts once, however often it is sent, and reports
-may come in any order, also before the answer to the message itself. What follows from one:
+may come in any order, also before the answer to the message itself. One leads to this:
 
 ========== =================================================================================================
 delivered  an unknown delivery is confirmed
@@ -37,7 +37,7 @@ from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.statements import statement
 
 SOURCE = "delivery_outcome"
-"""Of rejected records: reports about messages that nobody knows."""
+"""Source of rejected records: reports about messages that nobody knows."""
 SOFT_BOUNCES = 3
 """So many soft bounces of an address in 30 days are a hard one."""
 _SOFT_BOUNCES_COUNT = timedelta(days=30)

@@ -1,4 +1,4 @@
-"""Who may have a message through a channel now: the rules, once, for the audience, for dispatch and for the forecast.
+"""The rules that say who may have a message through a channel now, for the audience, dispatch and the forecast.
 
 The rules are common table expressions that other statements begin with::
 

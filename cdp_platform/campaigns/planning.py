@@ -1,7 +1,7 @@
 """Plans of a YAML file: what is new or changed in it is written, and the same file again changes nothing.
 
-A file is taken whole or not at all. What is not in it stays as it is. An event that is planned may be moved and
-changed; of one that runs only its end and its rate, and of any event its name and description.
+A file is taken whole or not at all. Anything else stays as it is. An event that is planned may be moved and changed;
+one that runs may change only its end and its rate, and any event its name and description.
 """
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence

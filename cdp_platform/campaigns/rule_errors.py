@@ -1,4 +1,4 @@
-"""What can be wrong with the rules of a segment."""
+"""Errors in the rules of a segment."""
 
 from cdp_platform.errors import QueryError
 

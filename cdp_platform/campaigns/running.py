@@ -56,7 +56,7 @@ class Begun:
 def begin(
     connection: psycopg.Connection, tenant: Tenant, event_id: str, channel_of: ChannelOf, links: Callable[[], Links]
 ) -> Begun:
-    """Let an event run that is due, and freeze its audience. Of an event that runs, return the audience that is there.
+    """Let an event run that is due, and freeze its audience. An event that runs keeps the audience that is there.
 
     Args:
         connection: outside any transaction.
@@ -151,7 +151,7 @@ def send(
 
 @dataclass(frozen=True)
 class _Turn:
-    """What one turn of an event did.
+    """The result of one turn of an event.
 
     Attributes:
         result: of its dispatch.
@@ -164,7 +164,7 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _Sending:
-    """What the turns of a run share."""
+    """The means that the turns of a run share."""
 
     connection: psycopg.Connection
     connect: Connect

@@ -55,7 +55,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class People:
-    """Whom a segment is made of.
+    """The people of a segment.
 
     Attributes:
         version: that was used.
@@ -70,7 +70,7 @@ class People:
 
 @dataclass(frozen=True)
 class SegmentsResult:
-    """What a refresh found, in segments of the CDP.
+    """The result of a refresh, in segments of the CDP.
 
     Attributes:
         rules: computed here.
@@ -147,7 +147,7 @@ def listed(connection: psycopg.Connection, tenant_id: str) -> list[Segment]:
 
 
 def people(connection: psycopg.Connection, tenant_id: str, segment_id: str) -> People:
-    """Whom a segment is made of, open profiles and closed ones; inside a transaction of the tenant.
+    """The people of a segment, open profiles and closed ones; inside a transaction of the tenant.
 
     Raises:
         QueryError: there is no such segment, it was deleted, or it cannot be resolved; says why.
@@ -327,7 +327,7 @@ def _lookalikes(connection: psycopg.Connection, tenant_id: str, segment: Segment
             f"Segment {segment.segment_id!r} of tenant {tenant_id}: nobody is like segment {seed!r}, or the audiences "
             "were not computed yet. The asset embeddings/lookalike_audience says which."
         )
-    # Who joined the seed since the audience was computed is no lookalike any more.
+    # People who joined the seed since the audience was computed are no lookalikes any more.
     return sql.SQL(
         "SELECT p.profile_id FROM embeddings.lookalike_audience AS l"
         " JOIN customers.cdp_profiles AS p ON p.tenant_id = l.tenant_id AND p.profile_id = l.profile_id"

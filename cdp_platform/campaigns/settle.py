@@ -1,8 +1,8 @@
 """Settling deliveries of which nobody knows how they ended, and ending events that nobody ended.
 
-What a dispatcher handed over before it vanished is ``unknown`` when its lease ends. While the provider honours its key,
-`dispatch` sends it again under the same key. Otherwise evidence settles it: a provider's report, the provider's answer
-when it is asked, its log, or a person's word. What is left stays ``unknown`` and is reported; it is never sent again.
+A delivery whose dispatcher vanished is ``unknown`` when its lease ends. While the provider honours its key, `dispatch`
+sends it again under the same key. Otherwise evidence settles it: a provider's report, the provider's answer
+when it is asked, its log, or a person's word. The rest stays ``unknown`` and is reported; it is never sent again.
 """
 
 import re

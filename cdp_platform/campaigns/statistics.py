@@ -117,7 +117,7 @@ def compare(treated: Side, held_out: Side) -> Difference | TooFew:
     common = left2 * (moments[0].covariance / n[0] ** 2 - moments[1].covariance / n[1] ** 2) / error**3
 
     def quantile(probability: float) -> float:
-        """Of (estimate - truth) / error, to the first order in skewness."""
+        """A quantile of (estimate - truth) / error, to the first order in skewness."""
         z = float(stdtrit(smaller * rate, probability))
         return z - common / 2 + (skewness - 3 * common) * (z * z - 1) / 6
 
@@ -126,7 +126,7 @@ def compare(treated: Side, held_out: Side) -> Difference | TooFew:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of the revenue of one person of a side, who mostly buys nothing.
+    """Moments of the revenue of one person of a side, who mostly buys nothing.
 
     Attributes:
         variance: second central moment.

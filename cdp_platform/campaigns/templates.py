@@ -1,7 +1,7 @@
 """Templates of messages: drafts become approved versions, which never change.
 
-Grain of ``campaigns.message_template``: one row per template and version. What can be done once is done at approval:
-the template is checked, the styles of its HTML are put into the elements, and its text is made.
+Grain of ``campaigns.message_template``: one row per template and version. Approval does everything that can be done
+once: it checks the template, puts the styles of its HTML into the elements, and makes its text.
 """
 
 import json
@@ -52,7 +52,7 @@ class Template:
 
     @property
     def parts(self) -> dict[str, Rendering]:
-        """What is rendered for each person, by name of the part: subject, text, HTML.
+        """The parts that are rendered for each person, by name: subject, text, HTML.
 
         Raises:
             QueryError: a part is not of the language of templates.

@@ -9,7 +9,7 @@ from cdp_platform.ops.tenants import RoomSettings
 
 
 class CampaignSettings(RoomSettings):
-    """Whom a tenant may send messages to, how often and when.
+    """Settings of a tenant that say to whom, how often and when it may send messages.
 
     The defaults of caps and quiet hours are those of Vietnam's Decree 91/2020/ND-CP on unwanted messages.
 

@@ -22,7 +22,7 @@ OPT_OUT, PREFERENCES, CONFIRM = "opt_out_url", "preferences_url", "confirm_url"
 """The links of a message; the last one is only in messages of events that ask for consent."""
 
 SENDER, POSTAL_ADDRESS = "sender_name", "postal_address"
-"""Who sends it, and where that is."""
+"""The sender's name and postal address."""
 
 KNOWN = frozenset(VARIABLES) | {OPT_OUT, PREFERENCES, CONFIRM, SENDER, POSTAL_ADDRESS}
 """Every variable."""

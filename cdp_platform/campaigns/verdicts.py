@@ -33,7 +33,7 @@ _EACH_FAILED = {Verdict.OURS, Verdict.UNKNOWN}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is written of one delivery that was handed over.
+    """The outcome of one delivery that was handed over, as it is written.
 
     Attributes:
         state: to have.
@@ -56,7 +56,7 @@ NOT_SENT = Outcome("reserved", wait_seconds=0.0)
 
 
 def outcome(answer: Answer) -> Outcome:
-    """What an answer means for its delivery."""
+    """The outcome that an answer means for its delivery."""
     wait = _AGAIN_SECONDS.get(answer.verdict)
     match answer.verdict:
         case Verdict.ACCEPTED:

@@ -47,7 +47,7 @@ class HeldRule:
 
 @dataclass(frozen=True)
 class Voice:
-    """What one profile says about the channel.
+    """The word of one profile about the channel.
 
     Attributes:
         role: ``own``; ``merged``: it was merged into the person's; ``address``: it has the same address, so that a
@@ -88,7 +88,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Frozen:
-    """What became of the person in the audience of the event, and of their delivery."""
+    """The decision about the person in the audience of the event, and the end of their delivery."""
 
     decision: str
     reason: str | None

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 # So many requests are at work in the warehouse at once; the others wait their turn.
 _MOST = 8
-# Of one statement, and of the wait for a lock. A provider that gets no answer reports again.
+# Limits of one statement, and of the wait for a lock. A provider that gets no answer reports again.
 _STATEMENT_SECONDS = 15
 _LOCK_SECONDS = 10
 

@@ -44,7 +44,7 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer: nothing else is loaded or may show the page, and the token in the address goes nowhere."""
+"""Headers of every answer: nothing else is loaded or may show the page, and the token in the address goes nowhere."""
 
 # Fields of the form of preferences, and what its choices mean.
 FIELD = "channel."

@@ -49,7 +49,7 @@ class OutboxServer:
             smtp_port: Port of 127.0.0.1 for the SMTP server.
             faults: The rules to obey.
             report_to: Base address of the web app that is told of bounces.
-            secret: What webhooks and reports are signed with.
+            secret: Signs webhooks and reports.
         """
         self._store = Store(state_dir / "outbox.sqlite")
         self._reporter = Reporter(report_to, secret)

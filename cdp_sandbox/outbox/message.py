@@ -20,7 +20,7 @@ _ONE_CLICK = "list-unsubscribe=one-click"
 
 @dataclass(frozen=True)
 class Readable:
-    """What there is to read of a message.
+    """The readable parts of a message.
 
     Attributes:
         sender: who it says that it is from.

@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _LINK = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)\]]")
 _ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 _SECONDS = 10
-# What a person calls a channel; any other has its name.
+# A person's words for channels; any other has its name.
 _NAMES = {EMAIL: "E-mail", "sms": "SMS", "zalo": "Zalo"}
 
 _TABS_STYLE = """
@@ -91,7 +91,7 @@ pre { margin: 1rem 0 0; padding: 1rem; border: 1px solid var(--line); border-rad
 
 
 def routes(store: Store) -> list[Route]:
-    """Return where the pages are, below the place of the stand-in. What programs ask has to stand before them."""
+    """Return where the pages are, below the place of the stand-in. Routes for programs have to stand before them."""
 
     def overview(request: Request) -> Response:
         return _overview(store, request.query_params.get("channel", ""), request.query_params.get("page", ""))

@@ -1,4 +1,4 @@
-"""What becomes of a message later: bounces, complaints and deliveries, as providers report them.
+"""Reports on a message that come later: bounces, complaints and deliveries, as providers report them.
 
 A rule of `faults.py` with the action `distort` asks for one (`how`: `bounce`, `complaint` or `delivered`). It is posted
 `seconds` after the message was accepted, to the web app of the platform: a delivery status notification (RFC 3464) or
@@ -32,7 +32,7 @@ _DEFAULT_REPLY = "5.1.1 No such user here"
 
 
 def signature(secret: str, stamp: str, body: bytes) -> str:
-    """What `X-CDP-Signature` holds for a body that was signed at this time stamp."""
+    """The value of `X-CDP-Signature` for a body that was signed at this time stamp."""
     return f"sha256={hmac.new(secret.encode(), stamp.encode() + b'.' + body, hashlib.sha256).hexdigest()}"
 
 

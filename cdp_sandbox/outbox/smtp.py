@@ -1,7 +1,7 @@
 """The SMTP server: takes messages over STARTTLS and puts them into the outbox.
 
 It behaves as aiosmtpd does: lines of 1,000 bytes and more, and messages above 32 MiB, are refused. It knows one
-account. Who doesn't sign in is served too, and a wrong password is refused.
+account. A client that doesn't sign in is served too, and a wrong password is refused.
 
 The rules of `faults.py` apply to its commands. A command's method is its verb, `CONNECT` for the greeting and `MESSAGE`
 for what follows the last dot of a message; its path is `smtp:` and the address that it is about: of `RCPT`, `DATA` and
@@ -10,7 +10,7 @@ for what follows the last dot of a message; its path is `smtp:` and the address 
 - `status`: the reply is `status` and `body`, such as 550 and "5.1.1 No such user"; after 421 the connection is closed.
   A message that is refused after its last dot is in the outbox, as refused.
 - `drop_before`: the connection is closed and nothing was done. With `CONNECT`, the server is down.
-- `drop_after`: a message is taken, then the connection is closed without a reply. Of other commands, as `drop_before`.
+- `drop_after`: a message is taken, then the connection is closed without a reply. For other commands, as `drop_before`.
 - `truncate`: as `drop_after`, with the beginning of a reply.
 - `delay`: the command waits `seconds` first.
 - `distort`: a message is taken, and reported on later as `reports.py` says.
@@ -50,7 +50,7 @@ class SmtpServer(Controller):
         self._make = lambda: _Session(tls, store, faults, reporter, self.loop)
 
     def factory(self) -> SMTP:
-        """What speaks to one client."""
+        """The server of one client."""
         return self._make()
 
 

@@ -1,7 +1,7 @@
 """The messages that the stand-in took, in one SQLite file.
 
-Grain: one row per message and recipient. What was taken survives the death of the process, SIGKILL included. The latest
-20,000 messages are kept. The file belongs to one process at a time.
+Grain: one row per message and recipient. Messages survive the death of the process, SIGKILL included. The latest 20,000
+are kept. The file belongs to one process at a time.
 """
 
 from __future__ import annotations

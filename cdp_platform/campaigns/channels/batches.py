@@ -10,7 +10,7 @@ from cdp_platform.campaigns.channels.contract import Answer, Outgoing
 
 @dataclass(frozen=True)
 class HandedIn:
-    """What became of one message.
+    """The end of one message.
 
     Attributes:
         answer: its own.

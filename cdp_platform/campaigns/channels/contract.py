@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class Verdict(StrEnum):
-    """What an answer means for the delivery."""
+    """The meaning of an answer for the delivery."""
 
     ACCEPTED = "accepted"
     """The provider has it: confirmed."""
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one message.
+    """The provider's answer to one message.
 
     Attributes:
         verdict: what it means.
@@ -105,7 +105,7 @@ class Channel(Protocol):
         ...
 
     def ask(self, key: str) -> Answer | None:
-        """What became of a key, of a channel that can answer; None where it does not know the key.
+        """The answer about a key, from a channel that can answer; None where it does not know the key.
 
         Raises:
             SourceError: it did not answer.

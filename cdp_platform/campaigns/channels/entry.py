@@ -96,12 +96,12 @@ class ChannelEntry(BaseModel, ABC):
 
     @abstractmethod
     def open(self) -> AbstractContextManager[Sender]:
-        """As `contract.Channel.open`."""
+        """See `contract.Channel.open`."""
 
     def ask(self, key: str) -> Answer | None:
-        """As `contract.Channel.ask`."""
+        """See `contract.Channel.ask`."""
         raise NotImplementedError(f"a channel of this kind cannot be asked about {key}")
 
     @abstractmethod
     def look(self) -> str:
-        """As `contract.Channel.look`."""
+        """See `contract.Channel.look`."""

@@ -1,4 +1,4 @@
-"""What the replies of an SMTP server mean for a delivery.
+"""The meaning of an SMTP server's replies for a delivery.
 
 A reply is a code of RFC 5321, often with an enhanced code of RFC 3463 in its text, which says more and so goes first.
 A reply to anything before the recipient is named cannot be about the recipient.

@@ -29,7 +29,7 @@ _VERDICTS = {
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 # Too many requests, or an address or a secret that is wrong for every message.
 _FOR_ALL = {Verdict.REST, Verdict.OURS}
-# What a provider may say of a key; anything else is not settled yet.
+# Words of a provider about a key; anything else is not settled yet.
 _STATES = {
     **dict.fromkeys(("accepted", "sent", "delivered"), Verdict.ACCEPTED),
     **dict.fromkeys(("failed", "rejected"), Verdict.FAILED),
@@ -104,7 +104,7 @@ class WebhookChannel(ChannelEntry):
             yield WebhookSender(client, threads, self)
 
     def ask(self, key: str) -> Answer | None:
-        """What became of a key; None where the provider does not know it.
+        """The answer about a key; None where the provider does not know it.
 
         Raises:
             SourceError: it did not answer, or not as agreed.

@@ -106,7 +106,7 @@ def events(
 
 @dataclass(frozen=True)
 class _First:
-    """What the first step of an event found, for its audience's metadata."""
+    """Figures of the first step of an event, for its audience's metadata."""
 
     figures: Mapping[str, Any]
 

@@ -1,4 +1,4 @@
--- Who waits when an event that runs has ended gets nothing any more.
+-- Nobody who still waits gets anything once an event that runs has ended.
 UPDATE campaigns.delivery_log SET settled_at = now(),
     state = CASE WHEN attempts > 0 THEN 'failed' ELSE 'excluded' END,
     reason = CASE WHEN attempts > 0 THEN 'expired' ELSE 'too_late' END

@@ -1,5 +1,5 @@
 {permission}, ranked AS (
-    -- Of profiles with one address, the one that was updated last stays.
+    -- The profile that was updated last stays of those with one address.
     SELECT *, reason IS NULL AND row_number() OVER (
         PARTITION BY address_hash, reason IS NULL ORDER BY updated_at DESC NULLS LAST, profile_id) > 1 AS is_duplicate
     FROM permission

@@ -26,7 +26,7 @@ WITH of_event AS (
     JOIN pg_temp.forecast AS f ON f.turn = c.turn AND f.profile_id = c.profile_id
     WHERE c.turn = %(turn)s
 ), moved AS (
-    -- What would go in quiet hours waits for their end, and stands in the queue then.
+    -- A message that would go in quiet hours waits for their end, and stands in the queue then.
     UPDATE pg_temp.forecast AS f SET
         sent_at = a.allowed_at, due_at = CASE WHEN a.allowed_at > a.sent_at THEN a.allowed_at ELSE a.due_at END
     FROM allowed AS a WHERE f.turn = %(turn)s AND f.profile_id = a.profile_id

@@ -1,5 +1,5 @@
 -- The second statement of a batch: it sees what was committed before the recipients were locked. It looks at everything again, and
--- hands over, puts off or excludes. Of an unknown delivery whose key is honoured, the same key goes again: it stays unknown.
+-- hands over, puts off or excludes. An unknown delivery whose key is honoured goes again under it, and stays unknown.
 WITH due AS MATERIALIZED (
     SELECT d.delivery_id, d.profile_id, d.address_hash, d.state::text AS state, d.attempts, d.handed_over_at,
         coalesce(d.time_zone, 'UTC') AS time_zone

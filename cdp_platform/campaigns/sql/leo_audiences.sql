@@ -1,5 +1,5 @@
--- The audience of an event that was sent: as many people as it has deliveries, also where it was sent twice to one. Whom it left
--- out was never written down there.
+-- The audience of an event that was sent: as many people as it has deliveries, also where it was sent twice to one. The people
+-- that it left out were never written down there.
 INSERT INTO campaigns.segment_snapshot (tenant_id, snapshot_id, event_id, segment_id, people, taken_at)
 SELECT e.tenant_id, e.event_id, e.event_id, e.segment_id, count(*), min(d.created_at)
 FROM campaigns.marketing_event AS e

@@ -1,5 +1,5 @@
--- Deliveries, as reserved or excluded; the next statements move them on as any other. Recent ones count for caps. What the provider
--- said is left there: it can hold data of the person.
+-- Deliveries, as reserved or excluded; the next statements move them on as any other. Recent ones count for caps. The provider's
+-- words are left there: they can hold data of the person.
 INSERT INTO campaigns.delivery_log AS d (tenant_id, delivery_id, event_id, profile_id, channel, step, state, reason, due_at,
     created_at, handed_over_at, settled_at, origin)
 SELECT %(tenant)s, 'leo-activation:' || key, event_id, profile_id, channel,

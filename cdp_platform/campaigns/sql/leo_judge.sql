@@ -1,4 +1,4 @@
--- What is left out, and the states of deliveries.
+-- Decides which rows are left out, and the states of deliveries.
 UPDATE leo_row AS r
 SET code = CASE r.relation
         WHEN 'message_templates' THEN

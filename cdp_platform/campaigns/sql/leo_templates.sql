@@ -1,4 +1,4 @@
--- Templates, named by channel and name. What was approved there is a draft here, since the foot of a message is not the same.
+-- Templates, named by channel and name. An approved one is a draft here, since the foot of a message is not the same.
 INSERT INTO campaigns.message_template
     (tenant_id, template, version, channel_kind, subject, body_text, body_html, state, content_hash)
 SELECT DISTINCT ON (template, version)

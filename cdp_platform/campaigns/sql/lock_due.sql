@@ -1,5 +1,5 @@
--- What other dispatchers have locked is theirs. Of those that wait, the longest due come first. With the hashes by which caps know
--- the address and the person.
+-- Locks those that have been due for longest, and passes over those that other dispatchers have locked. With the hashes by which
+-- caps know the address and the person.
 SELECT d.delivery_id, d.address_hash, ops.address_hash(s.salt, d.profile_id) FROM campaigns.delivery_log AS d
 JOIN ops.address_salt AS s ON s.tenant_id = d.tenant_id
 WHERE d.tenant_id = %(tenant)s AND d.event_id = %(event)s AND d.state IN ('reserved', 'unknown')

@@ -5,7 +5,7 @@ person AS MATERIALIZED (
     JOIN ops.address_salt AS s ON s.tenant_id = %(tenant)s
     LEFT JOIN customers.cdp_profiles AS p ON p.tenant_id = %(tenant)s AND p.profile_id = people.profile_id
 ), voice AS (
-    -- Whose word counts: the profile's own, that of profiles that were merged into it, and refusals of all that have its address.
+    -- Words that count: the profile's own, those of profiles that were merged into it, and refusals of all that have its address.
     SELECT profile_id, profile_id AS voice, 'own' AS role, cdp_consent FROM person
     UNION ALL
     SELECT person.profile_id, p.profile_id, 'merged', {cdp_consent} FROM person
@@ -29,7 +29,7 @@ person AS MATERIALIZED (
     JOIN campaigns.suppression AS s
         ON s.tenant_id = %(tenant)s AND s.channel IN (%(channel)s, '*') AND s.address_hash = person.address_hash
 ), recent AS (
-    -- What the person got, or their address; a delivery that is found by both counts once.
+    -- Deliveries to the person or their address; one that is found by both counts once.
     SELECT person.profile_id, d.delivery_id, d.channel FROM person
     JOIN {deliveries} AS d ON d.tenant_id = %(tenant)s AND d.address_hash = person.address_hash
     WHERE d.handed_over_at > %(moment)s::timestamptz - make_interval(hours => %(cap_hours)s)

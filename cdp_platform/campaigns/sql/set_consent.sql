@@ -15,14 +15,14 @@ WITH taken AS (
         state = excluded.state, legal_basis = excluded.legal_basis, source = excluded.source, evidence = excluded.evidence,
         happened_at = excluded.happened_at, recorded_at = now()
     WHERE (excluded.happened_at > c.happened_at
-        -- Of two words of one moment a refusal wins.
+        -- A refusal wins over another word of the same moment.
         OR excluded.happened_at = c.happened_at
             AND (c.state NOT IN ('refused', 'withdrawn') OR excluded.state IN ('refused', 'withdrawn')))
       AND (excluded.state, excluded.legal_basis, excluded.source, excluded.evidence, excluded.happened_at)
           IS DISTINCT FROM (c.state, c.legal_basis, c.source, c.evidence, c.happened_at)
     RETURNING c.profile_id, c.channel, c.state, c.happened_at
 ), lifted AS (
-    -- Who opted out and agreed later may have messages again. A bounce, a complaint or a person's word is not lifted.
+    -- A person who opted out and agreed later may have messages again. A bounce, a complaint or a person's word is not lifted.
     DELETE FROM campaigns.suppression AS s
     USING taken AS t JOIN campaigns.address_of AS a ON a.tenant_id = %(tenant)s AND a.profile_id = t.profile_id
     WHERE s.tenant_id = %(tenant)s AND s.channel = t.channel AND s.address_hash = a.address_hash

@@ -1,5 +1,5 @@
--- One row if too many of an event's messages went wrong: how many, and of how many. What was sent is counted only as far as it takes
--- to know that a share is within its limit.
+-- One row if too many of an event's messages went wrong: how many, and of how many. Sent messages are counted only as far as it
+-- takes to know that a share is within its limit.
 WITH wrong AS (
     SELECT count(DISTINCT delivery_id) FILTER (WHERE is_bounce) AS bounced,
         count(DISTINCT delivery_id) FILTER (WHERE NOT is_bounce) AS complained

@@ -1,5 +1,5 @@
--- One array element per delivery that was handed over. What a dispatcher wrote that came too late is taken only where it is
--- evidence: the lease ended, and the delivery is unknown by now.
+-- One array element per delivery that was handed over. An outcome that came after the end of its lease is taken only where it
+-- is evidence: the delivery is unknown by now.
 WITH outcome AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(states)s::text[], %(reasons)s::text[], %(answers)s::text[], %(attempts)s::int[], %(waits)s::float8[]
@@ -32,7 +32,7 @@ UPDATE campaigns.delivery_log AS d SET
         ELSE m.reason
     END,
     answer = m.answer, attempts = m.attempts,
-    -- Whatever the provider certainly has not counts for no cap.
+    -- A message that the provider certainly has not counts for no cap.
     handed_over_at = CASE WHEN m.state <> 'reserved' THEN d.handed_over_at END,
     due_at = CASE
         WHEN m.state = 'reserved' THEN m.next_at

@@ -1,9 +1,9 @@
 -- The room campaigns: a due marketing event becomes messages that go out once, to people who may have them.
 
--- What the outside certainly did not take may be handed over again, under the same key.
+-- An effect that the outside certainly did not take may be handed over again, under the same key.
 INSERT INTO ops.effect_move (before, after) VALUES ('handed_over', 'reserved');
 
--- As before, but an effect may always begin as reserved: a hundred thousand rows of an audience need no look into ops.effect_move.
+-- An effect may always begin as reserved: a hundred thousand rows of an audience need no look into ops.effect_move.
 CREATE OR REPLACE FUNCTION ops.guard_effects(ledger regclass) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -51,7 +51,7 @@ COMMENT ON TABLE customers.cdp_segments IS 'One row per segment of a tenant (col
 COMMENT ON COLUMN customers.cdp_segments.tenant_id IS 'The tenant that the row belongs to.';
 COMMENT ON COLUMN customers.cdp_segments.segment_id IS 'The _key of the segment.';
 COMMENT ON COLUMN customers.cdp_segments.name IS 'Name that people call the segment by.';
-COMMENT ON COLUMN customers.cdp_segments.description IS 'Who is meant, in words.';
+COMMENT ON COLUMN customers.cdp_segments.description IS 'The people that are meant, in words.';
 COMMENT ON COLUMN customers.cdp_segments.segment_type IS 'Type code of the CDP.';
 COMMENT ON COLUMN customers.cdp_segments.status_code IS 'Status code of the CDP: 0 asked on demand, 1 asked regularly, 2 used by campaigns, -4 removed.';
 COMMENT ON COLUMN customers.cdp_segments.closed_reason IS 'Why the segment no longer counts; NULL while it does. The row stays.';
@@ -69,7 +69,7 @@ COMMENT ON COLUMN customers.cdp_segments.document_hash IS 'Hash of the document:
 COMMENT ON COLUMN customers.cdp_segments.synced_at IS 'When the row was last written.';
 SELECT ops.isolate_tenants('customers.cdp_segments');
 
--- What is planned --------------------------------------------------------------------------------------------------------------
+-- Plans --------------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE campaigns.campaign (
     tenant_id text NOT NULL REFERENCES ops.tenant,
@@ -87,7 +87,7 @@ COMMENT ON TABLE campaigns.campaign IS 'One row per campaign.';
 COMMENT ON COLUMN campaigns.campaign.tenant_id IS 'The tenant that the row belongs to.';
 COMMENT ON COLUMN campaigns.campaign.code IS 'Code of the campaign, unique in the tenant.';
 COMMENT ON COLUMN campaigns.campaign.name IS 'Name that people call the campaign by.';
-COMMENT ON COLUMN campaigns.campaign.objective IS 'What the campaign is to reach, in words.';
+COMMENT ON COLUMN campaigns.campaign.objective IS 'The aim of the campaign, in words.';
 COMMENT ON COLUMN campaigns.campaign.start_at IS 'Begin of the campaign.';
 COMMENT ON COLUMN campaigns.campaign.end_at IS 'End of the campaign.';
 COMMENT ON COLUMN campaigns.campaign.origin IS 'cdp_platform, or leo-activation for history that was imported.';
@@ -176,7 +176,7 @@ COMMENT ON COLUMN campaigns.segment.created_at IS 'When the version was written.
 COMMENT ON COLUMN campaigns.segment.retired_at IS 'When the segment was deleted in the CDP or left the file; NULL while it is there.';
 SELECT ops.isolate_tenants('campaigns.segment');
 
--- What a value of a document is to AQL, for the rules of segments. A value is jsonb; NULL where the document has none.
+-- Values of documents as AQL sees them, for the rules of segments. A value is jsonb; NULL where the document has none.
 
 -- The place of a text in the order of AQL, which is ICU's root collation with upper case first; this server may be built
 -- without ICU. Four levels, to be compared with COLLATE "C": letters and signs, accents, case, the text itself. Latin
@@ -184,7 +184,7 @@ SELECT ops.isolate_tenants('campaigns.segment');
 CREATE FUNCTION campaigns.aql_order(value text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
 DECLARE
-    -- translate() looks at one after the other, so what dates are made of comes first. What has no weight is left out.
+    -- translate() looks at one after the other, so the characters of dates come first. Characters without a weight are left out.
     characters CONSTANT text := E'0123456789-:.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
         '\t\n\x0b\f\r _–—,;!¡?¿''"«»()[]{}§¶@*/\\&#%•`^°©®+±÷×<=>|~¢$£¥₫€';
     weights CONSTANT text := E'[\\]^_`abcd(-2efghijklmnopqrstuvwxyz{|}~efghijklmnopqrstuvwxyz{|}~'
@@ -330,7 +330,7 @@ COMMENT ON COLUMN campaigns.marketing_event.tenant_id IS 'The tenant that the ro
 COMMENT ON COLUMN campaigns.marketing_event.event_id IS 'Id of the event, unique in the tenant.';
 COMMENT ON COLUMN campaigns.marketing_event.campaign_code IS 'The campaign that it belongs to.';
 COMMENT ON COLUMN campaigns.marketing_event.name IS 'Name of the event. With the description it is the text that is embedded.';
-COMMENT ON COLUMN campaigns.marketing_event.description IS 'What it is about, in words.';
+COMMENT ON COLUMN campaigns.marketing_event.description IS 'The subject of the event, in words.';
 COMMENT ON COLUMN campaigns.marketing_event.type IS 'message, or confirmation: asks those whose consent is requested to confirm it, once for ever.';
 COMMENT ON COLUMN campaigns.marketing_event.channel IS 'Name of the channel in channels.yaml.';
 COMMENT ON COLUMN campaigns.marketing_event.segment_id IS 'The segment whose people are the audience.';
@@ -384,7 +384,7 @@ CREATE TRIGGER event_begins BEFORE INSERT ON campaigns.marketing_event
 CREATE TRIGGER event_moves BEFORE UPDATE OF status ON campaigns.marketing_event
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION campaigns.move_event_forward();
 
--- What an event is about. Nothing of a person: a template may name people, so it is left out.
+-- The text of an event, which holds nothing of a person: a template may name people, so it is left out.
 CREATE FUNCTION campaigns.event_text(name text, description text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(left(concat_ws('; ', nullif(name, ''), nullif(description, '')), 40000), '');
@@ -410,7 +410,7 @@ END;
 REVOKE EXECUTE ON FUNCTION campaigns.as_id FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION campaigns.as_id TO cdp_platform;
 
--- Who may have messages ----------------------------------------------------------------------------------------------------------
+-- Permission -------------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE campaigns.consent_management (
     tenant_id text NOT NULL REFERENCES ops.tenant,
@@ -430,9 +430,9 @@ COMMENT ON COLUMN campaigns.consent_management.profile_id IS 'The profile.';
 COMMENT ON COLUMN campaigns.consent_management.channel IS 'Name of the channel in channels.yaml.';
 COMMENT ON COLUMN campaigns.consent_management.state IS 'unknown, requested, given, refused or withdrawn.';
 COMMENT ON COLUMN campaigns.consent_management.legal_basis IS 'Legal basis, such as consent or contract.';
-COMMENT ON COLUMN campaigns.consent_management.source IS 'Who said so: file, cdp, one-click, preferences, confirmation, complaint or person.';
-COMMENT ON COLUMN campaigns.consent_management.evidence IS 'What proves it, such as the name of a form and its version.';
-COMMENT ON COLUMN campaigns.consent_management.happened_at IS 'When the person said so. What happened earlier never replaces what happened later.';
+COMMENT ON COLUMN campaigns.consent_management.source IS 'The source of the consent: file, cdp, one-click, preferences, confirmation, complaint or person.';
+COMMENT ON COLUMN campaigns.consent_management.evidence IS 'The proof, such as the name of a form and its version.';
+COMMENT ON COLUMN campaigns.consent_management.happened_at IS 'When the person said so. An earlier word never replaces a later one.';
 COMMENT ON COLUMN campaigns.consent_management.recorded_at IS 'When it was written down here.';
 SELECT ops.isolate_tenants('campaigns.consent_management');
 SELECT ops.keep_erased_out('campaigns.consent_management', '{{cdp_profile,profile_id}}');
@@ -458,10 +458,10 @@ COMMENT ON COLUMN campaigns.consent_change.profile_id IS 'The profile.';
 COMMENT ON COLUMN campaigns.consent_change.channel IS 'Name of the channel.';
 COMMENT ON COLUMN campaigns.consent_change.before IS 'State before; NULL if there was none.';
 COMMENT ON COLUMN campaigns.consent_change.after IS 'State after.';
-COMMENT ON COLUMN campaigns.consent_change.legal_basis IS 'As in consent_management.';
-COMMENT ON COLUMN campaigns.consent_change.source IS 'As in consent_management.';
-COMMENT ON COLUMN campaigns.consent_change.evidence IS 'As in consent_management.';
-COMMENT ON COLUMN campaigns.consent_change.happened_at IS 'As in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.legal_basis IS 'The legal basis, as in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.source IS 'The source of the consent, as in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.evidence IS 'The proof, as in consent_management.';
+COMMENT ON COLUMN campaigns.consent_change.happened_at IS 'When the person said so.';
 COMMENT ON COLUMN campaigns.consent_change.recorded_at IS 'When it was written down here.';
 CREATE INDEX consent_change_profile ON campaigns.consent_change (tenant_id, profile_id);
 SELECT ops.isolate_tenants('campaigns.consent_change');
@@ -524,8 +524,8 @@ COMMENT ON COLUMN campaigns.recipient.address_hash IS 'ops.address_hash of the a
 COMMENT ON COLUMN campaigns.recipient.soft_bounces IS 'When messages bounced softly in the last 30 days. Three make a hard bounce.';
 SELECT ops.isolate_tenants('campaigns.recipient');
 
--- Each person's addresses by the kind of address that a channel reaches, with the hashes that suppression and caps know. Of closed
--- profiles too: what they refused still holds for their address.
+-- Each person's addresses by the kind of address that a channel reaches, with the hashes that suppression and caps know. Closed
+-- profiles have them too: a refusal of theirs still holds for their address.
 CREATE VIEW campaigns.address_of WITH (security_invoker = true) AS
 SELECT p.tenant_id, p.profile_id, 'email' AS kind, p.primary_email AS address,
     ops.address_hash(s.salt, p.primary_email) AS address_hash, p.closed_at
@@ -542,7 +542,7 @@ COMMENT ON COLUMN campaigns.address_of.address_hash IS 'ops.address_hash of the 
 COMMENT ON COLUMN campaigns.address_of.closed_at IS 'When the profile was closed; NULL while it is open.';
 GRANT SELECT ON campaigns.address_of TO cdp_platform;
 
--- Who else has an address: a refusal of theirs holds for it.
+-- Finds the others who have an address: a refusal of theirs holds for it.
 CREATE INDEX cdp_profiles_primary_email ON customers.cdp_profiles (tenant_id, primary_email) WHERE primary_email IS NOT NULL;
 CREATE INDEX cdp_profiles_primary_phone ON customers.cdp_profiles (tenant_id, primary_phone) WHERE primary_phone IS NOT NULL;
 
@@ -572,9 +572,9 @@ RETURN CASE
     ELSE moment
 END;
 
--- Whom an event reaches ------------------------------------------------------------------------------------------------------------
+-- Audiences and deliveries ---------------------------------------------------------------------------------------------------------
 
--- Who gets nothing, so that the effect can be measured. The hash decides for ever and for any share, so a person who is held out
+-- Holds people out, who get nothing, so that the effect can be measured. The hash decides for ever and for any share, so a person who is held out
 -- stays held out when the share grows. 52 bits are what a double holds exactly.
 CREATE FUNCTION campaigns.held_out(salt bytea, scope text, profile_id text, share numeric) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -686,7 +686,7 @@ COMMENT ON COLUMN campaigns.delivery_log.message_key IS 'Message-ID and Idempote
 COMMENT ON COLUMN campaigns.delivery_log.state IS 'reserved, handed_over, confirmed, failed, unknown or excluded; ops.effect_move has the moves.';
 COMMENT ON COLUMN campaigns.delivery_log.reason IS 'Why it has this state, in a stable word such as no_consent, erased or bad_address.';
 COMMENT ON COLUMN campaigns.delivery_log.answer IS 'Code of the provider''s last answer, such as 550 5.1.1, without data of a person.';
-COMMENT ON COLUMN campaigns.delivery_log.due_at IS 'Not before this moment: the start in the person''s time zone, the end of quiet hours, or the next attempt. Of an unknown one, when the same key goes again; NULL: never by itself.';
+COMMENT ON COLUMN campaigns.delivery_log.due_at IS 'Not before this moment: the start in the person''s time zone, the end of quiet hours, or the next attempt. For an unknown one, when the same key goes again; NULL: never by itself.';
 COMMENT ON COLUMN campaigns.delivery_log.time_zone IS 'IANA name of the person''s time zone, for quiet hours; NULL after an erasure.';
 COMMENT ON COLUMN campaigns.delivery_log.attempts IS 'Attempts that failed for a reason of this person.';
 COMMENT ON COLUMN campaigns.delivery_log.superseded IS 'Whether a later step took the place of this failed one, because a person wanted it tried again.';
@@ -829,7 +829,7 @@ COMMENT ON COLUMN campaigns.effect.measured_until IS 'End of the days whose purc
 COMMENT ON COLUMN campaigns.effect.measured_at IS 'When it was measured.';
 SELECT ops.isolate_tenants('campaigns.effect');
 
--- What is due, over all tenants -------------------------------------------------------------------------------------------------------
+-- Due events of all tenants -----------------------------------------------------------------------------------------------------------
 
 -- When an event begins: with local_time, as its clock time comes to the easternmost time zone, UTC+14.
 CREATE FUNCTION campaigns.begins_at(start_at timestamptz, local_time boolean) RETURNS timestamptz
@@ -888,7 +888,7 @@ END;
 REVOKE EXECUTE ON FUNCTION campaigns.due FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION campaigns.due TO cdp_platform;
 
--- Whose messages these are: a provider reports by key alone, and knows no tenant. Only of the channel that it is the provider of.
+-- The tenants of messages: a provider reports by key alone, and knows no tenant. Only messages of its own channel are found.
 CREATE FUNCTION campaigns.tenants_of_keys(of_channel pg_catalog.text, keys pg_catalog.text[])
 RETURNS TABLE (message_key pg_catalog.text, tenant_id pg_catalog.text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
