@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, LiteralString
 
-import httpx
+import httpx2
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
@@ -107,7 +107,7 @@ def _google() -> Generator[GoogleSettings]:
         services.start(environment={})
         try:
             base = f"http://{HOST}:{services.port}/sheets"
-            made = httpx.put(
+            made = httpx2.put(
                 f"{base}/_spreadsheets/{_SPREADSHEET}", json={"title": "Benchmark", "shared_with": "everybody"}
             )
             made.raise_for_status()

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.sandbox_process import SandboxProcess
 from cdp_sandbox.apollo import KEY, PATH
 
 BULK_MATCH = "/api/v1/people/bulk_match"
-_http = httpx.Client(timeout=30, trust_env=False)
+_http = httpx2.Client(timeout=30, trust_env=False)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ApolloStub:
 
     def post(
         self, path: str = BULK_MATCH, body: Any = None, *, key: str = KEY, content: bytes | None = None, **query: Any
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         headers = {"x-api-key": key} if key else {}
         return _http.post(f"{self.base_url}{path}", json=body, content=content, params=query, headers=headers)
 
@@ -56,7 +56,7 @@ class ApolloStub:
         """Post the phone numbers of a call now, once more."""
         self._control("POST", f"_deliveries/{call}")
 
-    def result(self, request_id: int | str) -> httpx.Response:
+    def result(self, request_id: int | str) -> httpx2.Response:
         """Ask for the phone numbers that a request asked for."""
         url = f"{self.base_url}/api/v1/webhook_result/{request_id}"
         return _http.get(url, headers={"x-api-key": KEY})
@@ -90,7 +90,7 @@ class ApolloStub:
         return read(_http.request(method, f"{self.base_url}/{name}", json=body).raise_for_status())
 
 
-def read(answer: httpx.Response) -> Any:
+def read(answer: httpx2.Response) -> Any:
     """The JSON of an answer, without losing a digit."""
     return json.loads(answer.text, parse_float=Decimal)
 

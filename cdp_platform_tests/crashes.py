@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 from unittest import mock
 from urllib.parse import urlsplit
 
-import httpx
 import httpx2
 import psycopg
 import urllib3
@@ -119,8 +118,7 @@ class _Counter:
     def watch(self) -> None:
         wait = psycopg.Connection.wait
         urlopen = urllib3.HTTPConnectionPool.urlopen
-        handle_request = httpx.HTTPTransport.handle_request
-        handle_request_2 = httpx2.HTTPTransport.handle_request
+        handle_request = httpx2.HTTPTransport.handle_request
 
         def counted_wait(connection: psycopg.Connection, gen: Any, *args: Any, **options: Any) -> Any:
             statement, name = _statement(gen), gen.__qualname__
@@ -136,13 +134,8 @@ class _Counter:
             self.tell_of_request(method, url)
             return result
 
-        def counted_handle_request(transport: Any, request: httpx.Request) -> httpx.Response:
+        def counted_handle_request(transport: Any, request: httpx2.Request) -> httpx2.Response:
             result = handle_request(transport, request)
-            self.tell_of_request(request.method, str(request.url))
-            return result
-
-        def counted_handle_request_2(transport: Any, request: httpx2.Request) -> httpx2.Response:
-            result = handle_request_2(transport, request)
             self.tell_of_request(request.method, str(request.url))
             return result
 
@@ -164,9 +157,7 @@ class _Counter:
         mock.patch.object(smtplib.SMTP, "send", noted_send).start()
         mock.patch.object(smtplib.SMTP, "getreply", counted_getreply).start()
         mock.patch.object(urllib3.HTTPConnectionPool, "urlopen", counted_urlopen).start()
-        mock.patch.object(httpx.HTTPTransport, "handle_request", counted_handle_request).start()
-        # The transport of the client of OpenAI.
-        mock.patch.object(httpx2.HTTPTransport, "handle_request", counted_handle_request_2).start()
+        mock.patch.object(httpx2.HTTPTransport, "handle_request", counted_handle_request).start()
 
     def can_have_written(self, connection: psycopg.Connection, *, alone: bool) -> bool:
         pgconn = connection.pgconn

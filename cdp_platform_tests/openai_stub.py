@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform.settings import EmbeddingSettings
@@ -46,13 +46,13 @@ class OpenAIStub:
 
     def requests(self) -> list[list[str]]:
         """The texts of every request that came in whole, in order of arrival, spoiled ones too."""
-        arrived = httpx.get(f"{self.sandbox.url}/_sandbox/requests").raise_for_status().json()
+        arrived = httpx2.get(f"{self.sandbox.url}/_sandbox/requests").raise_for_status().json()
         return [one["body"]["input"] for one in arrived if one["body"] is not None]
 
     def clear(self) -> None:
         """No faults any more, and no requests noted."""
         self.sandbox.clear()
-        httpx.delete(f"{self.sandbox.url}/_sandbox/requests").raise_for_status()
+        httpx2.delete(f"{self.sandbox.url}/_sandbox/requests").raise_for_status()
 
 
 @pytest.fixture

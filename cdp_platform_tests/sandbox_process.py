@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import httpx
+import httpx2
 import pytest
 from arango import ArangoClient
 
@@ -28,7 +28,7 @@ OUTBOX_SECRET = "what webhooks and reports are signed with"
 _numbers = itertools.count(1)
 # Making a context takes longer than most requests, and nothing here is encrypted.
 _TLS = ssl.create_default_context()
-_control = httpx.Client(timeout=30, verify=_TLS)
+_control = httpx2.Client(timeout=30, verify=_TLS)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class SandboxProcess:
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 _control.get(f"{self.url}/healthz")
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 time.sleep(0.03)
             else:
                 return
@@ -78,8 +78,8 @@ class SandboxProcess:
         code, self._process = self._process.wait(60), None
         return code
 
-    def http(self, *, user: str = "root", password: str = PASSWORD) -> httpx.Client:
-        return httpx.Client(base_url=self.url, auth=(user, password), timeout=30, verify=_TLS)
+    def http(self, *, user: str = "root", password: str = PASSWORD) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, auth=(user, password), timeout=30, verify=_TLS)
 
     def arango(self, database: str = "_system", *, user: str = "root", password: str = PASSWORD) -> Database:
         return ArangoClient(hosts=self.url).db(database, username=user, password=password)

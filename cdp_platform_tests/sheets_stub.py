@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform.resources.sheets import OpenGate, RequestLimits, Spreadsheet, open_spreadsheet
@@ -97,7 +97,7 @@ class SheetsStub:
 
     def new_spreadsheet(self, *shared_with: str) -> str:
         spreadsheet_id = f"test-{uuid.uuid4().hex}"
-        httpx.put(
+        httpx2.put(
             f"{self.base}/_spreadsheets/{spreadsheet_id}", json={"title": "Test", "shared_with": list(shared_with)}
         ).raise_for_status()
         return spreadsheet_id
@@ -112,7 +112,7 @@ class SheetsStub:
 
     def arrived(self) -> list[str]:
         """Method and last part of the path of every call of this test's spreadsheet, in order, spoiled ones too."""
-        requests = httpx.get(f"{self.sandbox.url}/_sandbox/requests").raise_for_status().json()
+        requests = httpx2.get(f"{self.sandbox.url}/_sandbox/requests").raise_for_status().json()
         return [
             f"{one['method']} {one['path'].partition(self.spreadsheet_id)[2]}"
             for one in requests
@@ -123,7 +123,7 @@ class SheetsStub:
 @pytest.fixture
 def sheets_stub(sandbox: SandboxProcess) -> Iterator[SheetsStub]:
     name = f"test-{uuid.uuid4().hex[:12]}"
-    answer = httpx.post(f"{sandbox.url}{PATH}/_accounts", json={"name": name}, timeout=30).raise_for_status()
+    answer = httpx2.post(f"{sandbox.url}{PATH}/_accounts", json={"name": name}, timeout=30).raise_for_status()
     stub = SheetsStub(sandbox, answer.json(), "")
     stub.spreadsheet_id = stub.new_spreadsheet(stub.account)
     yield stub

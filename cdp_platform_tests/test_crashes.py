@@ -7,7 +7,7 @@ import smtplib
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 import requests
@@ -128,13 +128,13 @@ def _with_requests(address: str) -> None:
     requests.get(f"{address}/count", auth=("root", PASSWORD), timeout=30)
 
 
-def _with_httpx(address: str) -> None:
-    with httpx.Client(auth=("root", PASSWORD)) as client:
+def _with_httpx2(address: str) -> None:
+    with httpx2.Client(auth=("root", PASSWORD)) as client:
         client.post(address, json={}).raise_for_status()
         client.get(f"{address}/count")
 
 
-@pytest.mark.parametrize("send", [_with_requests, _with_httpx])
+@pytest.mark.parametrize("send", [_with_requests, _with_httpx2])
 def test_requests_that_can_write_are_points(sandbox: SandboxProcess, send: Callable[[str], None]):
     people = sandbox.new_database().create_collection("people")
     address = f"{sandbox.url}/_db/{people.db_name}/_api/document/people"

@@ -159,7 +159,7 @@ def sandbox_pay(
     Signs an event with the first of PAYMENT_SECRETS and posts it to the web app of this folder, on this machine. Exit
     code 1 if the web app refuses it.
     """
-    import httpx
+    import httpx2
 
     from cdp_sandbox import payments
 
@@ -172,7 +172,7 @@ def sandbox_pay(
         body = body.replace(b'"created": 1', b'"created": 2')
     try:
         answer = payments.deliver(box.web_url, tenant, headers, body)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise SandboxError(f"The web app at {box.web_url} does not answer: `cdp up` starts it.") from error
     if as_json:
         platform.show_json({"event": event["id"], "type": event["type"], "status": answer.status_code})

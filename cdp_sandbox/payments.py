@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 PAID, UNPAID, SETTLED, FAILED, REFUNDED = "paid", "unpaid", "settled", "failed", "refunded"
 TYPES = {
@@ -96,12 +96,12 @@ def signed(event: dict[str, Any], secret: str, at: float | None = None) -> tuple
     return headers | {"user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)"}, body
 
 
-def deliver(web_url: str, tenant: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+def deliver(web_url: str, tenant: str, headers: dict[str, str], body: bytes) -> httpx2.Response:
     """Post a signed event to the platform's web app, as an event for this tenant.
 
     Raises:
-        httpx.HTTPError: The web app does not answer.
+        httpx2.HTTPError: The web app does not answer.
     """
-    import httpx
+    import httpx2
 
-    return httpx.post(f"{web_url}/payments/{tenant}", content=body, headers=headers, timeout=_SECONDS, trust_env=False)
+    return httpx2.post(f"{web_url}/payments/{tenant}", content=body, headers=headers, timeout=_SECONDS, trust_env=False)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-import httpx
+import httpx2
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -103,14 +103,14 @@ def embeddings_server(provider: str) -> None:
     """
     if provider != "openai":
         return
-    url = httpx.URL(settings.embeddings().openai_base_url)
+    url = httpx2.URL(settings.embeddings().openai_base_url)
     shown = f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
 
     def look() -> None:
         try:
-            with httpx.stream("GET", url, timeout=httpx.Timeout(_STEP_SECONDS, connect=5.0)):
+            with httpx2.stream("GET", url, timeout=httpx2.Timeout(_STEP_SECONDS, connect=5.0)):
                 pass
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise SourceError(
                 f"Embeddings at {shown}: no answer: {network.reason(error)}. Is it running, and is OPENAI_BASE_URL "
                 "right?",

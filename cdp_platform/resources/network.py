@@ -73,7 +73,7 @@ def _of_the_system(error: BaseException) -> str | None:  # noqa: PLR0911 (one pe
         case http.client.RemoteDisconnected():
             return "the connection was closed without an answer"
         case Exception() if "disconnected without sending a response" in str(error):
-            # httpx has one class of error for this and for answers that are not HTTP.
+            # httpx2 has one class of error for this and for answers that are not HTTP.
             return "the connection was closed without an answer"
     return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -47,7 +47,7 @@ class Shop(Sender):
 
     def outbox(self) -> list[str]:
         """The addresses of the messages of this tenant that the outbox has, sorted."""
-        messages = httpx.get(f"{self.sandbox.url}/outbox/messages", timeout=30).json()
+        messages = httpx2.get(f"{self.sandbox.url}/outbox/messages", timeout=30).json()
         return sorted(each["address"] for each in messages)
 
 
@@ -60,7 +60,7 @@ def new_shop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Shop]:
     use_channels(tmp_path, monkeypatch, sandbox)
-    httpx.delete(f"{sandbox.url}/outbox/messages", timeout=30)
+    httpx2.delete(f"{sandbox.url}/outbox/messages", timeout=30)
 
     def made(tenant_id: str) -> Shop:
         own = CampaignSettings(postal_address="1 Main Street", quiet_from=time(0), quiet_until=time(0))

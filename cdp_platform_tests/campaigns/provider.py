@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
+import httpx2
 
 from cdp_platform.campaigns.channels.contract import Answer, Outgoing, Verdict
 from cdp_platform.errors import UnavailableError
@@ -143,18 +143,18 @@ class ProviderChannel:
     @contextmanager
     def open(self) -> Generator["ProviderSender"]:
         """A sender with connections of its own."""
-        with httpx.Client(base_url=self._base) as client, ThreadPoolExecutor(self.connections) as threads:
+        with httpx2.Client(base_url=self._base) as client, ThreadPoolExecutor(self.connections) as threads:
             yield ProviderSender(client, threads)
 
     def ask(self, key: str) -> Answer | None:
         """What became of a key."""
         try:
-            found = httpx.get(f"{self._base}/messages/{key}")
-        except httpx.HTTPError as error:
+            found = httpx2.get(f"{self._base}/messages/{key}")
+        except httpx2.HTTPError as error:
             raise UnavailableError(f"The provider does not answer: {type(error).__name__}. Try again.") from error
-        if found.status_code == httpx.codes.ACCEPTED:
+        if found.status_code == httpx2.codes.ACCEPTED:
             return Answer(Verdict.UNKNOWN, "202")
-        return Answer(Verdict.ACCEPTED, "200") if found.status_code == httpx.codes.OK else None
+        return Answer(Verdict.ACCEPTED, "200") if found.status_code == httpx2.codes.OK else None
 
     def look(self) -> str:
         """Whether it is there."""
@@ -169,7 +169,7 @@ class ProviderChannel:
 class ProviderSender:
     """Open connections to the provider."""
 
-    client: httpx.Client
+    client: httpx2.Client
     threads: ThreadPoolExecutor
 
     def send(self, batch: Sequence[Outgoing]) -> Sequence[Answer]:
@@ -179,9 +179,9 @@ class ProviderSender:
     def _send(self, message: Outgoing) -> Answer:
         try:
             answer = self.client.post("/messages", json={"key": message.key, "address": message.address})
-        except httpx.ConnectError:
+        except httpx2.ConnectError:
             return Answer(Verdict.NOT_TAKEN, reason="connection refused")
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             return Answer(Verdict.UNKNOWN, reason=type(error).__name__)
         said = answer.json()
         return Answer(Verdict(said["verdict"]), "200", retry_after_seconds=said["retry_after"])

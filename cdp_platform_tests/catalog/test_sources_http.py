@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -36,10 +36,10 @@ SHARD = "harbour/feed-000.json"
 def feeds(sandbox: SandboxProcess) -> Iterator[str]:
     """Base address of the sandbox's feeds, in their first generation."""
     sandbox.clear()
-    httpx.delete(f"{sandbox.url}{PATH}/_generation").raise_for_status()
+    httpx2.delete(f"{sandbox.url}{PATH}/_generation").raise_for_status()
     yield f"{sandbox.url}{PATH}"
     sandbox.clear()
-    httpx.delete(f"{sandbox.url}{PATH}/_generation").raise_for_status()
+    httpx2.delete(f"{sandbox.url}{PATH}/_generation").raise_for_status()
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def fetched(root: str, path: str, **options: Any) -> Fetched:
 
 def test_a_document_comes_whole_with_what_tells_its_version(feeds: str) -> None:
     document = fetched(feeds, SHARD)
-    plain = httpx.get(f"{feeds}/{SHARD}", headers={"accept-encoding": "identity"})
+    plain = httpx2.get(f"{feeds}/{SHARD}", headers={"accept-encoding": "identity"})
     assert document.content == plain.content
     assert document.address == f"{feeds}/{SHARD}"
     expected = Validators(
@@ -114,7 +114,7 @@ def test_a_known_document_is_not_sent_again_until_it_changes(feeds: str) -> None
         again = one.read(SHARD, max_bytes=LIMIT, known=first.validators)
         assert again == NotModified(first.validators)
         assert not one.probe(SHARD, first.validators, max_bytes=LIMIT)
-        httpx.post(f"{feeds}/_generation").raise_for_status()
+        httpx2.post(f"{feeds}/_generation").raise_for_status()
         assert one.probe(SHARD, first.validators, max_bytes=LIMIT)
         changed = one.read(SHARD, max_bytes=LIMIT, known=first.validators)
     assert isinstance(changed, Fetched)
@@ -123,7 +123,7 @@ def test_a_known_document_is_not_sent_again_until_it_changes(feeds: str) -> None
 
 def test_the_demo_ingestors_read_all_that_the_sandbox_publishes(feeds: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_URL", feeds.removesuffix(PATH))
-    published = httpx.get(f"{feeds}/_generation").json()["published"]
+    published = httpx2.get(f"{feeds}/_generation").json()["published"]
     for ingestor in load(Path(__file__).parents[2] / "ingestion.yaml"):
         with open_source(ingestor) as one:
             registry = one.read(ingestor.registry, max_bytes=LIMIT)
@@ -157,12 +157,12 @@ def test_a_new_generation_changes_some_removes_some_and_adds_some(feeds: str) ->
         return {item["sku"]: item["offers"]["price"] for item in items if item["@type"] == "Product"}
 
     before = products()
-    httpx.post(f"{feeds}/_generation").raise_for_status()
+    httpx2.post(f"{feeds}/_generation").raise_for_status()
     after = products()
     assert 0 < len(before.keys() - after.keys()) < len(before) / 20
     assert len(after.keys() - before.keys()) == 10
     assert 0 < sum(after[sku] != before[sku] for sku in before.keys() & after.keys()) < len(before) / 10
-    httpx.delete(f"{feeds}/_generation").raise_for_status()
+    httpx2.delete(f"{feeds}/_generation").raise_for_status()
     assert products() == before
 
 
@@ -171,7 +171,7 @@ def test_a_lost_answer_is_asked_for_again(feeds: str, sandbox: SandboxProcess, a
     sandbox.spoil({"match": {"path_regex": SHARD}, "action": action, "times": 2})
     document = fetched(feeds, SHARD)
     assert sandbox.fired() == [2]
-    assert digest(document.content) == digest(httpx.get(f"{feeds}/{SHARD}").content)
+    assert digest(document.content) == digest(httpx2.get(f"{feeds}/{SHARD}").content)
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])

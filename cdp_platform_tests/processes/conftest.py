@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString
 
-import httpx
+import httpx2
 import psutil
 import psycopg
 import pytest
@@ -144,7 +144,7 @@ class Checkout:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """A GraphQL question to the Dagster UI's server."""
-        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30)
+        answer = httpx2.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30)
         body = answer.raise_for_status().json()
         assert "errors" not in body, body["errors"]
         return body["data"]

@@ -3,7 +3,7 @@
 import json
 from typing import LiteralString
 
-import httpx
+import httpx2
 from arango.client import ArangoClient
 
 from cdp_platform_tests.processes.conftest import ASSETS, TENANT_IDS, Checkout, Demo
@@ -49,7 +49,7 @@ def test_the_demo_sends_events_leaves_one_planned_and_one_missed(checkout: Check
     shown = {line[1]: line for line in lines if line[:1] == ["saigon"] and len(line) == 8}
     statuses = {event: line[2] for event, line in shown.items() if event in EVENTS}
     assert statuses == EVENTS
-    messages = httpx.get(f"{checkout.env['SANDBOX_URL']}/outbox/messages", timeout=30).json()
+    messages = httpx2.get(f"{checkout.env['SANDBOX_URL']}/outbox/messages", timeout=30).json()
     sent = sum(int(shown[event][5]) for event in EVENTS)
     # As many as are confirmed, in spite of the second demo.
     assert len(messages) == len({message["key"] for message in messages}) == sent > 0

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from dotenv import dotenv_values
@@ -114,8 +114,8 @@ def test_the_sandbox_the_demo_and_the_dagster_ui_run_in_a_folder_that_init_prepa
         wait_for(lambda: "Dagster UI" in said.read_text() or process.poll() is not None, 480, "cdp up")
         assert process.poll() is None, said.read_text()
         assert f"Stand-ins   {installed.env['ARANGO_HOST']}" in said.read_text()
-        assert httpx.get(installed.env["ARANGO_HOST"], timeout=30).status_code == 200
-        assert httpx.get(f"{installed.url}/server_info", timeout=30).status_code == 200
+        assert httpx2.get(installed.env["ARANGO_HOST"], timeout=30).status_code == 200
+        assert httpx2.get(f"{installed.url}/server_info", timeout=30).status_code == 200
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

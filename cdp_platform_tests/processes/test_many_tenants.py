@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 import dagster as dg
-import httpx
+import httpx2
 import psutil
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
@@ -44,11 +44,11 @@ class Town:
     checkout: Checkout
     instance: dg.DagsterInstance
 
-    def each(self, work: Callable[[httpx.Client, str], None]) -> None:
+    def each(self, work: Callable[[httpx2.Client, str], None]) -> None:
         """Do something in every tenant's database at about the same time."""
         env = self.checkout.env
         with (
-            httpx.Client(
+            httpx2.Client(
                 base_url=env["ARANGO_HOST"], auth=(env["ARANGO_USER"], env["ARANGO_PASSWORD"]), timeout=60
             ) as client,
             ThreadPoolExecutor(8) as pool,
@@ -85,7 +85,7 @@ class Town:
         return known.issuperset(SENSORS) and all(self.ticks_since(name, last) for name in SENSORS)
 
 
-def put(client: httpx.Client, tenant: str, collection: str, documents: list[Document]) -> None:
+def put(client: httpx2.Client, tenant: str, collection: str, documents: list[Document]) -> None:
     answer = client.post(f"/_db/{tenant}/_api/document/{collection}?overwriteMode=replace", json=documents)
     assert answer.raise_for_status().headers.get("X-Arango-Error-Codes") is None
 
@@ -107,7 +107,7 @@ def purchase(number: int, moment: datetime) -> Document:
     )
 
 
-def open_shop(client: httpx.Client, tenant: str) -> None:
+def open_shop(client: httpx2.Client, tenant: str) -> None:
     """A tenant's database as LEO CDP makes it, with customers who bought something each."""
     client.post("/_api/database", json={"name": tenant}).raise_for_status()
     for collection, kind in ((PROFILES, 2), (CONVERSIONS, 3)):

@@ -5,7 +5,7 @@ What is asked for here was asked for when `cdp up` began (`launched`, `newcomer`
 
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -51,7 +51,7 @@ def run_status(checkout: Checkout, run_id: str) -> str:
 
 
 def test_the_ui_answers_and_every_daemon_is_healthy(served: Serving):
-    page = httpx.get(served.checkout.url, timeout=30)
+    page = httpx2.get(served.checkout.url, timeout=30)
     assert page.status_code == 200
     assert "dagster" in page.text.lower()
 

@@ -4,7 +4,7 @@ import re
 import signal
 import socketserver
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -24,13 +24,13 @@ def sandbox_runs(checkout: Checkout) -> list[bool]:
 
 def test_a_second_up_in_the_same_folder_is_refused_and_disturbs_nothing(served: Serving):
     assert "This folder is being served already" in served.checkout.cdp("up").error()
-    assert httpx.get(f"{served.checkout.url}/server_info", timeout=30).status_code == 200
+    assert httpx2.get(f"{served.checkout.url}/server_info", timeout=30).status_code == 200
 
 
 def test_ctrl_c_stops_what_up_started_and_leaves_the_sandbox_that_ran_before(served: Serving):
     family = served.family()
     assert {"dagster-webserver", "dagster-daemon", "cdp serve"} < set(family)
-    assert httpx.get(f"{served.checkout.env['CDP_WEB_URL']}/healthz", timeout=30).status_code == 200
+    assert httpx2.get(f"{served.checkout.env['CDP_WEB_URL']}/healthz", timeout=30).status_code == 200
     served.process.send_signal(signal.SIGINT)
     assert served.ended() in {0, 130}
     assert alive(family) == []

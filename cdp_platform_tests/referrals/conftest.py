@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -25,9 +25,9 @@ def tracker(app: psycopg.Connection) -> Tracker:
 
 @pytest.fixture
 def exporter(tracker: Tracker, sheets_stub: SheetsStub) -> Iterator[Exporter]:
-    quota = httpx.get(f"{sheets_stub.base}/_quota").raise_for_status().json()
+    quota = httpx2.get(f"{sheets_stub.base}/_quota").raise_for_status().json()
     # These tests read more often than an export does.
-    httpx.put(f"{sheets_stub.base}/_quota", json={"reads": None, "writes": None}).raise_for_status()
+    httpx2.put(f"{sheets_stub.base}/_quota", json={"reads": None, "writes": None}).raise_for_status()
     with Exporter(tracker, sheets_stub) as made:
         yield made
-    httpx.put(f"{sheets_stub.base}/_quota", json=quota).raise_for_status()
+    httpx2.put(f"{sheets_stub.base}/_quota", json=quota).raise_for_status()

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import httpx
+import httpx2
 import psycopg
 
 from cdp_platform.ops import tenants
@@ -90,5 +90,5 @@ class Exporter:
     def arrived(self) -> list[str]:
         """Every call of the spreadsheet since the last call of this method."""
         found = self.stub.arrived()
-        httpx.delete(f"{self.stub.sandbox.url}/_sandbox/requests").raise_for_status()
+        httpx2.delete(f"{self.stub.sandbox.url}/_sandbox/requests").raise_for_status()
         return found

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
@@ -201,7 +201,7 @@ def late_swap(exporter: Exporter, changes: Changes) -> list[dict[str, Any]]:
 
 def swaps(exporter: Exporter) -> list[list[dict[str, Any]]]:
     """The requests that take staged rows over, lost ones included."""
-    arrived = httpx.get(f"{exporter.stub.sandbox.url}/_sandbox/requests").raise_for_status().json()
+    arrived = httpx2.get(f"{exporter.stub.sandbox.url}/_sandbox/requests").raise_for_status().json()
     mine = f"{exporter.stub.spreadsheet_id}:batchUpdate"
     changes = [one["body"]["requests"] for one in arrived if one["path"].endswith(mine)]
     return [each for each in changes if any("copyPaste" in request for request in each)]
@@ -228,7 +228,7 @@ def test_a_spreadsheet_that_was_deleted_is_named_and_a_new_one_gets_everything(e
     changes.make()
     exporter.run()
     place = f"{exporter.stub.base}/_spreadsheets/{exporter.stub.spreadsheet_id}"
-    httpx.delete(place).raise_for_status()
+    httpx2.delete(place).raise_for_status()
     changes.make()
     with pytest.raises(ConfigurationError, match=f"There is no spreadsheet {exporter.stub.spreadsheet_id}"):
         exporter.run()
@@ -246,7 +246,7 @@ def test_a_spreadsheet_of_the_same_id_that_is_empty_again_gets_everything(export
     changes = Changes(exporter)
     changes.make()
     exporter.run()
-    httpx.delete(f"{exporter.stub.base}/_spreadsheets/{exporter.stub.spreadsheet_id}").raise_for_status()
+    httpx2.delete(f"{exporter.stub.base}/_spreadsheets/{exporter.stub.spreadsheet_id}").raise_for_status()
     share(exporter, exporter.stub.account)
     changes.make()
     exporter.run()
@@ -254,7 +254,7 @@ def test_a_spreadsheet_of_the_same_id_that_is_empty_again_gets_everything(export
 
 
 def share(exporter: Exporter, *accounts: str) -> None:
-    httpx.put(
+    httpx2.put(
         f"{exporter.stub.base}/_spreadsheets/{exporter.stub.spreadsheet_id}",
         json={"title": "Test", "shared_with": list(accounts)},
     ).raise_for_status()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
-import httpx
+import httpx2
 import pytest
 import requests
 
@@ -36,9 +36,9 @@ def by_embeddings(address: str) -> str:
     return str(caught.value)
 
 
-def by_httpx(address: str) -> str:
-    with pytest.raises(httpx.HTTPError) as caught:
-        httpx.get(address, timeout=PATIENCE)
+def by_httpx2(address: str) -> str:
+    with pytest.raises(httpx2.HTTPError) as caught:
+        httpx2.get(address, timeout=PATIENCE)
     return reason(caught.value)
 
 
@@ -48,7 +48,7 @@ def by_requests(address: str) -> str:
     return reason(caught.value)
 
 
-CLIENTS = {"arango": by_arango, "embeddings": by_embeddings, "httpx": by_httpx}
+CLIENTS = {"arango": by_arango, "embeddings": by_embeddings, "httpx2": by_httpx2}
 
 Fault = tuple[Callable[[], AbstractContextManager[int]], str, str | tuple[str, str]]
 

@@ -2,15 +2,15 @@
 
 import re
 
-import httpx
+import httpx2
 
 from cdp_platform_tests.sandbox_process import SandboxProcess
 
 
 def test_each_stand_in_is_described_in_its_own_words(sandbox: SandboxProcess):
     made = {"title": "Front page", "shared_with": "everybody"}
-    httpx.put(f"{sandbox.url}/sheets/_spreadsheets/front-page", json=made, timeout=30).raise_for_status()
-    page = httpx.get(sandbox.url, timeout=30).text
+    httpx2.put(f"{sandbox.url}/sheets/_spreadsheets/front-page", json=made, timeout=30).raise_for_status()
+    page = httpx2.get(sandbox.url, timeout=30).text
     sections = {
         re.search(r"<h2>(.*?)</h2>", section)[1]: re.findall(r"<th.*?>(.*?)</th>", section)  # ty: ignore[not-subscriptable]
         for section in page.split("<section>")[1:]

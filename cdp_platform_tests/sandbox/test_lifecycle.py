@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import psycopg
 import pytest
@@ -347,7 +347,7 @@ def test_the_env_file_leads_to_the_stand_in_for_google_sheets(running: Sandbox):
     assert key.is_relative_to(running.state_dir)
     account = Credentials.from_service_account_file(key, scopes=["https://www.googleapis.com/auth/spreadsheets"])
     account.refresh(Request())
-    answer = httpx.get(
+    answer = httpx2.get(
         f"{env['GOOGLE_SHEETS_URL']}/v4/spreadsheets/none", headers={"authorization": f"Bearer {account.token}"}
     )
     assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
@@ -362,9 +362,9 @@ def test_the_env_file_leads_to_the_outbox(running: Sandbox):
         client.sendmail("a@example.com", ["b@example.com"], "Message-ID: <from-env@example.com>\r\n\r\nHello")
     body = b'{"to": "+84901234567", "text": "Hello"}'
     headers = {**signed(env["OUTBOX_SECRET"] or "", body), "idempotency-key": "k1"}
-    answer = httpx.post(f"{env['SANDBOX_URL']}/outbox/webhook/sms", content=body, headers=headers)
+    answer = httpx2.post(f"{env['SANDBOX_URL']}/outbox/webhook/sms", content=body, headers=headers)
     assert answer.status_code == 200
-    messages = httpx.get(f"{env['SANDBOX_URL']}/outbox/messages").json()
+    messages = httpx2.get(f"{env['SANDBOX_URL']}/outbox/messages").json()
     assert [message["key"] for message in messages] == ["from-env", "k1"]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 
@@ -33,7 +33,7 @@ channels:
 class Web:
     """The web app at work in this process, and a client that follows nothing and keeps nothing."""
 
-    client: httpx.Client
+    client: httpx2.Client
     links: Links
     journal: Journal
 
@@ -41,7 +41,7 @@ class Web:
         """The path of a link, to be asked at the address of the test."""
         return link.removeprefix(self.links.base_url)
 
-    def report(self, channel: str, body: bytes, *, secret: str = SECRET, **headers: str) -> httpx.Response:
+    def report(self, channel: str, body: bytes, *, secret: str = SECRET, **headers: str) -> httpx2.Response:
         """Post reports as a provider does that signs them with this secret."""
         signed = signatures.headers(secret, body) | headers
         return self.client.post(f"/outcomes/{channel}", content=body, headers=signed)
@@ -60,7 +60,7 @@ def web(warehouse: Warehouse, tmp_path: Path) -> Iterator[Web]:
     while not server.started:
         time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield Web(client, links, journal)
     server.should_exit = True
     thread.join(30)

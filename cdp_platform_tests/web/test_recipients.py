@@ -5,7 +5,7 @@ import time
 from statistics import median
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -41,7 +41,7 @@ def state(sender: Sender) -> tuple[list, list]:
     )
 
 
-def words(answer: httpx.Response, *tokens: str) -> tuple[int, str]:
+def words(answer: httpx2.Response, *tokens: str) -> tuple[int, str]:
     """Status and text, without the token that the address had anyway."""
     text = answer.text
     for token in tokens:
@@ -60,7 +60,7 @@ def test_a_scanner_that_opens_every_link_changes_nothing(sender: Sender, web: We
                 assert answer.status_code == 200
         # It also opens what the page links to.
         for found in re.findall(r'href="([^"]+)"', web.client.get(path).text):
-            assert web.client.get(httpx.URL(path).join(found)).status_code == 200
+            assert web.client.get(httpx2.URL(path).join(found)).status_code == 200
     assert state(sender) == before
     assert web.journal.read() == ([], 0)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform import settings
@@ -64,7 +64,7 @@ def test_it_serves_logs_no_token_and_stops_when_it_is_told_to(sender: Sender, se
     link = Links("https://messages.example.com", Tokens(["k" * 32])).opt_out(*message)
     token = link.rpartition("/")[2]
     process, url = serve("--port", str(free_port()), OPT_OUT_JOURNAL=str(tmp_path / "journal"))
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx2.Client(base_url=url, timeout=30) as client:
         assert client.get("/healthz").json() == {"warehouse": "ok"}
         answer = client.post(f"/u/{token}", data={"List-Unsubscribe": "One-Click"})
         assert answer.status_code == 200
@@ -93,7 +93,7 @@ def test_a_request_under_way_is_answered_before_it_stops(sender: Sender, serve, 
     with warehouse.superuser() as connection:
         # The opt-out waits for this lock while the process is told to stop.
         connection.execute("BEGIN; LOCK TABLE campaigns.suppression IN EXCLUSIVE MODE")
-        with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port or 0), timeout=60) as client:
+        with socket.create_connection((httpx2.URL(url).host, httpx2.URL(url).port or 0), timeout=60) as client:
             client.sendall(f"POST /u/{token} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while connection.execute(waiting).fetchone() == (0,):

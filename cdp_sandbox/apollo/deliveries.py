@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 
 from cdp_sandbox.apollo.store import Delivery, Store
 
@@ -21,7 +21,7 @@ class Deliverer:
     def __init__(self, store: Store) -> None:
         self._store = store
         # One for all, since making one takes longer than a delivery.
-        self._http = httpx.Client(timeout=_SECONDS, trust_env=False)
+        self._http = httpx2.Client(timeout=_SECONDS, trust_env=False)
         self._timers: dict[int, threading.Timer] = {}
         for delivery in store.deliveries("WHERE posted < times"):
             self.later(delivery)
@@ -40,7 +40,7 @@ class Deliverer:
         try:
             headers = {"content-type": "application/json"}
             outcome = str(self._http.post(delivery.url, content=delivery.body, headers=headers).status_code)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             outcome = type(error).__name__
         self._store.note_post(delivery.call, outcome)
 

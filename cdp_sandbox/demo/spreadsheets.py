@@ -1,6 +1,6 @@
 """The spreadsheets of the demo's tenants, in the stand-in for Google Sheets."""
 
-import httpx
+import httpx2
 
 from cdp_sandbox.demo.model import TENANTS
 
@@ -14,4 +14,4 @@ def make_spreadsheets(base_url: str) -> None:
     for tenant in TENANTS:
         if tenant.spreadsheet:
             made = {"title": f"{tenant.name}: referrals", "shared_with": "everybody"}
-            httpx.put(f"{base_url}/_spreadsheets/{tenant.spreadsheet}", json=made).raise_for_status()
+            httpx2.put(f"{base_url}/_spreadsheets/{tenant.spreadsheet}", json=made).raise_for_status()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import quote, urlencode
 
-import httpx
+import httpx2
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -223,9 +223,9 @@ def _view(message: Message, readable: Readable, content: bytes, show: str) -> st
 def _unsubscribed(message: Message, address: str) -> Response:
     """Do as a mail client does (RFC 8058): POST without cookies, and follow no redirect."""
     try:
-        answer = httpx.post(address, data=_ONE_CLICK, timeout=_SECONDS, follow_redirects=False, trust_env=False)
+        answer = httpx2.post(address, data=_ONE_CLICK, timeout=_SECONDS, follow_redirects=False, trust_env=False)
         took, words = answer.is_success, f"The platform answered {answer.status_code}."
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx2.HTTPError, httpx2.InvalidURL):
         took, words = False, "The platform's web app does not answer: `make up` starts it."
     title = "Unsubscribed" if took else "Not unsubscribed"
     body = (

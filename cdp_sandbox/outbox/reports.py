@@ -17,7 +17,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-import httpx
+import httpx2
 import orjson
 
 from cdp_sandbox.faults import Rule
@@ -70,8 +70,8 @@ class Reporter:
             body = orjson.dumps([reported])
         headers = {"content-type": kind, **signed(self._secret, body)}
         try:
-            httpx.post(f"{self.url}{path}", content=body, headers=headers, timeout=_SECONDS).raise_for_status()
-        except httpx.HTTPError as error:
+            httpx2.post(f"{self.url}{path}", content=body, headers=headers, timeout=_SECONDS).raise_for_status()
+        except httpx2.HTTPError as error:
             print(f"the report of message {message.number} was not taken: {error}", file=sys.stderr)  # noqa: T201
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
-import httpx
+import httpx2
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -26,7 +26,7 @@ _VERDICTS = {
     outside.Verdict.REFUSED: Verdict.FAILED,
     outside.Verdict.GIVE_UP: Verdict.OURS,
 }
-_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 # Too many requests, or an address or a secret that is wrong for every message.
 _FOR_ALL = {Verdict.REST, Verdict.OURS}
 # Words of a provider about a key; anything else is not settled yet.
@@ -96,9 +96,9 @@ class WebhookChannel(ChannelEntry):
     @contextmanager
     def open(self) -> Generator["WebhookSender"]:
         """A sender with up to ``connections`` connections."""
-        limits = httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections)
+        limits = httpx2.Limits(max_connections=self.connections, max_keepalive_connections=self.connections)
         with (
-            httpx.Client(timeout=self.timeout_seconds, limits=limits, follow_redirects=False) as client,
+            httpx2.Client(timeout=self.timeout_seconds, limits=limits, follow_redirects=False) as client,
             ThreadPoolExecutor(self.connections, thread_name_prefix="webhook") as threads,
         ):
             yield WebhookSender(client, threads, self)
@@ -110,7 +110,7 @@ class WebhookChannel(ChannelEntry):
             SourceError: it did not answer, or not as agreed.
         """
         response = self._got(self.status_url.replace(_KEY, quote(key, safe="")))
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == httpx2.codes.NOT_FOUND:
             return None
         if not response.is_success:
             raise UnavailableError(
@@ -132,7 +132,7 @@ class WebhookChannel(ChannelEntry):
             UnavailableError: it cannot be reached now.
         """
         response = self._got(self.address)
-        if response.is_redirect or response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        if response.is_redirect or response.status_code in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
             raise ConfigurationError(
                 f"{self._shown} answers HTTP {response.status_code}: correct address and secret in channels.yaml."
             )
@@ -144,11 +144,11 @@ class WebhookChannel(ChannelEntry):
     def _shown(self) -> str:
         return f"The provider of channel {self.name}, {urlsplit(self.address).hostname},"
 
-    def _got(self, address: str) -> httpx.Response:
+    def _got(self, address: str) -> httpx2.Response:
         headers = signatures.headers(self.secret.get_secret_value(), b"")
         try:
-            return httpx.get(address, headers=headers, timeout=self.timeout_seconds, follow_redirects=False)
-        except httpx.HTTPError as error:
+            return httpx2.get(address, headers=headers, timeout=self.timeout_seconds, follow_redirects=False)
+        except httpx2.HTTPError as error:
             raise UnavailableError(
                 f"{self._shown} cannot be reached: {network.reason(error)}. Try again later."
             ) from error
@@ -157,7 +157,7 @@ class WebhookChannel(ChannelEntry):
 class WebhookSender:
     """Open connections to the address."""
 
-    def __init__(self, client: httpx.Client, threads: ThreadPoolExecutor, channel: WebhookChannel) -> None:
+    def __init__(self, client: httpx2.Client, threads: ThreadPoolExecutor, channel: WebhookChannel) -> None:
         self._client = client
         self._threads = threads
         self._address = channel.address
@@ -179,16 +179,16 @@ class WebhookSender:
         except _NEVER_CONNECTED as error:
             answer = Answer(Verdict.NOT_TAKEN, reason=network.reason(error))
             return HandedIn(answer, answer)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             reason = network.reason(error)
             # A provider that says nothing would keep each of the others waiting as long.
-            rest = Answer(Verdict.NOT_TAKEN, reason=reason) if isinstance(error, httpx.TimeoutException) else None
+            rest = Answer(Verdict.NOT_TAKEN, reason=reason) if isinstance(error, httpx2.TimeoutException) else None
             return HandedIn(Answer(Verdict.UNKNOWN, reason=reason), rest)
         answer = _answer(response, message.address)
         return HandedIn(answer, answer if answer.verdict in _FOR_ALL else None)
 
 
-def _answer(response: httpx.Response, address: str) -> Answer:
+def _answer(response: httpx2.Response, address: str) -> Answer:
     code = f"HTTP {response.status_code}"
     if response.is_success:
         return Answer(Verdict.ACCEPTED, code)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
-import httpx
+import httpx2
 from pydantic import SecretStr
 
 from cdp_platform.catalog.allowed import Allowed
@@ -210,7 +210,7 @@ class _Connection(ftplib.FTP_TLS):
     """
 
     def __init__(self, name: str, timeout: float) -> None:
-        super().__init__(timeout=timeout, context=httpx.create_ssl_context())
+        super().__init__(timeout=timeout, context=httpx2.create_ssl_context())
         # Certificates are checked against this name.
         self.host = name
         self._data: socket.socket | None = None

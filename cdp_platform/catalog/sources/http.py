@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import httpcore
-import httpx
+import httpcore2
+import httpx2
 
 from cdp_platform.catalog.allowed import Allowed
 from cdp_platform.catalog.errors import UnreadableError
@@ -57,8 +57,8 @@ class HttpSource(AbstractContextManager["HttpSource"]):
         self._root = f"{root.rstrip('/')}/" if root else ""
         self._limits = limits
         self._backend = _CheckedBackend(allowed)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=httpx2.create_ssl_context(),
             max_connections=4,
             keepalive_expiry=30,
             network_backend=self._backend,
@@ -83,27 +83,29 @@ class HttpSource(AbstractContextManager["HttpSource"]):
         # None: without a validator the digest decides.
         return isinstance(self.read(path, max_bytes=max_bytes, known=known), Fetched) if changed is None else changed
 
-    def _resolve(self, base: str, reference: str) -> httpx.URL:
+    def _resolve(self, base: str, reference: str) -> httpx2.URL:
         try:
-            url = httpx.URL(base or self._root).join(reference.strip()) if base or self._root else httpx.URL(reference)
-        except (httpx.InvalidURL, UnicodeError):
+            url = (
+                httpx2.URL(base or self._root).join(reference.strip()) if base or self._root else httpx2.URL(reference)
+            )
+        except (httpx2.InvalidURL, UnicodeError):
             raise UnreadableError(f"{shown_reference(reference)} is no web address. Correct it.") from None
         url = _file_on_github(url.copy_with(fragment=None))
         self._require_fit(url, secure=self._root.startswith("https:") or base.startswith("https:"))
         return url
 
-    def _retried(self, path: str, attempt: Callable[[httpx.URL, Deadline], T]) -> T:
+    def _retried(self, path: str, attempt: Callable[[httpx2.URL, Deadline], T]) -> T:
         url = self._resolve("", path)
         return retried(shown(url), self._limits, lambda deadline: attempt(url, deadline))
 
-    def _read(self, url: httpx.URL, deadline: Deadline, known: Validators, max_bytes: int) -> Fetched | NotModified:
+    def _read(self, url: httpx2.URL, deadline: Deadline, known: Validators, max_bytes: int) -> Fetched | NotModified:
         with self._answer(url, deadline, known) as (found, response):
             if response.status == _NOT_MODIFIED:
                 return NotModified(_newer(known, response))
             content = _content(response, shown(found), max_bytes)
         return compared(content, _stamps(response), known, str(found))
 
-    def _has_changed(self, url: httpx.URL, deadline: Deadline, known: Validators) -> bool | None:
+    def _has_changed(self, url: httpx2.URL, deadline: Deadline, known: Validators) -> bool | None:
         with self._answer(url, deadline, known) as (_, response):
             if response.status == _NOT_MODIFIED:
                 return False
@@ -117,8 +119,8 @@ class HttpSource(AbstractContextManager["HttpSource"]):
 
     @contextmanager
     def _answer(
-        self, url: httpx.URL, deadline: Deadline, known: Validators
-    ) -> Generator[tuple[httpx.URL, httpcore.Response]]:
+        self, url: httpx2.URL, deadline: Deadline, known: Validators
+    ) -> Generator[tuple[httpx2.URL, httpcore2.Response]]:
         """The address after all redirects, and its answer: status 200, or 304 if a condition was sent."""
         conditions = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
         headers: dict[str | bytes, str | bytes] = {
@@ -148,19 +150,19 @@ class HttpSource(AbstractContextManager["HttpSource"]):
         times = self._limits
         return {"timeout": {"connect": times.connect, "read": times.read, "write": times.read, "pool": times.connect}}
 
-    def _redirected(self, url: httpx.URL, response: httpcore.Response) -> httpx.URL:
+    def _redirected(self, url: httpx2.URL, response: httpcore2.Response) -> httpx2.URL:
         # Many servers send it in UTF-8, not escaped.
         location = _header(response, b"location").encode("latin-1").decode(errors="replace")
         try:
             target = url.join(location).copy_with(fragment=None)
-        except (httpx.InvalidURL, UnicodeError):
+        except (httpx2.InvalidURL, UnicodeError):
             location = ""
         if not location:
             raise UnreadableError(f"{shown(url)} redirects to nowhere. Ask its owner to correct it.") from None
         self._require_fit(target, secure=url.scheme == "https", via=f"{shown(url)} redirects to ")
         return target
 
-    def _require_fit(self, url: httpx.URL, *, secure: bool, via: str = "") -> None:
+    def _require_fit(self, url: httpx2.URL, *, secure: bool, via: str = "") -> None:
         if url.scheme not in {"http", "https"} or not url.host:
             known = (
                 f"{url.scheme}: is not read" if url.scheme and url.scheme not in {"http", "https"} else "has no host"
@@ -174,14 +176,14 @@ class HttpSource(AbstractContextManager["HttpSource"]):
             )
 
 
-def shown(url: httpx.URL) -> str:
+def shown(url: httpx2.URL) -> str:
     """An address for messages: without the user and the query, which can be secrets."""
     port = f":{url.port}" if url.port else ""
     host = f"[{url.host}]" if ":" in url.host else url.host
     return f"{url.scheme}://{host}{port}{url.path}" if url.scheme else url.path
 
 
-class _CheckedBackend(httpcore.NetworkBackend):
+class _CheckedBackend(httpcore2.NetworkBackend):
     """Opens connections to checked addresses, and ends them at the deadline of the document.
 
     Attributes:
@@ -190,7 +192,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
 
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
-        self._network = httpcore.SyncBackend()
+        self._network = httpcore2.SyncBackend()
         self.deadline = Deadline(0)
 
     def connect_tcp(
@@ -200,14 +202,14 @@ class _CheckedBackend(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         """Connect to the first address of the host that takes the connection."""
-        failure: Exception = httpcore.ConnectError(host)
+        failure: Exception = httpcore2.ConnectError(host)
         for address in addresses.resolve(host, port, allowed=self._allowed):
             try:
-                seconds = self.seconds(timeout, httpcore.ConnectTimeout)
+                seconds = self.seconds(timeout, httpcore2.ConnectTimeout)
                 return _TimedStream(self, self._network.connect_tcp(address, port, seconds))
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
 
@@ -219,26 +221,26 @@ class _CheckedBackend(httpcore.NetworkBackend):
         return left if timeout is None else min(timeout, left)
 
 
-class _TimedStream(httpcore.NetworkStream):
+class _TimedStream(httpcore2.NetworkStream):
     """A connection on which every wait ends at the deadline, also if the server sends slowly."""
 
-    def __init__(self, backend: _CheckedBackend, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, backend: _CheckedBackend, stream: httpcore2.NetworkStream) -> None:
         self._backend = backend
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._backend.seconds(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, self._backend.seconds(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._backend.seconds(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, self._backend.seconds(timeout, httpcore2.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        seconds = self._backend.seconds(timeout, httpcore.ConnectTimeout)
+    ) -> httpcore2.NetworkStream:
+        seconds = self._backend.seconds(timeout, httpcore2.ConnectTimeout)
         return _TimedStream(self._backend, self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
@@ -249,25 +251,25 @@ class _TimedStream(httpcore.NetworkStream):
 def _explained(where: str) -> Generator[None]:
     try:
         yield
-    except httpcore.TimeoutException as error:
+    except httpcore2.TimeoutException as error:
         raise PassingError("the answer takes too long") from error
-    except httpcore.ConnectError as error:
-        # httpcore's pool raises the error again without its cause.
+    except httpcore2.ConnectError as error:
+        # httpcore2's pool raises the error again without its cause.
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise certificate_invalid(where, cause) from error
         raise PassingError(
             f"no connection: {network.reason(error)}. Is the server running, and the address right?"
         ) from error
-    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
         raise PassingError(f"the answer breaks off, or is not HTTP: {network.reason(error)}") from error
 
 
-def _target(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+def _target(url: httpx2.URL) -> httpcore2.URL:
+    return httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def _file_on_github(url: httpx.URL) -> httpx.URL:
+def _file_on_github(url: httpx2.URL) -> httpx2.URL:
     # owner/repository/blob/... is the page that shows a file, owner/repository/raw/... the file.
     parts = url.path.split("/")
     if url.host not in {"github.com", "www.github.com"} or parts[3:4] != ["blob"]:
@@ -276,21 +278,21 @@ def _file_on_github(url: httpx.URL) -> httpx.URL:
     return url.copy_with(raw_path=raw.replace("/blob/", "/raw/", 1).encode())
 
 
-def _header(response: httpcore.Response, name: bytes) -> str:
+def _header(response: httpcore2.Response, name: bytes) -> str:
     values = [value for key, value in response.headers if key.lower() == name]
     return b", ".join(values).decode("latin-1").strip()
 
 
-def _stamps(response: httpcore.Response) -> Validators:
+def _stamps(response: httpcore2.Response) -> Validators:
     return Validators(_header(response, b"etag") or None, _header(response, b"last-modified") or None)
 
 
-def _newer(known: Validators, response: httpcore.Response) -> Validators:
+def _newer(known: Validators, response: httpcore2.Response) -> Validators:
     stamps = _stamps(response)
     return replace(known, etag=stamps.etag or known.etag, last_modified=stamps.last_modified or known.last_modified)
 
 
-def _require_success(response: httpcore.Response, where: str, *, conditional: bool) -> None:
+def _require_success(response: httpcore2.Response, where: str, *, conditional: bool) -> None:
     status = response.status
     if status == _OK or (status == _NOT_MODIFIED and conditional):
         return
@@ -305,7 +307,7 @@ def _require_success(response: httpcore.Response, where: str, *, conditional: bo
     raise UnreadableError(f"{where}: HTTP {status}. {advice.get(status, 'Is this the right address?')}")
 
 
-def _content(response: httpcore.Response, where: str, max_bytes: int) -> bytes:
+def _content(response: httpcore2.Response, where: str, max_bytes: int) -> bytes:
     """The decoded body. A body that is too large is refused as soon as its size shows."""
     encoding = _header(response, b"content-encoding").lower()
     length = _header(response, b"content-length")

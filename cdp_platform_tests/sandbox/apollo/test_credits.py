@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.apollo_stub import ApolloStub, read
@@ -44,7 +44,7 @@ def test_a_person_twice_in_a_call_costs_once_and_in_two_calls_twice(apollo: Apol
 @pytest.mark.parametrize("action", ["drop_after", "truncate"])
 def test_a_call_whose_answer_is_lost_is_charged(apollo: ApolloStub, action: str):
     apollo.spoil(action)
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         apollo.ask(*FOUND)
     assert apollo.fired() == [1]
     assert [(call["credits"], call["fault"]) for call in apollo.calls()] == [(4, action)]
@@ -53,7 +53,7 @@ def test_a_call_whose_answer_is_lost_is_charged(apollo: ApolloStub, action: str)
 
 def test_a_call_that_never_arrived_is_not_charged(apollo: ApolloStub):
     apollo.spoil("drop_before")
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         apollo.ask(*FOUND)
     assert apollo.fired() == [1]
     assert apollo.calls() == []

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -147,7 +147,7 @@ def outcomes(apollo: ApolloStub) -> list[str]:
 
 def test_a_dropped_answer_is_charged_and_its_phones_come_all_the_same(quick: ApolloStub, web_app: WebApp):
     quick.spoil("drop_after")
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         ask(quick, web_app, MOBILE)
     assert quick.fired() == [1]
     _, _, body = web_app.wait()

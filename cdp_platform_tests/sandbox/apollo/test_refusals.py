@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -16,14 +16,14 @@ STATS = "/api/v1/usage_stats/api_usage_stats"
 CREDITS = "/api/v1/usage_stats/credit_usage_stats"
 
 
-def limits_in(answer: httpx.Response) -> dict[str, str]:
+def limits_in(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if "requests-left" in name or "rate-limit" in name}
 
 
 def test_health_tells_whether_the_key_is_known(apollo: ApolloStub):
     url = f"{apollo.base_url}/api/v1/auth/health"
-    assert httpx.get(url, headers={"x-api-key": "sandbox"}).json() == {"healthy": True, "is_logged_in": True}
-    assert httpx.get(url, headers={"x-api-key": "other"}).json() == {"healthy": True, "is_logged_in": False}
+    assert httpx2.get(url, headers={"x-api-key": "sandbox"}).json() == {"healthy": True, "is_logged_in": True}
+    assert httpx2.get(url, headers={"x-api-key": "other"}).json() == {"healthy": True, "is_logged_in": False}
 
 
 @pytest.mark.parametrize("key", ["", "other"])
@@ -223,13 +223,13 @@ def test_requests_take_as_long_as_they_are_told_to(apollo: ApolloStub):
 )
 def test_a_setting_that_is_none_is_refused_and_changes_nothing(apollo: ApolloStub, settings: Any):
     url = f"{apollo.base_url}/_settings"
-    before = httpx.get(url).json()
-    assert httpx.put(url, json=settings).status_code == 400
-    assert httpx.get(url).json() == before
+    before = httpx2.get(url).json()
+    assert httpx2.put(url, json=settings).status_code == 400
+    assert httpx2.get(url).json() == before
 
 
 def test_a_rule_can_choose_calls_by_who_is_asked_for(apollo: ApolloStub):
     apollo.spoil("distort", how="fractional", contains="found3@")
     assert apollo.ask(*FOUND[:2])["credits_consumed"] == 2
     assert apollo.ask(*FOUND)["credits_consumed"] == Decimal("1.4")
-    assert httpx.get(f"{apollo.sandbox.url}/_sandbox/requests").json()[-1]["path"] == f"/apollo{BULK_MATCH}"
+    assert httpx2.get(f"{apollo.sandbox.url}/_sandbox/requests").json()[-1]["path"] == f"/apollo{BULK_MATCH}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.sandbox_process import Database, SandboxProcess
@@ -15,7 +15,7 @@ def db(sandbox: SandboxProcess) -> Database:
 
 
 @pytest.fixture
-def http(sandbox: SandboxProcess, db: Database) -> Iterator[httpx.Client]:
+def http(sandbox: SandboxProcess, db: Database) -> Iterator[httpx2.Client]:
     """Raw HTTP to the database of this test, as root."""
     with sandbox.http() as client:
         client.base_url = f"{sandbox.url}/_db/{db.name}"

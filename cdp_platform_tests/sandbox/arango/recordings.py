@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 _CURL = re.compile(
     r"curl(?: -X (?P<method>\w+))?(?P<options>.*?) --dump - 'http://localhost:8529(?P<path>[^']*)'"
@@ -70,7 +70,7 @@ class Stage:
         names: What the recorded server called something, and what the stand-in calls it.
     """
 
-    http: httpx.Client
+    http: httpx2.Client
     names: dict[str, str] = field(default_factory=dict)
 
     def collection(self, name: str, documents: Iterable[dict[str, Any]] = (), **properties: Any) -> str:

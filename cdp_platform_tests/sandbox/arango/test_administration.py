@@ -1,6 +1,6 @@
 """Users, jobs and tasks: what there is, and that there are none."""
 
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import UserCreateError, UserGetError, UserListError
 
@@ -35,7 +35,7 @@ def test_a_user_of_no_database_can_be_made_once_and_uses_none(sandbox: SandboxPr
     assert root.delete_user("eve")
 
 
-def test_there_are_no_jobs_and_no_tasks(sandbox: SandboxProcess, http: httpx.Client) -> None:
+def test_there_are_no_jobs_and_no_tasks(sandbox: SandboxProcess, http: httpx2.Client) -> None:
     root = sandbox.arango()
     assert (root.tasks(), root.async_jobs("done"), root.async_jobs("pending")) == ([], [], [])
     assert root.clear_async_jobs()
@@ -44,7 +44,7 @@ def test_there_are_no_jobs_and_no_tasks(sandbox: SandboxProcess, http: httpx.Cli
         assert (answer.status_code, answer.json()["errorNum"]) == expected
 
 
-def test_a_token_is_given_at_the_address_of_any_database(http: httpx.Client) -> None:
+def test_a_token_is_given_at_the_address_of_any_database(http: httpx2.Client) -> None:
     given = http.post("/_open/auth", json={"username": "root", "password": PASSWORD})
     assert http.get("/_api/version", headers={"authorization": f"bearer {given.json()['jwt']}"}).status_code == 200
     assert http.post("/_open/auth", json={"username": "root", "password": "no"}).status_code == 401

@@ -1,7 +1,7 @@
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import jwt
 import pytest
 from arango import ArangoClient
@@ -10,8 +10,8 @@ from arango.exceptions import CollectionListError, JWTAuthError, ServerConnectio
 from cdp_platform_tests.sandbox_process import PASSWORD, TOKEN_SECRET, Database, SandboxProcess
 
 
-def _get(sandbox: SandboxProcess, **options: Any) -> httpx.Response:
-    return httpx.get(f"{sandbox.url}/_api/version", **options)
+def _get(sandbox: SandboxProcess, **options: Any) -> httpx2.Response:
+    return httpx2.get(f"{sandbox.url}/_api/version", **options)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_wrong_password_is_not_authorized(sandbox: SandboxProcess) -> None:
 
 
 def test_a_token_opens_what_the_password_opens_for_an_hour(sandbox: SandboxProcess) -> None:
-    answer = httpx.post(f"{sandbox.url}/_open/auth", json={"username": "root", "password": PASSWORD})
+    answer = httpx2.post(f"{sandbox.url}/_open/auth", json={"username": "root", "password": PASSWORD})
     claims = jwt.decode(answer.json()["jwt"], TOKEN_SECRET, algorithms=["HS256"])
     assert claims["iss"] == "arangodb"
     assert claims["preferred_username"] == "root"
@@ -79,7 +79,7 @@ def test_a_token_that_is_signed_with_the_secret_of_the_server_may_do_everything(
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"username": "root"}', b'{"username": 1, "password": 2}'])
 def test_a_session_needs_a_name_and_a_password(sandbox: SandboxProcess, body: bytes) -> None:
-    assert httpx.post(f"{sandbox.url}/_open/auth", content=body).status_code == 400
+    assert httpx2.post(f"{sandbox.url}/_open/auth", content=body).status_code == 400
 
 
 def test_a_user_made_with_a_database_sees_this_database_and_no_other(sandbox: SandboxProcess) -> None:

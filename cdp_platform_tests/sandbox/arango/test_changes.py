@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import AQLQueryExecuteError
 
@@ -82,7 +82,7 @@ def test_the_match_methods_of_the_driver_work(people: Any) -> None:
 
 
 def test_what_a_query_changed_is_there_after_it_and_its_plan_changes_nothing(
-    db: Database, people: Any, http: httpx.Client
+    db: Database, people: Any, http: httpx2.Client
 ) -> None:
     answer = http.post("/_api/cursor", json={"query": "FOR p IN people UPDATE p WITH {m: 1} IN people", "options": {}})
     assert answer.json()["extra"]["stats"]["writesExecuted"] == 3

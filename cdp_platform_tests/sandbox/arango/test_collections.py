@@ -1,11 +1,11 @@
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import CollectionCreateError, CollectionDeleteError
 
 from cdp_platform_tests.sandbox_process import Database
 
 
-def test_collections_are_listed_with_those_of_the_system(db: Database, http: httpx.Client) -> None:
+def test_collections_are_listed_with_those_of_the_system(db: Database, http: httpx2.Client) -> None:
     db.create_collection("people")
     db.create_collection("links", edge=True)
     listed = {one["name"]: one for one in http.get("/_api/collection").json()["result"]}
@@ -15,7 +15,7 @@ def test_collections_are_listed_with_those_of_the_system(db: Database, http: htt
     assert [one["name"] for one in without] == ["people", "links"]
 
 
-def test_a_collection_is_found_by_name_and_by_number(db: Database, http: httpx.Client) -> None:
+def test_a_collection_is_found_by_name_and_by_number(db: Database, http: httpx2.Client) -> None:
     created = http.post("/_api/collection", json={"name": "people", "waitForSync": True}).json()
     for name in ("people", created["id"]):
         properties = http.get(f"/_api/collection/{name}/properties")
@@ -24,7 +24,7 @@ def test_a_collection_is_found_by_name_and_by_number(db: Database, http: httpx.C
 
 
 @pytest.mark.parametrize("name", ["", "1st", "_mine", "a/b", " a", "a:b", "x" * 129, None, 7])
-def test_an_illegal_name_is_refused(http: httpx.Client, name: object) -> None:
+def test_an_illegal_name_is_refused(http: httpx2.Client, name: object) -> None:
     answer = http.post("/_api/collection", json={"name": name})
     assert (answer.status_code, answer.json()["errorNum"]) == (400, 1208)
 
@@ -36,7 +36,7 @@ def test_a_taken_name_is_refused(db: Database) -> None:
     assert (error.value.http_code, error.value.error_code) == (409, 1207)
 
 
-def test_count_revision_and_checksum_follow_the_documents(db: Database, http: httpx.Client) -> None:
+def test_count_revision_and_checksum_follow_the_documents(db: Database, http: httpx2.Client) -> None:
     people = db.create_collection("people")
     other = db.create_collection("other")
     assert (people.count(), people.checksum(with_data=True)) == (0, "0")
@@ -67,7 +67,7 @@ def test_a_truncated_collection_is_empty_and_keeps_its_properties(db: Database) 
     assert people.properties()["sync"] is True
 
 
-def test_a_renamed_collection_has_its_documents_under_the_new_name(db: Database, http: httpx.Client) -> None:
+def test_a_renamed_collection_has_its_documents_under_the_new_name(db: Database, http: httpx2.Client) -> None:
     people = db.create_collection("people")
     revision = people.insert({"_key": "a"})["_rev"]
     assert people.rename("customers")
@@ -87,14 +87,14 @@ def test_a_dropped_collection_is_gone_and_its_name_is_free(db: Database) -> None
     assert db.create_collection("people").count() == 0
 
 
-def test_a_system_collection_is_dropped_only_on_purpose(http: httpx.Client) -> None:
+def test_a_system_collection_is_dropped_only_on_purpose(http: httpx2.Client) -> None:
     http.post("/_api/collection", json={"name": "_mine", "isSystem": True})
     refused = http.delete("/_api/collection/_mine")
     assert (refused.status_code, refused.json()["errorNum"]) == (403, 11)
     assert http.delete("/_api/collection/_mine?isSystem=true").status_code == 200
 
 
-def test_properties_that_can_change_do(db: Database, http: httpx.Client) -> None:
+def test_properties_that_can_change_do(db: Database, http: httpx2.Client) -> None:
     people = db.create_collection("people")
     assert people.configure(sync=True)["sync"] is True
     assert people.recalculate_count()
@@ -126,7 +126,7 @@ def test_padded_keys_ascend_as_text_and_uuids_are_uuids(db: Database) -> None:
     assert len(uuids.insert({})["_key"]) == 36
 
 
-def test_a_collection_that_makes_all_keys_refuses_others(db: Database, http: httpx.Client) -> None:
+def test_a_collection_that_makes_all_keys_refuses_others(db: Database, http: httpx2.Client) -> None:
     db.create_collection("own", user_keys=False)
     answer = http.post("/_api/document/own", json={"_key": "a"})
     assert (answer.status_code, answer.json()["errorNum"]) == (400, 1222)

@@ -2,7 +2,7 @@ import threading
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import AQLQueryExecuteError, AQLQueryExplainError, AQLQueryValidateError, CursorNextError
 
@@ -12,17 +12,17 @@ SEVEN = "FOR i IN 1..7 RETURN i"
 NEXT = {"method": "POST", "path_regex": "/_api/cursor/"}
 
 
-def _open(http: httpx.Client, query: str = SEVEN, **options: Any) -> dict[str, Any]:
+def _open(http: httpx2.Client, query: str = SEVEN, **options: Any) -> dict[str, Any]:
     answer = http.post("/_api/cursor", json={"query": query, "batchSize": 2, **options})
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
-def _error(answer: httpx.Response) -> tuple[int, int]:
+def _error(answer: httpx2.Response) -> tuple[int, int]:
     return answer.status_code, answer.json()["errorNum"]
 
 
-def test_a_result_comes_in_batches_and_its_cursor_is_gone_after_the_last(http: httpx.Client) -> None:
+def test_a_result_comes_in_batches_and_its_cursor_is_gone_after_the_last(http: httpx2.Client) -> None:
     first = _open(http, count=True)
     assert (first["result"], first["hasMore"], first["count"], first["nextBatchId"]) == ([1, 2], True, 7, "2")
     address = f"/_api/cursor/{first['id']}"
@@ -35,7 +35,7 @@ def test_a_result_comes_in_batches_and_its_cursor_is_gone_after_the_last(http: h
     assert _error(http.delete(address)) == (404, 1600)
 
 
-def test_a_result_that_fits_needs_no_cursor(http: httpx.Client) -> None:
+def test_a_result_that_fits_needs_no_cursor(http: httpx2.Client) -> None:
     answer = http.post("/_api/cursor", json={"query": SEVEN}).json()
     assert (answer["result"], answer["hasMore"]) == ([1, 2, 3, 4, 5, 6, 7], False)
     assert not {"id", "nextBatchId", "count"} & answer.keys()
@@ -49,20 +49,20 @@ def test_a_batch_holds_a_thousand_rows_when_nobody_says_otherwise(db: Database) 
     assert list(cursor) == list(range(1, 2501))
 
 
-def test_a_closed_cursor_is_gone(http: httpx.Client) -> None:
+def test_a_closed_cursor_is_gone(http: httpx2.Client) -> None:
     address = f"/_api/cursor/{_open(http)['id']}"
     closed = http.delete(address)
     assert (closed.status_code, closed.json()["code"]) == (202, 202)
     assert _error(http.post(address)) == (404, 1600)
 
 
-def test_a_cursor_of_another_database_is_not_found(sandbox: SandboxProcess, http: httpx.Client) -> None:
+def test_a_cursor_of_another_database_is_not_found(sandbox: SandboxProcess, http: httpx2.Client) -> None:
     identifier = _open(http)["id"]
     assert _error(sandbox.http().post(f"/_api/cursor/{identifier}")) == (404, 1600)
     assert http.post(f"/_api/cursor/{identifier}").status_code == 200
 
 
-def test_a_cursor_that_nobody_asks_for_its_time_to_live_expires(http: httpx.Client) -> None:
+def test_a_cursor_that_nobody_asks_for_its_time_to_live_expires(http: httpx2.Client) -> None:
     address = f"/_api/cursor/{_open(http, ttl=0.5)['id']}"
     for expected in ([3, 4], [5, 6]):
         time.sleep(0.3)
@@ -73,7 +73,7 @@ def test_a_cursor_that_nobody_asks_for_its_time_to_live_expires(http: httpx.Clie
 
 
 def test_only_the_latest_batch_can_be_asked_for_again_and_the_last_one_stays_until_it_is_deleted(
-    http: httpx.Client,
+    http: httpx2.Client,
 ) -> None:
     address = f"/_api/cursor/{_open(http, options={'allowRetry': True})['id']}"
     assert http.post(f"{address}/1").json()["result"] == [1, 2]
@@ -91,7 +91,7 @@ def test_only_the_latest_batch_can_be_asked_for_again_and_the_last_one_stays_unt
     assert _error(http.post(f"{address}/4")) == (404, 1600)
 
 
-def test_without_allow_retry_no_batch_can_be_asked_for_again(http: httpx.Client) -> None:
+def test_without_allow_retry_no_batch_can_be_asked_for_again(http: httpx2.Client) -> None:
     address = f"/_api/cursor/{_open(http)['id']}"
     assert http.post(f"{address}/2").json()["result"] == [3, 4]
     assert _error(http.post(f"{address}/2")) == (404, 1600)
@@ -120,7 +120,7 @@ def test_a_broken_cursor_is_an_error_and_not_the_end(sandbox: SandboxProcess, db
     assert error.value.error_code == 1600
 
 
-def test_a_stream_has_no_count_and_tells_of_itself_at_its_end(http: httpx.Client) -> None:
+def test_a_stream_has_no_count_and_tells_of_itself_at_its_end(http: httpx2.Client) -> None:
     first = _open(http, count=True, options={"stream": True, "fullCount": True})
     assert not {"count", "extra"} & first.keys()
     address = f"/_api/cursor/{first['id']}"
@@ -185,7 +185,7 @@ def test_unsorted_documents_come_in_an_order_that_nobody_can_rely_on(db: Databas
         (b'{"query": "FOR i IN 1..10000 RETURN i", "memoryLimit": 1000}', (500, 32)),
     ],
 )
-def test_a_query_that_cannot_run_is_refused(http: httpx.Client, body: bytes, expected: tuple[int, int]) -> None:
+def test_a_query_that_cannot_run_is_refused(http: httpx2.Client, body: bytes, expected: tuple[int, int]) -> None:
     assert _error(http.post("/_api/cursor", content=body)) == expected
 
 
@@ -215,7 +215,7 @@ def test_a_plan_tells_the_steps_that_run_and_that_nothing_was_optimized(db: Data
         assert error.value.error_code == number
 
 
-def test_a_profile_tells_what_each_step_did(db: Database, http: httpx.Client) -> None:
+def test_a_profile_tells_what_each_step_did(db: Database, http: httpx2.Client) -> None:
     db.create_collection("people").insert_many([{"n": number % 2} for number in range(10)])
     query = "FOR p IN people FILTER p.n == 1 RETURN p.n"
     extra = http.post("/_api/cursor", json={"query": query, "options": {"profile": 2}}).json()["extra"]
@@ -227,7 +227,7 @@ def test_a_profile_tells_what_each_step_did(db: Database, http: httpx.Client) ->
     assert "plan" not in http.post("/_api/cursor", json={"query": query, "options": {"profile": 1}}).json()["extra"]
 
 
-def test_the_edges_of_a_document_are_found_by_direction(db: Database, http: httpx.Client) -> None:
+def test_the_edges_of_a_document_are_found_by_direction(db: Database, http: httpx2.Client) -> None:
     links = db.create_collection("links", edge=True)
     links.insert_many([{"_key": "out", "_from": "p/1", "_to": "p/2"}, {"_key": "in", "_from": "p/2", "_to": "p/1"}])
     links.insert({"_from": "p/2", "_to": "p/3"})
@@ -248,7 +248,7 @@ def test_content_that_is_odd_but_lawful_passes_through_a_cursor(db: Database) ->
     assert {name: found[name] for name in document} == document
 
 
-def test_health_and_faults_answer_while_a_query_runs(sandbox: SandboxProcess, http: httpx.Client) -> None:
+def test_health_and_faults_answer_while_a_query_runs(sandbox: SandboxProcess, http: httpx2.Client) -> None:
     query = "FOR i IN 1..400000 FILTER i % 7 == 3 SORT i DESC LIMIT 1 RETURN i"
     running = threading.Thread(target=_open, args=[http, query])
     started = time.monotonic()

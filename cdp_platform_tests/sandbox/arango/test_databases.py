@@ -1,4 +1,4 @@
-import httpx
+import httpx2
 import pytest
 from arango import ArangoClient
 from arango.exceptions import DatabaseCreateError, DatabaseDeleteError, ServerConnectionError
@@ -31,7 +31,7 @@ def test_an_unknown_database_is_told_as_such(sandbox: SandboxProcess) -> None:
     assert (error.value.http_code, error.value.error_code) == (404, 1228)
 
 
-def test_databases_are_made_and_dropped_from_the_system_database_only(http: httpx.Client) -> None:
+def test_databases_are_made_and_dropped_from_the_system_database_only(http: httpx2.Client) -> None:
     for answer in (http.post("/_api/database", json={"name": "x"}), http.get("/_api/database")):
         assert (answer.status_code, answer.json()["errorNum"]) == (403, 1230)
     with_system = http.get(http.base_url.copy_with(path="/_api/database/current")).json()["result"]

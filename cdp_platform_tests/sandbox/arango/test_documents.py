@@ -1,6 +1,6 @@
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 from arango.exceptions import DocumentInsertError, DocumentReplaceError, DocumentRevisionError, DocumentUpdateError
@@ -35,7 +35,7 @@ def test_generated_keys_ascend_above_every_key_that_a_client_chose(people: Any) 
 
 
 @pytest.mark.parametrize("key", ["", "a/b", "blank blank", "é", 7, None, "x" * 255])
-def test_a_bad_key_is_refused(http: httpx.Client, people: Any, key: Any) -> None:
+def test_a_bad_key_is_refused(http: httpx2.Client, people: Any, key: Any) -> None:
     answer = http.post("/_api/document/people", json={"_key": key})
     assert (answer.status_code, answer.json()["errorNum"]) == (400, 1221)
 
@@ -91,7 +91,7 @@ def test_old_and_new_are_returned_when_asked_for(people: Any) -> None:
     assert people.insert({}, silent=True) is True
 
 
-def test_a_write_to_another_revision_is_refused_and_tells_the_current_one(http: httpx.Client, people: Any) -> None:
+def test_a_write_to_another_revision_is_refused_and_tells_the_current_one(http: httpx2.Client, people: Any) -> None:
     first = people.insert({"_key": "k"})
     second = people.update({"_key": "k", "n": 1})
     answer = http.put("/_api/document/people/k", json={}, headers={"if-match": f'"{first["_rev"]}"'})
@@ -104,7 +104,7 @@ def test_a_write_to_another_revision_is_refused_and_tells_the_current_one(http: 
     assert people.get("k")["n"] == 1
 
 
-def test_a_document_that_did_not_change_is_not_sent_again(http: httpx.Client, people: Any) -> None:
+def test_a_document_that_did_not_change_is_not_sent_again(http: httpx2.Client, people: Any) -> None:
     revision = people.insert({"_key": "k"})["_rev"]
     same = http.get("/_api/document/people/k", headers={"if-none-match": f'"{revision}"'})
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", f'"{revision}"')
@@ -127,7 +127,7 @@ def test_asking_for_another_revision_is_told_as_a_conflict(people: Any) -> None:
     assert people.delete({"_key": "k", "_rev": revision})
 
 
-def test_what_is_not_there_is_told_as_not_found(http: httpx.Client, people: Any) -> None:
+def test_what_is_not_there_is_told_as_not_found(http: httpx2.Client, people: Any) -> None:
     for method in ("get", "delete"):
         answer = getattr(http, method)("/_api/document/people/nobody")
         assert (answer.status_code, answer.json()["errorNum"]) == (404, 1202)
@@ -140,7 +140,7 @@ def test_what_is_not_there_is_told_as_not_found(http: httpx.Client, people: Any)
     assert replaced.value.error_code == updated.value.error_code == 1202
 
 
-def test_many_documents_succeed_and_fail_one_by_one(http: httpx.Client, people: Any) -> None:
+def test_many_documents_succeed_and_fail_one_by_one(http: httpx2.Client, people: Any) -> None:
     people.insert({"_key": "a"})
     told = people.insert_many([{"_key": "a"}, {"_key": "b"}, {"_key": 7}, {"_key": "c"}])
     assert [getattr(one, "error_code", None) for one in told] == [1210, None, 1221, None]
@@ -156,7 +156,7 @@ def test_many_documents_are_read_in_the_order_asked_for(people: Any) -> None:
     assert [one["_key"] for one in people.get_many(["3", "1", "nobody", "2"])] == ["3", "1", "2"]
 
 
-def test_an_edge_needs_both_its_ends(db: Database, http: httpx.Client) -> None:
+def test_an_edge_needs_both_its_ends(db: Database, http: httpx2.Client) -> None:
     links = db.create_collection("links", edge=True)
     assert links.insert({"_from": "people/1", "_to": "people/2"})
     for edge in ({"_from": "people/1"}, {"_from": "people", "_to": "people/2"}, {"_from": 1, "_to": "people/2"}):
@@ -164,7 +164,7 @@ def test_an_edge_needs_both_its_ends(db: Database, http: httpx.Client) -> None:
         assert (answer.status_code, answer.json()["errorNum"]) == (400, 1233)
 
 
-def test_synced_writes_are_told_as_created_and_others_as_accepted(db: Database, http: httpx.Client) -> None:
+def test_synced_writes_are_told_as_created_and_others_as_accepted(db: Database, http: httpx2.Client) -> None:
     db.create_collection("synced", sync=True)
     db.create_collection("plain")
     assert http.post("/_api/document/synced", json={"_key": "k"}).status_code == 201
@@ -189,13 +189,13 @@ def test_synced_writes_are_told_as_created_and_others_as_accepted(db: Database, 
         b'{"a": 1e999}',
     ],
 )
-def test_a_body_that_is_no_json_is_refused(http: httpx.Client, people: Any, body: bytes) -> None:
+def test_a_body_that_is_no_json_is_refused(http: httpx2.Client, people: Any, body: bytes) -> None:
     answer = http.post("/_api/document/people", content=body)
     assert (answer.status_code, answer.json()["errorNum"]) == (400, 600)
 
 
 def test_a_document_nested_too_deep_is_refused_and_one_at_the_limit_is_returned(
-    http: httpx.Client, people: Any
+    http: httpx2.Client, people: Any
 ) -> None:
     for levels, status in ((190, 202), (250, 400), (900, 400), (5000, 400)):
         body = b'{"_key": "d%d", "a": ' % levels + b"[" * levels + b"]" * levels + b"}"
@@ -219,7 +219,7 @@ def test_odd_but_lawful_content_comes_back_as_it_was(people: Any) -> None:
     assert {name: found[name] for name in document} == document
 
 
-def test_whole_numbers_come_back_as_integers_however_they_were_written(http: httpx.Client, people: Any) -> None:
+def test_whole_numbers_come_back_as_integers_however_they_were_written(http: httpx2.Client, people: Any) -> None:
     body = b'{"_key": "n", "price": 10.0, "list": [1e3, 1.50, 1.0E2], "huge": 36893488147419103232, "text": "10.0"}'
     http.post("/_api/document/people", content=body)
     found = http.get("/_api/document/people/n").text

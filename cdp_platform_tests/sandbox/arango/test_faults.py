@@ -3,7 +3,7 @@ import threading
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import requests
 
@@ -22,7 +22,7 @@ def raw(sandbox: SandboxProcess, people: Any) -> Any:
     """Sends one insert over a bare socket and returns every byte that comes back until the connection ends."""
 
     def send() -> bytes:
-        credentials = httpx.BasicAuth("root", PASSWORD)._auth_header
+        credentials = httpx2.BasicAuth("root", PASSWORD)._auth_header
         body = b'{"_key": "k"}'
         head = (
             f"POST /_db/{people.db_name}/_api/document/people HTTP/1.1\r\nhost: sandbox\r\n"
@@ -69,9 +69,11 @@ def test_a_truncated_answer_breaks_off_in_its_body(sandbox: SandboxProcess, peop
 
 
 @pytest.mark.parametrize("action", ["drop_before", "drop_after", "truncate"])
-def test_clients_see_a_broken_connection(sandbox: SandboxProcess, http: httpx.Client, people: Any, action: str) -> None:
+def test_clients_see_a_broken_connection(
+    sandbox: SandboxProcess, http: httpx2.Client, people: Any, action: str
+) -> None:
     sandbox.spoil({"match": WRITE, "action": action, "times": 2})
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         http.post("/_api/document/people", json={})
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         requests.post(f"{http.base_url}_api/document/people", auth=("root", PASSWORD), json={}, timeout=5)
@@ -99,7 +101,7 @@ def test_an_insert_that_is_sent_again_after_a_lost_answer_is_told_as_a_duplicate
     ],
 )
 def test_a_refusal_has_its_status_header_and_body_and_nothing_is_done(
-    sandbox: SandboxProcess, http: httpx.Client, people: Any, rule: dict[str, Any], expected: tuple[Any, ...]
+    sandbox: SandboxProcess, http: httpx2.Client, people: Any, rule: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     sandbox.spoil({"match": WRITE, "action": "status", **rule})
     answer = http.post("/_api/document/people", json={})
@@ -109,7 +111,7 @@ def test_a_refusal_has_its_status_header_and_body_and_nothing_is_done(
 
 
 def test_a_delayed_answer_comes_late_and_delays_nobody_else(
-    sandbox: SandboxProcess, http: httpx.Client, people: Any
+    sandbox: SandboxProcess, http: httpx2.Client, people: Any
 ) -> None:
     sandbox.spoil({"match": WRITE, "action": "delay", "seconds": 3})
     started = time.monotonic()
@@ -124,7 +126,7 @@ def test_a_delayed_answer_comes_late_and_delays_nobody_else(
     assert people.count() == 1
 
 
-def test_a_rule_fires_after_and_as_often_as_it_says(sandbox: SandboxProcess, http: httpx.Client, people: Any) -> None:
+def test_a_rule_fires_after_and_as_often_as_it_says(sandbox: SandboxProcess, http: httpx2.Client, people: Any) -> None:
     sandbox.spoil(
         {"match": {**WRITE, "after": 2}, "times": 2, "action": "status"},
         {"match": {"path_regex": "/people/count$"}, "times": None, "action": "status", "status": 503},
@@ -133,14 +135,14 @@ def test_a_rule_fires_after_and_as_often_as_it_says(sandbox: SandboxProcess, htt
     assert statuses == [202, 202, 500, 500, 202, 202]
     assert [http.get("/_api/collection/people/count").status_code for _ in range(4)] == [503] * 4
     assert sandbox.fired() == [2, 4]
-    rules = httpx.get(f"{sandbox.url}/_sandbox/faults").json()
+    rules = httpx2.get(f"{sandbox.url}/_sandbox/faults").json()
     assert [rule["matched"] for rule in rules] == [6, 4]
 
 
-def test_cleared_rules_spoil_nothing(sandbox: SandboxProcess, http: httpx.Client, people: Any) -> None:
+def test_cleared_rules_spoil_nothing(sandbox: SandboxProcess, http: httpx2.Client, people: Any) -> None:
     sandbox.spoil({"match": {}, "action": "drop_before", "times": None})
-    assert httpx.get(f"{sandbox.url}/healthz").json()["status"] == "ok"
-    assert httpx.delete(f"{sandbox.url}/_sandbox/faults").json() == []
+    assert httpx2.get(f"{sandbox.url}/healthz").json()["status"] == "ok"
+    assert httpx2.delete(f"{sandbox.url}/_sandbox/faults").json() == []
     assert http.post("/_api/document/people", json={}).status_code == 202
 
 
@@ -155,7 +157,7 @@ def test_cleared_rules_spoil_nothing(sandbox: SandboxProcess, http: httpx.Client
     ],
 )
 def test_a_rule_that_says_nothing_sensible_is_refused(sandbox: SandboxProcess, rule: Any) -> None:
-    answer = httpx.post(f"{sandbox.url}/_sandbox/faults", json=[rule])
+    answer = httpx2.post(f"{sandbox.url}/_sandbox/faults", json=[rule])
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert sandbox.fired() == []

@@ -1,6 +1,6 @@
 """Named graphs: their definitions."""
 
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import GraphCreateError
 
@@ -63,7 +63,7 @@ def test_a_graph_that_makes_no_sense_is_refused_and_makes_no_collection(db: Data
     ],
 )
 def test_a_wrong_request_about_a_graph_is_refused(  # noqa: PLR0917 - fixtures and parameters
-    db: Database, http: httpx.Client, method: str, path: str, body: object, expected: tuple[int, int]
+    db: Database, http: httpx2.Client, method: str, path: str, body: object, expected: tuple[int, int]
 ) -> None:
     db.create_graph("shop", orphan_collections=["people"])
     answer = http.request(method, path, json=body)

@@ -1,6 +1,6 @@
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.sandbox_process import Database
@@ -11,7 +11,7 @@ def people(db: Database) -> Any:
     return db.create_collection("people")
 
 
-def _counts(answer: httpx.Response) -> list[int]:
+def _counts(answer: httpx2.Response) -> list[int]:
     assert answer.status_code == 201, answer.text
     return [answer.json()[name] for name in ("created", "errors", "empty", "updated", "ignored")]
 
@@ -28,7 +28,7 @@ def _counts(answer: httpx.Response) -> list[int]:
     ],
 )
 def test_each_form_of_an_import_is_read(
-    http: httpx.Client, people: Any, kind: str, body: str, counts: list[int]
+    http: httpx2.Client, people: Any, kind: str, body: str, counts: list[int]
 ) -> None:
     assert _counts(http.post(f"/_api/import?{kind}collection=people", content=body)) == counts
     assert people.count() == counts[0]
@@ -44,7 +44,7 @@ def test_each_form_of_an_import_is_read(
     ],
 )
 def test_a_key_that_is_there_is_treated_as_on_duplicate_says(
-    http: httpx.Client, people: Any, mode: str, counts: list[int], stored: dict[str, int]
+    http: httpx2.Client, people: Any, mode: str, counts: list[int], stored: dict[str, int]
 ) -> None:
     people.insert({"_key": "k", "a": 1})
     body = [{"_key": "k", "b": 2}, {"_key": "new"}]
@@ -53,7 +53,7 @@ def test_a_key_that_is_there_is_treated_as_on_duplicate_says(
 
 
 @pytest.mark.parametrize("bad", [{"_key": "b"}, {"_key": "not a key"}, 7])
-def test_a_complete_import_stores_all_or_nothing(http: httpx.Client, people: Any, bad: Any) -> None:
+def test_a_complete_import_stores_all_or_nothing(http: httpx2.Client, people: Any, bad: Any) -> None:
     people.insert({"_key": "b", "kept": True})
     answer = http.post(
         "/_api/import?type=list&collection=people&complete=true&overwrite=false",
@@ -67,13 +67,13 @@ def test_a_complete_import_stores_all_or_nothing(http: httpx.Client, people: Any
     assert people.get("b")["kept"] is True
 
 
-def test_an_overwriting_import_leaves_only_its_own_documents(http: httpx.Client, people: Any) -> None:
+def test_an_overwriting_import_leaves_only_its_own_documents(http: httpx2.Client, people: Any) -> None:
     people.insert({"_key": "old"})
     _counts(http.post("/_api/import?type=list&collection=people&overwrite=true", json=[{"_key": "new"}]))
     assert (people.count(), "new" in people) == (1, True)
 
 
-def test_the_ends_of_imported_edges_get_their_prefixes(db: Database, http: httpx.Client) -> None:
+def test_the_ends_of_imported_edges_get_their_prefixes(db: Database, http: httpx2.Client) -> None:
     links = db.create_collection("links", edge=True)
     body = [{"_key": "a", "_from": "1", "_to": "2"}, {"_key": "b", "_from": "x/1", "_to": "2"}, {"_from": "x/1"}]
     answer = http.post("/_api/import?type=list&collection=links&fromPrefix=p&toPrefix=q/&details=true", json=body)
@@ -87,6 +87,6 @@ def test_python_arango_imports_in_batches(people: Any) -> None:
     assert [one["created"] for one in told] == [10, 10, 5]
 
 
-def test_an_import_into_nowhere_is_refused(http: httpx.Client) -> None:
+def test_an_import_into_nowhere_is_refused(http: httpx2.Client) -> None:
     assert http.post("/_api/import?type=list", json=[]).status_code == 400
     assert http.post("/_api/import?type=list&collection=nowhere", json=[]).json()["errorNum"] == 1203

@@ -1,7 +1,7 @@
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import DocumentInsertError, IndexCreateError
 
@@ -13,7 +13,7 @@ def people(db: Database) -> Any:
     return db.create_collection("people")
 
 
-def test_an_index_is_created_once_listed_and_dropped(people: Any, http: httpx.Client) -> None:
+def test_an_index_is_created_once_listed_and_dropped(people: Any, http: httpx2.Client) -> None:
     body = {"type": "persistent", "fields": ["updatedAt", "_key"], "name": "by_update"}
     first = http.post("/_api/index?collection=people", json=body)
     again = http.post("/_api/index?collection=people", json=body)
@@ -76,7 +76,7 @@ def test_indexes_that_would_only_be_fast_are_accepted(people: Any) -> None:
     assert [one["type"] for one in people.indexes()] == ["primary", "geo", "fulltext", "skiplist", "hash"]
 
 
-def test_an_index_that_would_change_what_is_found_is_refused(people: Any, http: httpx.Client) -> None:
+def test_an_index_that_would_change_what_is_found_is_refused(people: Any, http: httpx2.Client) -> None:
     answer = http.post("/_api/index?collection=people", json={"type": "inverted", "fields": ["a"]})
     assert (answer.status_code, answer.json()["errorNum"]) == (501, 9)
 
@@ -95,7 +95,7 @@ def test_a_ttl_index_removes_documents_whose_time_has_come_and_no_others(people:
         people.add_index({"type": "ttl", "fields": ["other"], "expireAfter": 60})
 
 
-def test_a_zkd_index_takes_documents_with_numbers_only(db: Database, people: Any, http: httpx.Client) -> None:
+def test_a_zkd_index_takes_documents_with_numbers_only(db: Database, people: Any, http: httpx2.Client) -> None:
     people.insert({"_key": "a", "from": 1, "to": 2.5})
     definition = {"type": "zkd", "fields": ["from", "to"], "fieldValueTypes": "double"}
     assert http.post("/_api/index?collection=people", json=definition).json()["sparse"] is False
@@ -122,11 +122,11 @@ def test_a_zkd_index_takes_documents_with_numbers_only(db: Database, people: Any
         [],
     ],
 )
-def test_a_definition_that_makes_no_sense_is_refused(people: Any, http: httpx.Client, definition: Any) -> None:
+def test_a_definition_that_makes_no_sense_is_refused(people: Any, http: httpx2.Client, definition: Any) -> None:
     assert http.post("/_api/index?collection=people", json=definition).status_code == 400
 
 
-def test_the_primary_index_cannot_be_dropped(people: Any, http: httpx.Client) -> None:
+def test_the_primary_index_cannot_be_dropped(people: Any, http: httpx2.Client) -> None:
     assert http.get("/_api/index/people/0").json()["type"] == "primary"
     answer = http.delete("/_api/index/people/0")
     assert (answer.status_code, answer.json()["errorNum"]) == (403, 11)

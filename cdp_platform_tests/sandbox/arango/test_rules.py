@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from arango.exceptions import DocumentInsertError, DocumentUpdateError
 
@@ -16,7 +16,7 @@ RULE = {
 }
 
 
-def _error(answer: httpx.Response) -> tuple[int, int]:
+def _error(answer: httpx2.Response) -> tuple[int, int]:
     return answer.status_code, answer.json()["errorNum"]
 
 
@@ -44,7 +44,7 @@ def test_the_level_of_a_schema_says_what_it_is_asked_about(db: Database) -> None
     assert people.properties()["schema"]["level"] == "strict"
 
 
-def test_a_schema_that_is_not_checked_in_full_is_refused(http: httpx.Client) -> None:
+def test_a_schema_that_is_not_checked_in_full_is_refused(http: httpx2.Client) -> None:
     for rule, expected in (({"oneOf": []}, (501, 9)), ({"type": "text"}, (400, 1621)), ("x", (400, 1621))):
         assert _error(http.post("/_api/collection", json={"name": "c", "schema": {"rule": rule}})) == expected
     assert http.post("/_api/collection", json={"name": "c", "schema": {}, "computedValues": []}).status_code == 200
@@ -91,7 +91,7 @@ def test_a_computed_null_can_mean_no_attribute_and_a_warning_no_document(db: Dat
         {"name": "at", "expression": "RETURN 1"},
     ],
 )
-def test_a_computed_value_that_makes_no_sense_is_refused(http: httpx.Client, value: dict[str, Any]) -> None:
+def test_a_computed_value_that_makes_no_sense_is_refused(http: httpx2.Client, value: dict[str, Any]) -> None:
     answer = http.post("/_api/collection", json={"name": "people", "computedValues": [value]})
     assert _error(answer) == (400, 10)
 

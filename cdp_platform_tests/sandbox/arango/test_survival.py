@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -64,7 +64,7 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_answered(new_san
                 batch = [{"_key": f"{number}-{member}"} for member in range(10)]
                 try:
                     answer = client.post(f"/_db/{database.name}/_api/document/people", json=batch)
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     return
                 answered.extend(one["_key"] for one in answer.json())
                 if number == 30:
@@ -87,7 +87,7 @@ def test_two_sandboxes_do_not_meet(new_sandbox: NewSandbox) -> None:
     one.arango().create_database("shop")
     one.arango("shop").create_collection("people").insert({})
     assert other.arango().databases() == ["_system"]
-    told = [httpx.get(f"{sandbox.url}/healthz").json() for sandbox in (one, other)]
+    told = [httpx2.get(f"{sandbox.url}/healthz").json() for sandbox in (one, other)]
     assert [answer["state_dir"] for answer in told] == [str(one.state_dir), str(other.state_dir)]
     assert [answer["pid"] for answer in told] == [one.pid, other.pid]
 

@@ -1,6 +1,6 @@
 """What is noted of queries, and the cache of their results."""
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.sandbox_process import Database
@@ -23,7 +23,7 @@ def test_a_slow_query_is_noted_until_the_list_is_cleared(db: Database) -> None:
     assert db.aql.slow_queries() == []
 
 
-def test_there_is_no_running_query_to_kill(http: httpx.Client) -> None:
+def test_there_is_no_running_query_to_kill(http: httpx2.Client) -> None:
     answer = http.delete("/_api/query/5")
     assert (answer.status_code, answer.json()["errorNum"]) == (404, 1591)
 
@@ -69,7 +69,7 @@ def test_what_may_differ_next_time_is_never_cached(cached: Database) -> None:
     assert cached.aql.cache.entries() == []
 
 
-def test_the_cache_keeps_no_more_than_it_may_and_nothing_when_it_is_off(db: Database, http: httpx.Client) -> None:
+def test_the_cache_keeps_no_more_than_it_may_and_nothing_when_it_is_off(db: Database, http: httpx2.Client) -> None:
     assert db.aql.cache.properties()["mode"] == "off"
     assert not db.aql.execute("RETURN 1", cache=True).cached()
     assert db.aql.cache.entries() == []

@@ -1,13 +1,13 @@
 import threading
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.sandbox_process import Database, SandboxProcess
 
 
-def test_every_answer_has_the_headers_of_a_3_11_server(http: httpx.Client) -> None:
+def test_every_answer_has_the_headers_of_a_3_11_server(http: httpx2.Client) -> None:
     for path in ("/_api/version", "/_api/document/nowhere/1", "/_api/collection"):
         headers = http.get(path).headers
         assert headers["content-type"] == "application/json"
@@ -25,7 +25,7 @@ def test_the_version_is_3_11_and_the_details_say_that_it_is_a_stand_in(db: Datab
     assert db.status()["version"] == "3.11.14"
 
 
-def test_an_unknown_path_is_told_with_its_path(http: httpx.Client) -> None:
+def test_an_unknown_path_is_told_with_its_path(http: httpx2.Client) -> None:
     answer = http.get("/_api/nonsense?x=1")
     assert answer.status_code == 404
     message = "unknown path '/_api/nonsense'"
@@ -46,12 +46,12 @@ def test_an_unknown_path_is_told_with_its_path(http: httpx.Client) -> None:
         ("PUT", "/_api/simple/all"),
     ],
 )
-def test_what_is_not_implemented_is_refused_and_not_guessed(http: httpx.Client, method: str, path: str) -> None:
+def test_what_is_not_implemented_is_refused_and_not_guessed(http: httpx2.Client, method: str, path: str) -> None:
     answer = http.request(method, path)
     assert (answer.status_code, answer.json()["errorNum"]) == (501, 9)
 
 
-def test_a_request_for_later_or_inside_of_a_transaction_is_refused(http: httpx.Client, db: Database) -> None:
+def test_a_request_for_later_or_inside_of_a_transaction_is_refused(http: httpx2.Client, db: Database) -> None:
     people = db.create_collection("people")
     later = http.post("/_api/document/people", json={}, headers={"x-arango-async": "store"})
     assert (later.status_code, later.json()["errorNum"]) == (501, 9)
@@ -64,20 +64,20 @@ def test_a_request_for_later_or_inside_of_a_transaction_is_refused(http: httpx.C
     ("method", "path"),
     [("PATCH", "/_api/collection"), ("PUT", "/_api/import"), ("GET", "/_api/cursor"), ("POST", "/_api/version")],
 )
-def test_a_method_that_a_path_does_not_know_is_refused(http: httpx.Client, method: str, path: str) -> None:
+def test_a_method_that_a_path_does_not_know_is_refused(http: httpx2.Client, method: str, path: str) -> None:
     answer = http.request(method, path)
     assert (answer.status_code, answer.json()["errorNum"]) == (405, 405)
 
 
 def test_the_page_says_what_answers_and_what_it_holds(sandbox: SandboxProcess, db: Database) -> None:
     db.create_collection("<odd>").insert_many([{}] * 1234)
-    page = httpx.get(f"{sandbox.url}/")
+    page = httpx2.get(f"{sandbox.url}/")
     assert page.headers["content-type"].startswith("text/html")
     for part in ("ArangoDB", sandbox.url, str(sandbox.state_dir), db.name, "&lt;odd&gt;", "1,234"):
         assert part in page.text
 
 
-def test_health_is_told_while_the_store_is_busy(sandbox: SandboxProcess, http: httpx.Client, db: Database) -> None:
+def test_health_is_told_while_the_store_is_busy(sandbox: SandboxProcess, http: httpx2.Client, db: Database) -> None:
     db.create_collection("people")
     body = b"[" + b",".join([b'{"n": 1.0, "text": "%s"}' % (b"x" * 200)] * 30_000) + b"]"
     busy = threading.Thread(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.sandbox_process import SandboxProcess
@@ -17,16 +17,16 @@ SHARD = "saigon/feed-000.json"
 
 
 @pytest.fixture
-def shops(sandbox: SandboxProcess) -> Iterator[httpx.Client]:
+def shops(sandbox: SandboxProcess) -> Iterator[httpx2.Client]:
     sandbox.clear()
-    with httpx.Client(base_url=f"{sandbox.url}{PATH}") as client:
+    with httpx2.Client(base_url=f"{sandbox.url}{PATH}") as client:
         client.delete("/_generation").raise_for_status()
         yield client
         client.delete("/_generation").raise_for_status()
     sandbox.clear()
 
 
-def get(client: httpx.Client, path: str, **headers: str) -> httpx.Response:
+def get(client: httpx2.Client, path: str, **headers: str) -> httpx2.Response:
     return client.get(f"/{path}", headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -52,7 +52,7 @@ def test_every_item_has_a_urn_and_a_sku_of_its_own() -> None:
     assert len(skus) == len(set(skus)) > 2500
 
 
-def test_conditions_are_answered(shops: httpx.Client) -> None:
+def test_conditions_are_answered(shops: httpx2.Client) -> None:
     first = get(shops, SHARD)
     assert first.status_code == 200
     etag, date = first.headers["etag"], first.headers["last-modified"]
@@ -67,7 +67,7 @@ def test_conditions_are_answered(shops: httpx.Client) -> None:
     assert get(shops, SHARD).headers["etag"] != etag
 
 
-def test_documents_are_packed_for_whom_it_suits(shops: httpx.Client) -> None:
+def test_documents_are_packed_for_whom_it_suits(shops: httpx2.Client) -> None:
     packed, plain = get(shops, SHARD, accept_encoding="gzip"), get(shops, SHARD, accept_encoding="identity")
     assert packed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
@@ -75,9 +75,9 @@ def test_documents_are_packed_for_whom_it_suits(shops: httpx.Client) -> None:
     assert len(gzip.compress(plain.content, 1)) < len(plain.content) / 5
 
 
-def test_the_registry_names_the_feeds_by_their_whole_addresses(shops: httpx.Client) -> None:
+def test_the_registry_names_the_feeds_by_their_whole_addresses(shops: httpx2.Client) -> None:
     for entry in get(shops, REGISTRY).json():
-        assert httpx.get(entry["cmp:productFeed"]["url"]).json()["@type"] == "ProductFeedIndex"
+        assert httpx2.get(entry["cmp:productFeed"]["url"]).json()["@type"] == "ProductFeedIndex"
     assert get(shops, "saigon/feed-003.json").status_code == 404
 
 
@@ -87,17 +87,17 @@ def test_the_generation_is_kept_over_a_restart(tmp_path: Path) -> None:
     process.start()
     try:
         address = f"{process.url}{PATH}/_generation"
-        assert httpx.post(address).json()["generation"] == 2
+        assert httpx2.post(address).json()["generation"] == 2
         process.end()
         process.start()
-        assert httpx.get(address).json() == {"generation": 2, "published": counts(2)}
-        assert httpx.delete(address).json()["generation"] == 1
+        assert httpx2.get(address).json() == {"generation": 2, "published": counts(2)}
+        assert httpx2.delete(address).json()["generation"] == 1
     finally:
         process.end()
 
 
 @pytest.mark.parametrize("how", ["cut", "oversized", "wrong_type", "moved", "bomb"])
-def test_answers_can_be_spoiled(shops: httpx.Client, sandbox: SandboxProcess, how: str) -> None:
+def test_answers_can_be_spoiled(shops: httpx2.Client, sandbox: SandboxProcess, how: str) -> None:
     import orjson
 
     path = "saigon/feed-index.json" if how == "moved" else SHARD

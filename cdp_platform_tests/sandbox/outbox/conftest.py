@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -40,10 +40,10 @@ class Sender:
     def post(self, key: str = "key-1", *, channel: str = "sms", secret: str = OUTBOX_SECRET, **fields: Any) -> Any:
         body = orjson.dumps({"to": "+84901234567", "text": "Hello", **fields})
         headers = {**signed(secret, body), "idempotency-key": key}
-        return httpx.post(f"{self.url}/webhook/{channel}", content=body, headers=headers, timeout=30)
+        return httpx2.post(f"{self.url}/webhook/{channel}", content=body, headers=headers, timeout=30)
 
     def messages(self) -> list[dict[str, Any]]:
-        return httpx.get(f"{self.url}/messages", timeout=30).json()
+        return httpx2.get(f"{self.url}/messages", timeout=30).json()
 
 
 def mail(
@@ -72,13 +72,13 @@ def mail(
 def sender(sandbox: SandboxProcess) -> Sender:
     """A sender to an outbox in which there is nothing."""
     made = Sender(sandbox)
-    httpx.delete(f"{made.url}/messages", timeout=30).raise_for_status()
+    httpx2.delete(f"{made.url}/messages", timeout=30).raise_for_status()
     return made
 
 
 @pytest.fixture
 def reported(sender: Sender, web_app: WebApp) -> Iterator[Callable[..., tuple[str, dict[str, str], bytes]]]:
     """Sends something that is reported on later, and returns what was posted: path, headers and body."""
-    httpx.put(f"{sender.url}/report_to", json={"url": web_app.url}, timeout=30).raise_for_status()
+    httpx2.put(f"{sender.url}/report_to", json={"url": web_app.url}, timeout=30).raise_for_status()
     yield web_app.wait
-    httpx.put(f"{sender.url}/report_to", json={"url": ""}, timeout=30)
+    httpx2.put(f"{sender.url}/report_to", json={"url": ""}, timeout=30)

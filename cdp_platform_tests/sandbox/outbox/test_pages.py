@@ -4,7 +4,7 @@ import re
 import smtplib
 from html import unescape
 
-import httpx
+import httpx2
 import pytest
 
 from cdp_platform_tests.browser import DESKTOP, PHONE, TOO_FAINT, TOO_SMALL, Browser
@@ -44,7 +44,7 @@ def full_outbox(sender: Sender) -> Sender:
     return sender
 
 
-def text_of(answer: httpx.Response) -> str:
+def text_of(answer: httpx2.Response) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text.partition("<body>")[2])).split())
 
 
@@ -52,22 +52,22 @@ def number_of(sender: Sender, key: str) -> int:
     return next(message["number"] for message in sender.messages() if message["key"] == key)
 
 
-def get(sender: Sender, key: str, show: str = "") -> httpx.Response:
-    return httpx.get(f"{sender.url}/{number_of(sender, key)}", params={"show": show}, timeout=30)
+def get(sender: Sender, key: str, show: str = "") -> httpx2.Response:
+    return httpx2.get(f"{sender.url}/{number_of(sender, key)}", params={"show": show}, timeout=30)
 
 
 # Over the socket
 
 
 def test_the_sandbox_s_first_page_leads_to_the_outbox(sender: Sender):
-    assert 'href="/outbox/"' in httpx.get(sender.sandbox.url).text
-    answer = httpx.get(sender.url, follow_redirects=True)
+    assert 'href="/outbox/"' in httpx2.get(sender.sandbox.url).text
+    answer = httpx2.get(sender.url, follow_redirects=True)
     assert str(answer.url) == f"{sender.url}/"
     assert "No message has come yet." in text_of(answer)
 
 
 def test_the_list_has_the_latest_first_and_marks_what_came_twice_or_was_refused(full_outbox: Sender):
-    answer = httpx.get(f"{full_outbox.url}/")
+    answer = httpx2.get(f"{full_outbox.url}/")
     keys = [int(number) for number in re.findall(r'<li><a href="\./(\d+)"', answer.text)]
     assert len(keys) == 5
     assert keys == sorted(keys, reverse=True)
@@ -79,7 +79,7 @@ def test_the_list_has_the_latest_first_and_marks_what_came_twice_or_was_refused(
 
 
 def test_the_list_can_be_of_one_channel(full_outbox: Sender):
-    answer = httpx.get(f"{full_outbox.url}/", params={"channel": "sms"})
+    answer = httpx2.get(f"{full_outbox.url}/", params={"channel": "sms"})
     assert "+84901234567" in text_of(answer)
     assert "Your coffee is back" not in text_of(answer)
 
@@ -87,7 +87,7 @@ def test_the_list_can_be_of_one_channel(full_outbox: Sender):
 def test_many_messages_come_in_pages(sender: Sender):
     for number in range(51):
         sender.post(f"k{number}", text=f"Message {number}.")
-    first, second = (text_of(httpx.get(f"{sender.url}/", params={"page": page})) for page in (1, 2))
+    first, second = (text_of(httpx2.get(f"{sender.url}/", params={"page": page})) for page in (1, 2))
     assert "Page 1 of 2" in first
     assert "Message 50." in first
     assert "Message 0." not in first
@@ -115,7 +115,7 @@ def test_the_button_opts_out_as_a_mail_client_does(sender: Sender, web_app: WebA
     number = number_of(sender, "k1")
     assert "<button" in get(sender, "k1").text
     assert web_app.posted == []
-    answer = httpx.post(f"{sender.url}/{number}/unsubscribe")
+    answer = httpx2.post(f"{sender.url}/{number}/unsubscribe")
     assert "<h1>Unsubscribed</h1>" in answer.text
     ((path, headers, body),) = web_app.posted
     assert (path, body) == ("/u/token", b"List-Unsubscribe=One-Click")
@@ -130,7 +130,7 @@ def test_a_message_has_no_button_unless_it_says_that_one_click_is_enough(sender:
 
 def test_a_web_app_that_is_not_there_is_told(sender: Sender):
     sender.mail(key="k1", headers=one_click("http://127.0.0.1:9/u/token"))
-    answer = httpx.post(f"{sender.url}/{number_of(sender, 'k1')}/unsubscribe")
+    answer = httpx2.post(f"{sender.url}/{number_of(sender, 'k1')}/unsubscribe")
     assert "Not unsubscribed" in text_of(answer)
     assert "make up" in text_of(answer)
 
@@ -147,7 +147,7 @@ def test_whatever_a_message_is_it_is_shown(sender: Sender, content_type: str):
 
 
 def test_a_message_that_is_not_there_says_so(sender: Sender):
-    answer = httpx.get(f"{sender.url}/999999")
+    answer = httpx2.get(f"{sender.url}/999999")
     assert answer.status_code == 404
     assert "There is no message 999999 in the outbox." in text_of(answer)
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -45,18 +45,18 @@ def test_a_key_is_of_one_channel(sender: Sender):
 
 def test_a_channel_tells_what_became_of_a_key(sender: Sender):
     sender.post("k1")
-    assert httpx.get(f"{sender.url}/webhook/sms/k1").json()["state"] == "accepted"
-    assert httpx.get(f"{sender.url}/webhook/sms/k2").status_code == 404
-    assert httpx.get(f"{sender.url}/webhook/zalo/k1").status_code == 404
+    assert httpx2.get(f"{sender.url}/webhook/sms/k1").json()["state"] == "accepted"
+    assert httpx2.get(f"{sender.url}/webhook/sms/k2").status_code == 404
+    assert httpx2.get(f"{sender.url}/webhook/zalo/k1").status_code == 404
 
 
 def test_a_message_whose_answer_was_lost_is_known_by_its_key(sender: Sender):
     path = "/outbox/webhook/sms"
     sender.sandbox.spoil({"match": {"method": "POST", "path_regex": path}, "action": "drop_after"})
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         sender.post("k1")
     assert sender.sandbox.fired() == [1]
-    assert httpx.get(f"{sender.url}/webhook/sms/k1").status_code == 200
+    assert httpx2.get(f"{sender.url}/webhook/sms/k1").status_code == 200
     assert sender.post("k1").headers["idempotent-replayed"] == "true"
 
 
@@ -64,11 +64,11 @@ def test_a_forged_a_changed_and_an_old_request_are_refused(sender: Sender):
     assert sender.post(secret="another").status_code == 401
     address, body = f"{sender.url}/webhook/sms", orjson.dumps({"to": "+84901234567", "text": "Hello"})
     changed = {**signed(OUTBOX_SECRET, body + b" "), "idempotency-key": "k1"}
-    assert httpx.post(address, content=body, headers=changed).status_code == 401
+    assert httpx2.post(address, content=body, headers=changed).status_code == 401
     stamp = "1700000000"
     old = {"x-cdp-timestamp": stamp, "x-cdp-signature": signature(OUTBOX_SECRET, stamp, body)}
-    assert httpx.post(address, content=body, headers={**old, "idempotency-key": "k1"}).status_code == 401
-    assert httpx.post(address, content=body).status_code == 401
+    assert httpx2.post(address, content=body, headers={**old, "idempotency-key": "k1"}).status_code == 401
+    assert httpx2.post(address, content=body).status_code == 401
     assert sender.messages() == []
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import gspread
-import httpx
+import httpx2
 import orjson
 import pytest
 from google.auth.transport.requests import Request
@@ -72,7 +72,7 @@ class Google:
         return identity
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
-        return httpx.request(method, f"{self.base}/{path}", json=body, timeout=30).raise_for_status().json()
+        return httpx2.request(method, f"{self.base}/{path}", json=body, timeout=30).raise_for_status().json()
 
     def told(self, identity: str) -> dict[str, Any]:
         """What the stand-in says about a spreadsheet to whoever asks."""
@@ -80,7 +80,7 @@ class Google:
 
 
 def google_of(sandbox: SandboxProcess) -> Google:
-    answer = httpx.post(f"{sandbox.url}{PATH}/_accounts", json={"name": f"t{uuid.uuid4().hex[:20]}"}, timeout=30)
+    answer = httpx2.post(f"{sandbox.url}{PATH}/_accounts", json={"name": f"t{uuid.uuid4().hex[:20]}"}, timeout=30)
     return Google(sandbox, answer.raise_for_status().json())
 
 

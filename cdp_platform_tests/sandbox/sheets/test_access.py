@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gspread
-import httpx
+import httpx2
 import jwt
 import orjson
 import pytest
@@ -19,7 +19,7 @@ from cdp_sandbox.sheets import KEY_FILE, PATH
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-def ask_token(google: Google, **claims: Any) -> httpx.Response:
+def ask_token(google: Google, **claims: Any) -> httpx2.Response:
     now = int(time.time())
     said = {
         "iss": google.email,
@@ -29,16 +29,16 @@ def ask_token(google: Google, **claims: Any) -> httpx.Response:
         "exp": now + 3600,
     } | claims
     assertion = jwt.encode(said, google.key["private_key"], "RS256")
-    return httpx.post(google.key["token_uri"], data={"grant_type": GRANT, "assertion": assertion})
+    return httpx2.post(google.key["token_uri"], data={"grant_type": GRANT, "assertion": assertion})
 
 
-def read(google: Google, identity: str, token: str) -> httpx.Response:
-    return httpx.get(
+def read(google: Google, identity: str, token: str) -> httpx2.Response:
+    return httpx2.get(
         f"{google.base}/v4/spreadsheets/{identity}/values/A1", headers={"authorization": f"Bearer {token}"}
     )
 
 
-def error(answer: httpx.Response) -> dict[str, Any]:
+def error(answer: httpx2.Response) -> dict[str, Any]:
     return answer.json()["error"]
 
 
@@ -55,7 +55,7 @@ def test_the_first_key_is_written_for_its_owner_alone_and_works(sandbox: Sandbox
 def test_an_account_of_a_name_is_made_once(google: Google) -> None:
     name = google.email.partition("@")[0]
     assert google.control("POST", "_accounts", {"name": name}) == google.key
-    assert httpx.post(f"{google.base}/_accounts", json={"name": "No Name"}).status_code == 400
+    assert httpx2.post(f"{google.base}/_accounts", json={"name": "No Name"}).status_code == 400
 
 
 def test_a_token_is_googles(google: Google) -> None:
@@ -90,7 +90,7 @@ def test_a_signature_of_another_key_gets_no_token(google: Google) -> None:
 
 def test_without_a_token_that_lives_nothing_is_answered(google: Google) -> None:
     identity = google.new()
-    missing = httpx.get(f"{google.base}/v4/spreadsheets/{identity}")
+    missing = httpx2.get(f"{google.base}/v4/spreadsheets/{identity}")
     wrong = read(google, identity, "ya29.made-up")
     short = ask_token(google, exp=int(time.time()) + 1).json()["access_token"]
     deadline = time.monotonic() + 60
@@ -139,9 +139,9 @@ def test_a_spreadsheet_is_there_for_those_it_is_shared_with(google: Google) -> N
 def test_reads_and_writes_are_counted_apart_and_by_account(google: Google) -> None:
     identity = google.new(shared_with="everybody")
     token = ask_token(google).json()["access_token"]
-    with httpx.Client(headers={"authorization": f"Bearer {token}"}, base_url=f"{google.base}/v4/spreadsheets") as http:
+    with httpx2.Client(headers={"authorization": f"Bearer {token}"}, base_url=f"{google.base}/v4/spreadsheets") as http:
 
-        def write(value: int) -> httpx.Response:
+        def write(value: int) -> httpx2.Response:
             where = f"/{identity}/values/A1?valueInputOption=RAW"
             return http.put(where, json={"values": [[value]]})
 
@@ -166,7 +166,7 @@ def test_reads_and_writes_are_counted_apart_and_by_account(google: Google) -> No
 def test_quotas_can_be_set_and_lifted(google: Google, unlimited: None) -> None:
     assert google.control("GET", "_quota") == {"writes": None, "reads": None}
     for wrong in ({"writes": -1}, {"writes": "1"}, {"calls": 1}, [1]):
-        assert httpx.put(f"{google.base}/_quota", json=wrong).status_code == 400
+        assert httpx2.put(f"{google.base}/_quota", json=wrong).status_code == 400
     sheet = google.client().open_by_key(google.new()).sheet1
     for number in range(61):
         sheet.update([[number]], "A1")
@@ -186,7 +186,7 @@ def test_faults_are_made_on_demand_and_requests_are_noted(google: Google) -> Non
         book.add_worksheet("done all the same", 1, 1)
     assert google.sandbox.fired() == [1, 1]
     assert [one.title for one in book.worksheets()] == ["Sheet1", "done all the same"]
-    noted = httpx.get(f"{google.sandbox.url}/_sandbox/requests").json()
+    noted = httpx2.get(f"{google.sandbox.url}/_sandbox/requests").json()
     assert [one["method"] for one in noted if one["path"].endswith(f"{identity}:batchUpdate")] == ["POST", "POST"]
 
 
@@ -200,11 +200,11 @@ def test_addresses_that_google_does_not_have_are_refused(google: Google) -> None
         ("POST", f"spreadsheets/{identity}:getByDataFilter", 501),
         ("PUT", f"spreadsheets/{identity}/values/", 404),
     ):
-        answer = httpx.request(
+        answer = httpx2.request(
             method, f"{google.base}/v4/{path}", headers={"authorization": f"Bearer {token}"}, timeout=30
         )
         assert (answer.status_code, error(answer)["code"]) == (code, code), path
-    broken = httpx.post(
+    broken = httpx2.post(
         f"{google.base}/v4/spreadsheets/{identity}:batchUpdate",
         content=b"{",
         headers={"authorization": f"Bearer {token}"},

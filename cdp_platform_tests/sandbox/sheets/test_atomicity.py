@@ -4,14 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdp_platform_tests.sandbox.sheets.conftest import Google
 
-_http = httpx.Client(timeout=30)
+_http = httpx2.Client(timeout=30)
 
 INDEXES = st.integers(0, 10)
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.text("ab=1'", max_size=3))
@@ -98,7 +98,7 @@ class Book:
         change = {"properties": grid, "fields": "gridProperties(rowCount,columnCount)"}
         self.send({"updateSheetProperties": change}, START).raise_for_status()
 
-    def send(self, *requests: dict[str, Any]) -> httpx.Response:
+    def send(self, *requests: dict[str, Any]) -> httpx2.Response:
         return _http.post(f"{self._url}:batchUpdate", json={"requests": requests}, headers=self._headers)
 
     def state(self) -> dict[str, Any]:

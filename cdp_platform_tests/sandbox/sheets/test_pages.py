@@ -10,7 +10,7 @@ from html import unescape
 from typing import Any
 from xml.etree import ElementTree
 
-import httpx
+import httpx2
 import pytest
 from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
@@ -47,17 +47,17 @@ class Book:
         data = [{"range": f"'{quoted}'!A1", "values": rows}]
         self._post("/values:batchUpdate", {"valueInputOption": "RAW", "data": data})
 
-    def get(self, **parameters: str | int) -> httpx.Response:
-        return httpx.get(self.url, params=parameters, timeout=30)
+    def get(self, **parameters: str | int) -> httpx2.Response:
+        return httpx2.get(self.url, params=parameters, timeout=30)
 
     def excel(self) -> "Excel":
-        answer = httpx.get(f"{self.url}.xlsx", timeout=30)
+        answer = httpx2.get(f"{self.url}.xlsx", timeout=30)
         assert answer.status_code == 200, answer.text
         return Excel(answer, zipfile.ZipFile(io.BytesIO(answer.content)))
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         headers = {"authorization": f"Bearer {self._token}"}
-        answer = httpx.post(f"{self.web}/v4/spreadsheets/{self.id}{path}", json=body, headers=headers, timeout=30)
+        answer = httpx2.post(f"{self.web}/v4/spreadsheets/{self.id}{path}", json=body, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
 
 
@@ -65,7 +65,7 @@ class Book:
 class Excel:
     """An Excel file that was downloaded, as XML."""
 
-    answer: httpx.Response
+    answer: httpx2.Response
     archive: zipfile.ZipFile
 
     def part(self, name: str) -> ElementTree.Element:
@@ -96,10 +96,10 @@ def new_book(sandbox: SandboxProcess) -> Iterator[Callable[[str], Book]]:
     def make(title: str) -> Book:
         number = next(_numbers)
         web = f"{sandbox.url}{PATH}"
-        key = httpx.post(f"{web}/_accounts", json={"name": f"pages-{number}"}).json()
+        key = httpx2.post(f"{web}/_accounts", json={"name": f"pages-{number}"}).json()
         shared = {"title": title, "shared_with": [key["client_email"]]}
         made.append(f"{web}/_spreadsheets/pages-{number}")
-        httpx.put(made[-1], json=shared).raise_for_status()
+        httpx2.put(made[-1], json=shared).raise_for_status()
         credentials = Credentials.from_service_account_info(
             key, scopes=["https://www.googleapis.com/auth/spreadsheets"]
         )
@@ -108,7 +108,7 @@ def new_book(sandbox: SandboxProcess) -> Iterator[Callable[[str], Book]]:
 
     yield make
     for address in made:
-        httpx.delete(address).raise_for_status()
+        httpx2.delete(address).raise_for_status()
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def counted(number: int) -> Rows:
     return [["Name", "Total"], *([f"row {index}", index] for index in range(1, number + 1))]
 
 
-def text_of(answer: httpx.Response) -> str:
+def text_of(answer: httpx2.Response) -> str:
     return unescape(re.sub(r"<[^>]+>", " ", answer.text.partition("<body>")[2]))
 
 
@@ -130,7 +130,7 @@ def text_of(answer: httpx.Response) -> str:
 def test_the_list_leads_to_every_spreadsheet(new_book: Callable[[str], Book]):
     books = [new_book("Referrals, harbour"), new_book(f"Referrals {MARKUP}")]
     books[0].add("Officer_Summary", counted(1))
-    answer = httpx.get(f"{books[0].web}/")
+    answer = httpx2.get(f"{books[0].web}/")
     assert answer.status_code == 200
     assert re.search(r"Referrals, harbour\s+2 worksheets\s+just now · \d+ \w{3} \d{4}, \d\d:\d\d UTC", text_of(answer))
     assert f"Referrals {MARKUP}" in text_of(answer)
@@ -139,7 +139,7 @@ def test_the_list_leads_to_every_spreadsheet(new_book: Callable[[str], Book]):
 
 
 def test_the_sandbox_s_first_page_leads_to_the_list(sandbox: SandboxProcess):
-    assert f'href="{PATH}/"' in httpx.get(sandbox.url).text
+    assert f'href="{PATH}/"' in httpx2.get(sandbox.url).text
 
 
 def test_a_worksheet_tells_its_rows_and_its_last_change(book: Book):
@@ -177,7 +177,7 @@ def test_long_worksheets_come_in_pages_and_the_newest_is_one_step_away(book: Boo
     assert "Rows 1\N{EN DASH}100 of 250" in text_of(first)
     assert first.text.count("<td>row ") == 100
     (newest,) = re.findall(r'href="([^"]+)">Last<', first.text)
-    last = httpx.get(book.url + unescape(newest))
+    last = httpx2.get(book.url + unescape(newest))
     assert "Rows 201\N{EN DASH}250 of 250" in text_of(last)
     assert "<td>row 250</td>" in last.text
     assert "<td>row 200</td>" not in last.text
@@ -217,13 +217,13 @@ def test_what_is_not_there_says_so(book: Book):
     assert worksheet.status_code == 404
     assert f"The spreadsheet Referrals, harbour has no worksheet {MARKUP}." in text_of(worksheet)
     for address in (f"{book.web}/<b>none", f"{book.web}/<b>none.xlsx"):
-        answer = httpx.get(address)
+        answer = httpx2.get(address)
         assert answer.status_code == 404
         assert "There is no spreadsheet <b>none here." in text_of(answer)
 
 
 def test_google_s_address_for_people_leads_to_the_page(book: Book):
-    answer = httpx.get(f"{book.web}/d/{book.id}/edit", follow_redirects=True)
+    answer = httpx2.get(f"{book.web}/d/{book.id}/edit", follow_redirects=True)
     assert answer.status_code == 200
     assert str(answer.url) == book.url
     assert "Referrals, harbour" in answer.text

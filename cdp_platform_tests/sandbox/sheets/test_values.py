@@ -3,7 +3,7 @@
 from typing import Any
 
 import gspread
-import httpx
+import httpx2
 import pytest
 from gspread.utils import Dimension, InsertDataOption, ValueInputOption, ValueRenderOption
 
@@ -345,5 +345,5 @@ def test_a_hundred_thousand_rows_go_in_and_are_read(google: Google, unlimited: N
         sheet.update(rows[start : start + 25_000], f"A{start + 1}")
     assert sheet.append_row(["last"])["updates"]["updatedRange"] == "big!A100001"
     assert plain(sheet, "A100000:I") == [[99_999, "row 99999", 12499.875, True, "v", "x", "y", "z", "w"], ["last"]]
-    page = httpx.get(f"{google.base}/{book.id}", timeout=30)
+    page = httpx2.get(f"{google.base}/{book.id}", timeout=30)
     assert page.status_code == 200
