@@ -22,6 +22,7 @@ from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.consent import consent
 from cdp_platform.cli.customers import reconcile, sync
 from cdp_platform.cli.embeddings import embeddings, search
+from cdp_platform.cli.enrichment import enrichment
 from cdp_platform.cli.extensions import Commands, Platform
 from cdp_platform.cli.operate import health, init, migrate, retention, status
 from cdp_platform.cli.printing import error_console, say, show_json, show_notes
@@ -67,6 +68,7 @@ for command in (
     campaign,
     segment,
     consent,
+    enrichment,
     embeddings,
     search,
     value,

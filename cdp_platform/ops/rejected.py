@@ -38,6 +38,7 @@ class Rejection:
     Attributes:
         profile_ids: keys of the profiles that the document is about.
         revision: version of the document, if its source names versions.
+        addresses: e-mail addresses in a document that names no profile, lower case, so that an erasure finds it.
     """
 
     document_key: str
@@ -47,6 +48,7 @@ class Rejection:
     document: dict[str, Any]
     profile_ids: list[str]
     revision: str | None = None
+    addresses: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -80,7 +82,13 @@ def record(connection: psycopg.Connection, tenant_id: str, source: str, rejectio
     if not rejections:
         return
     rows = [
-        {**vars(rejection), "tenant": tenant_id, "source": source, "document": _as_json(rejection.document)}
+        {
+            **vars(rejection),
+            "tenant": tenant_id,
+            "source": source,
+            "document": _as_json(rejection.document),
+            "addresses": list(rejection.addresses),
+        }
         for rejection in rejections
     ]
     with connection.cursor() as cursor:

@@ -139,6 +139,7 @@ CREATE TABLE enrichment.contact (
     question jsonb,
     question_hash bytea CHECK ((question_hash IS NULL) = (question IS NULL)),
     email text,
+    other_emails text[] NOT NULL DEFAULT '{}',
     outcome text NOT NULL DEFAULT 'waiting'
         CHECK (outcome IN ('waiting', 'enriched', 'no_match', 'unusable', 'held', 'original')),
     reason text,
@@ -156,7 +157,8 @@ COMMENT ON COLUMN enrichment.contact.line IS 'Line of the file, from 1.';
 COMMENT ON COLUMN enrichment.contact.given IS 'The fields as they came; never changed.';
 COMMENT ON COLUMN enrichment.contact.question IS 'The normalized fields that the provider is asked with; NULL where they do not identify anybody.';
 COMMENT ON COLUMN enrichment.contact.question_hash IS 'Hash of the strongest identity in the question, with the tenant''s salt: equal ones are one question.';
-COMMENT ON COLUMN enrichment.contact.email IS 'The given e-mail address, trimmed, lower case; NULL without one.';
+COMMENT ON COLUMN enrichment.contact.email IS 'The given e-mail address in the normal form of profiles; NULL without a valid one.';
+COMMENT ON COLUMN enrichment.contact.other_emails IS 'Every other address in the given fields, lower case, so that an erasure finds the row.';
 COMMENT ON COLUMN enrichment.contact.outcome IS 'waiting, enriched, no_match, unusable, held (its call''s answer was lost), or original (the provider is away; taken up later).';
 COMMENT ON COLUMN enrichment.contact.reason IS 'Why, without data of the person.';
 COMMENT ON COLUMN enrichment.contact.outcome_at IS 'When the outcome last changed.';
@@ -164,6 +166,7 @@ CREATE INDEX contact_question ON enrichment.contact (tenant_id, question_hash);
 CREATE INDEX contact_open ON enrichment.contact (tenant_id, search_id, contact_id)
     WHERE outcome IN ('waiting', 'held', 'original');
 CREATE INDEX contact_email ON enrichment.contact (tenant_id, email) WHERE email IS NOT NULL;
+CREATE INDEX contact_other_emails ON enrichment.contact USING gin (other_emails) WHERE other_emails <> '{}';
 SELECT ops.isolate_tenants('enrichment.contact');
 
 CREATE TABLE enrichment.contact_field (
@@ -496,6 +499,9 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT c.* FROM enrichment.contact AS c WHERE c.tenant_id = for_tenant AND c.email = ANY (person.addresses)
     UNION
+    SELECT c.* FROM enrichment.contact AS c
+    WHERE c.tenant_id = for_tenant AND c.other_emails <> '{}' AND c.other_emails && person.addresses
+    UNION
     SELECT c.* FROM enrichment.answer AS a
     JOIN enrichment.contact AS c ON c.tenant_id = a.tenant_id AND c.question_hash = a.question_hash
     WHERE a.tenant_id = for_tenant AND (a.addresses && person.addresses OR a.phone_numbers && person.phones);
@@ -520,6 +526,11 @@ BEGIN ATOMIC
     ), forgotten AS (
         UPDATE enrichment.call_question AS q SET question_hash = NULL
         WHERE q.tenant_id = for_tenant AND q.question_hash IN (SELECT question_hash FROM theirs)
+    ), answers AS (
+        -- Of a contact that was found by another address than the one that was asked about; erase_answers counts the others.
+        DELETE FROM enrichment.answer AS a
+        WHERE a.tenant_id = for_tenant AND a.question_hash IN (SELECT question_hash FROM theirs)
+          AND NOT (a.addresses && person.addresses OR a.phone_numbers && person.phones)
     ), gone AS (
         DELETE FROM enrichment.contact AS c
         WHERE c.tenant_id = for_tenant AND c.contact_id IN (SELECT contact_id FROM theirs) RETURNING 1
@@ -558,10 +569,12 @@ LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
     PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
     IF EXISTS (SELECT FROM ops.erased_address) THEN
-        DELETE FROM enrichment.contact AS c USING new_rows AS n, ops.address_salt AS s, ops.erased_address AS e
-        WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id AND n.email IS NOT NULL
+        DELETE FROM enrichment.contact AS c
+        USING new_rows AS n, pg_catalog.unnest(n.email || n.other_emails) AS a (address), ops.address_salt AS s,
+            ops.erased_address AS e
+        WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id AND a.address IS NOT NULL
           AND s.tenant_id = n.tenant_id AND e.tenant_id = n.tenant_id
-          AND e.address_hash = ops.address_hash(s.salt, n.email);
+          AND e.address_hash = ops.address_hash(s.salt, a.address);
     END IF;
     RETURN NULL;
 END
@@ -637,3 +650,46 @@ SELECT ops.keep_erased_out(
     'enrichment.contact_field', erase => 'enrichment.erase_fields', guard => 'enrichment.keep_fields_with_contacts');
 SELECT ops.keep_erased_out(
     'enrichment.phone_delivery', erase => 'enrichment.erase_deliveries', guard => 'enrichment.keep_deliveries_with_people');
+
+-- Rejected lines of files: they name no profile, so their addresses say whose they are.
+ALTER TABLE ops.rejected_record ADD COLUMN addresses text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN ops.rejected_record.addresses IS 'E-mail addresses in a document that names no profile, lower case, so that an erasure finds the row.';
+UPDATE ops.person_store SET about_persons = 'profile_ids <> ''{}'' OR addresses <> ''{}''' WHERE store = 'ops.rejected_record';
+
+CREATE OR REPLACE FUNCTION ops.erase_rejected(for_tenant text, person ops.person) RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM ops.rejected_record AS r
+        WHERE r.tenant_id = for_tenant AND (r.profile_ids && person.profile_ids OR r.addresses && person.addresses) RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+END;
+
+CREATE OR REPLACE FUNCTION customers.keep_erased_rejections_out() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+    each record;
+BEGIN
+    PERFORM ops.share_erasure_locks(
+        ARRAY(SELECT DISTINCT tenant_id FROM new_rows WHERE profile_ids <> '{}' OR addresses <> '{}'));
+    FOR each IN
+        SELECT DISTINCT n.tenant_id, n.source, n.document_key, n.profile_ids, n.resolved_at IS NULL AS waits
+        FROM new_rows AS n, LATERAL unnest(n.profile_ids) AS v (key), ops.erased_document AS e
+        WHERE e.tenant_id = n.tenant_id AND e.source = 'cdp_profile' AND e.document_key = v.key
+    LOOP
+        IF each.source = 'cdp_profile' AND each.waits THEN
+            PERFORM customers.erase_person(each.tenant_id, each.profile_ids);
+        END IF;
+        DELETE FROM ops.rejected_record AS r
+        WHERE r.tenant_id = each.tenant_id AND r.source = each.source AND r.document_key = each.document_key;
+    END LOOP;
+    IF EXISTS (SELECT FROM new_rows WHERE addresses <> '{}') AND EXISTS (SELECT FROM ops.erased_address) THEN
+        DELETE FROM ops.rejected_record AS r
+        USING new_rows AS n, unnest(n.addresses) AS a (address), ops.address_salt AS s, ops.erased_address AS e
+        WHERE r.tenant_id = n.tenant_id AND r.source = n.source AND r.document_key = n.document_key
+          AND s.tenant_id = n.tenant_id AND e.tenant_id = n.tenant_id
+          AND e.address_hash = ops.address_hash(s.salt, a.address);
+    END IF;
+    RETURN NULL;
+END
+$$;
