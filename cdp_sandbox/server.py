@@ -149,6 +149,7 @@ def stand_ins(state_dir: Path, base_url: str, smtp_port: int, faults: Faults) ->
             ("Endpoint", "What", "Number"),
             apollo.close,
             logs_requests=True,
+            page="/",
         ),
         StandIn("ArangoDB 3.11", "", arango, arango.counts, ("Database", "Collection", "Documents"), arango.close),
     ]

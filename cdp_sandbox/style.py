@@ -5,8 +5,11 @@ Pages load nothing from other servers and need no scripts.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
+from urllib.parse import quote, urlencode
 
 from starlette.responses import HTMLResponse
 
@@ -59,6 +62,57 @@ th { font-weight: 600; white-space: nowrap; }
 """
 
 
+TABS = """
+.tabs { display: flex; flex-wrap: wrap; column-gap: .25rem; margin-top: 1rem; border-bottom: 1px solid var(--line);
+  font-size: .9375rem; }
+.tabs a { display: flex; align-items: center; min-width: 44px; min-height: 44px; padding: 3px .75rem 0;
+  color: var(--muted); text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; }
+.tabs a:hover { color: var(--ink); border-color: var(--line); }
+.tabs a[aria-current] { color: var(--accent); font-weight: 600; border-color: var(--accent); }
+.tabs :focus-visible { outline-offset: -4px; }
+.alarm { color: var(--alarm); font-weight: 600; }
+"""
+"""The style of `tabs`, and of what is wrong (`.alarm`)."""
+
+LIST = """
+.entries { list-style: none; margin: 1rem 0 0; padding: 0; border: 1px solid var(--line); border-radius: 10px;
+  background: var(--surface); overflow: hidden; }
+.entries li + li { border-top: 1px solid var(--line); }
+.entries a { display: grid; grid-template-columns: 4rem minmax(0, 1fr) minmax(0, 14rem) auto; align-items: baseline;
+  gap: .125rem 1rem; min-height: 44px; padding: .625rem 1rem; color: inherit; text-decoration: none;
+  font-size: .875rem; }
+.entries a:hover { background: var(--tint); }
+.entries a:focus-visible { outline-offset: -2px; }
+.entries strong { font-size: 1rem; font-weight: 600; color: var(--accent); }
+.entries .alarm { display: block; font-size: .8125rem; }
+.pager { display: flex; gap: .5rem; align-items: center; justify-content: space-between; margin-top: 1rem;
+  font-size: .875rem; }
+main { max-width: 64rem; }
+@media (max-width: 40rem) {
+  .entries a { grid-template-columns: 1fr auto; }
+  .entries strong { grid-area: 2 / 1 / 3 / 3; }
+  .entries .to { grid-area: 3 / 1 / 4 / 3; }
+}
+"""
+"""The style of a list whose entries are links (`ul.entries`), and of the links between its pages."""
+
+
+RECORD = """
+main { max-width: 64rem; }
+dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .125rem 1rem; margin: .75rem 0 0;
+  font-size: .875rem; }
+dt { color: var(--muted); }
+dd { margin: 0; }
+pre { margin: 1rem 0 0; padding: 1rem; border: 1px solid var(--line); border-radius: 10px; background: var(--surface);
+  white-space: pre-wrap; font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+.box { overflow-x: auto; margin-top: 1rem; border: 1px solid var(--line); border-radius: 10px;
+  background: var(--surface); }
+.box table { width: 100%; }
+.box tr:last-child > * { border-bottom: 0; }
+"""
+"""The style of a page about one thing: its `facts`, a table in a box (`.box`), and text as it came (`pre`)."""
+
+
 def page(title: str, body: str, *, style: str = "", status: int = 200) -> HTMLResponse:
     """Answer a page.
 
@@ -81,6 +135,61 @@ def page(title: str, body: str, *, style: str = "", status: int = 200) -> HTMLRe
         "cache-control": "no-store",
     }
     return HTMLResponse(document, status, headers)
+
+
+def facts(known: Sequence[tuple[str, str]]) -> str:
+    """What is known of a thing as HTML: name and value of each fact, both HTML. Empty ones are left out."""
+    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in known if value)}</dl>"
+
+
+def tabs(label: str, shown: Sequence[tuple[str, str, bool]]) -> str:
+    """Links to views of the same thing as HTML: address and words of each, and whether it is the one that is seen."""
+    links = "".join(
+        f'<a href="{href}"{" aria-current=page" if is_current else ""}>{words}</a>' for href, words, is_current in shown
+    )
+    return f'<nav class="tabs" aria-label="{label}">{links}</nav>'
+
+
+class Pages:
+    """The pages of a list, the first of which has the latest entries.
+
+    Attributes:
+        first: Number of entries before this page.
+    """
+
+    LENGTH = 50
+
+    def __init__(self, count: int, asked: str) -> None:
+        """Choose the page that was asked for, or else the nearest.
+
+        Args:
+            count: Number of entries in the list.
+            asked: The page's number, as somebody wrote it into the address.
+        """
+        self._last = max(1, -(-count // self.LENGTH))
+        self._number = min(max(1, int(asked)), self._last) if re.fullmatch(r"[0-9]{1,9}", asked) else 1
+        self.first = (self._number - 1) * self.LENGTH
+
+    def links(self, **parameters: str) -> str:
+        """Links to the pages before and after as HTML; nothing if there is one page."""
+        if self._last == 1:
+            return ""
+
+        def button(words: str, target: int) -> str:
+            if not 1 <= target <= self._last:
+                return "<span></span>"
+            return f'<a class="button" href="{query(**parameters, page=target)}">{words}</a>'
+
+        links = (
+            f"{button('Later', self._number - 1)}<span>Page {self._number:,} of {self._last:,}</span>"
+            f"{button('Earlier', self._number + 1)}"
+        )
+        return f'<nav class="pager" aria-label="Pages">{links}</nav>'
+
+
+def query(**parameters: str | int) -> str:
+    """The part of an address from `?` on, as HTML. What is empty is left out."""
+    return escape(f"?{urlencode({name: value for name, value in parameters.items() if value}, quote_via=quote)}")
 
 
 def count_of(number: int, noun: str) -> str:

@@ -44,7 +44,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from cdp_sandbox.apollo import refusals
+from cdp_sandbox.apollo import pages, refusals
 from cdp_sandbox.apollo.deliveries import Deliverer
 from cdp_sandbox.apollo.enrichment import distorted, enrich, read
 from cdp_sandbox.apollo.limits import Windows
@@ -86,6 +86,7 @@ class ApolloServer:
                 Route("/_deliveries", self._deliveries),
                 Route("/_deliveries/{call:int}", self._deliver, methods=["POST"]),
                 Route("/_settings", self._settings, methods=["GET", "PUT", "DELETE"]),
+                *pages.routes(self._store),
             ]
         )
 

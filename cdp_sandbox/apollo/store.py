@@ -8,22 +8,23 @@ Credits are kept as whole hundredths of a credit.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from cdp_sandbox.apollo.settings import DIRECT_DIAL, LEAD, Settings
+from cdp_sandbox.state_file import opened
 
 # Before the end of a query.
 _CALLS = """
 SELECT number, at, endpoint, key_hash, asked, matched, request_id, status, error, fault, lead, dial FROM call
 """
+_COUNTED = {"call": "SELECT count(*) FROM call", "delivery": "SELECT count(*) FROM delivery"}
 _CHARGES = "SELECT call, person_id, asked, lead, dial FROM charge "
 _DELIVERIES = "SELECT url, due, times, body, call, posted, outcome FROM delivery "
 
@@ -130,11 +131,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(file, timeout=1, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
+        self._connection = opened(file, _SCHEMA)
         self.settings = Settings()
         for (value,) in self._rows("SELECT value FROM setting WHERE name = 'settings'"):
             self.settings = Settings().changed(orjson.loads(value))
@@ -267,6 +264,10 @@ class Store:
             {"call": call, "person_id": person_id, "asked": orjson.loads(asked), **_credits(lead, dial)}
             for call, person_id, asked, lead, dial in self._rows(_CHARGES + which, *parameters)
         ]
+
+    def count(self, table: Literal["call", "delivery"]) -> int:
+        """Number of calls or deliveries."""
+        return self._rows(_COUNTED[table])[0][0]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Calls by endpoint and status, and whole credits by type."""

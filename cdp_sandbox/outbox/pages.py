@@ -8,10 +8,8 @@ HTML is in a frame that runs no script, sends no form and loads nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from urllib.parse import quote, urlencode
 
 import httpx2
 from starlette.requests import Request
@@ -21,66 +19,20 @@ from starlette.routing import Route
 from cdp_sandbox.outbox.message import Readable, read
 from cdp_sandbox.outbox.reports import EMAIL
 from cdp_sandbox.outbox.store import Message, Store
-from cdp_sandbox.style import count_of, page, time_of
+from cdp_sandbox.style import LIST, RECORD, TABS, Pages, count_of, facts, page, query, tabs, time_of
 
-MESSAGES_OF_A_PAGE = 50
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 _LINK = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)\]]")
 _ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 _SECONDS = 10
 # A person's words for channels; any other has its name.
 _NAMES = {EMAIL: "E-mail", "sms": "SMS", "zalo": "Zalo"}
 
-_TABS_STYLE = """
-.tabs { display: flex; flex-wrap: wrap; column-gap: .25rem; margin-top: 1rem; border-bottom: 1px solid var(--line);
-  font-size: .9375rem; }
-.tabs a { display: flex; align-items: center; min-width: 44px; min-height: 44px; padding: 3px .75rem 0;
-  color: var(--muted); text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; }
-.tabs a:hover { color: var(--ink); border-color: var(--line); }
-.tabs a[aria-current] { color: var(--accent); font-weight: 600; border-color: var(--accent); }
-.tabs :focus-visible { outline-offset: -4px; }
-.alarm { color: var(--alarm); font-weight: 600; }
-"""
-
-_LIST_STYLE = """
-.messages { list-style: none; margin: 1rem 0 0; padding: 0; border: 1px solid var(--line); border-radius: 10px;
-  background: var(--surface); overflow: hidden; }
-.messages li + li { border-top: 1px solid var(--line); }
-.messages a { display: grid; grid-template-columns: 4rem minmax(0, 1fr) minmax(0, 14rem) auto; align-items: baseline;
-  gap: .125rem 1rem; min-height: 44px; padding: .625rem 1rem; color: inherit; text-decoration: none;
-  font-size: .875rem; }
-.messages a:hover { background: var(--tint); }
-.messages a:focus-visible { outline-offset: -2px; }
-.messages strong { font-size: 1rem; font-weight: 600; color: var(--accent); }
-.messages .alarm { display: block; font-size: .8125rem; }
-.pager { display: flex; gap: .5rem; align-items: center; justify-content: space-between; margin-top: 1rem;
-  font-size: .875rem; }
-main { max-width: 64rem; }
-@media (max-width: 40rem) {
-  .messages a { grid-template-columns: 1fr auto; }
-  .messages strong { grid-area: 2 / 1 / 3 / 3; }
-  .messages .to { grid-area: 3 / 1 / 4 / 3; }
-}
-"""
-
 _MESSAGE_STYLE = """
-main { max-width: 64rem; }
 header { display: flex; flex-wrap: wrap; align-items: start; gap: .5rem 1rem; }
 header div { flex: 1 1 18rem; min-width: 0; }
 button.button { font: inherit; font-size: .875rem; cursor: pointer; }
-dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .125rem 1rem; margin: .75rem 0 0;
-  font-size: .875rem; }
-dt { color: var(--muted); }
-dd { margin: 0; }
 iframe { display: block; width: 100%; height: max(24rem, 70vh); margin-top: 1rem; border: 1px solid var(--line);
   border-radius: 10px; background: #fff; color-scheme: light; }
-pre { margin: 1rem 0 0; padding: 1rem; border: 1px solid var(--line); border-radius: 10px; background: var(--surface);
-  white-space: pre-wrap; font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-.box { overflow-x: auto; margin-top: 1rem; border: 1px solid var(--line); border-radius: 10px;
-  background: var(--surface); }
-.box table { width: 100%; }
-.box tr:last-child > * { border-bottom: 0; }
 .box th { color: var(--muted); }
 .phone { max-width: 24rem; margin: 1rem auto 0; padding: 1.25rem 1rem; border: 1px solid var(--line);
   border-radius: 24px; background: var(--raised); }
@@ -129,20 +81,19 @@ def _not_there(request: Request) -> Response:
 def _overview(store: Store, channel: str, asked_page: str) -> Response:
     counts = {name: sum(states.values()) for name, states in store.counts().items()}
     count = counts.get(channel, 0) if channel else sum(counts.values())
-    last = max(1, -(-count // MESSAGES_OF_A_PAGE))
-    number = min(max(1, int(asked_page)), last) if _NUMBER.fullmatch(asked_page) else 1
-    shown = store.latest(channel, first=(number - 1) * MESSAGES_OF_A_PAGE, count=MESSAGES_OF_A_PAGE)
+    pages = Pages(count, asked_page)
+    shown = store.latest(channel, first=pages.first, count=Pages.LENGTH)
     now = datetime.now(UTC)
     items = "".join(_item(message, now) for message in shown)
-    listed = f'<ul class="messages">{items}</ul>' if items else '<p class="muted">No message has come yet.</p>'
-    tabs = [("", f"All {sum(counts.values()):,}"), *((name, f"{_name(name)} {counts[name]:,}") for name in counts)]
+    listed = f'<ul class="entries">{items}</ul>' if items else '<p class="muted">No message has come yet.</p>'
+    channels = [("", f"All {sum(counts.values()):,}"), *((name, f"{_name(name)} {counts[name]:,}") for name in counts)]
     body = (
         f'<main><nav class="crumbs"><a href="/">cdp sandbox</a></nav><h1>Outbox</h1>'
         '<p class="muted">What the stand-ins for mail and message providers delivered. Nothing has left this machine.'
-        f"</p>{_tabs('Channels', [(_query(channel=name), words, name == channel) for name, words in tabs])}"
-        f"{listed}{_pager(channel, number, last)}</main>"
+        f"</p>{tabs('Channels', [(query(channel=name), words, name == channel) for name, words in channels])}"
+        f"{listed}{pages.links(channel=channel)}</main>"
     )
-    return page("Outbox", body, style=_TABS_STYLE + _LIST_STYLE)
+    return page("Outbox", body, style=TABS + LIST)
 
 
 def _item(message: Message, now: datetime) -> str:
@@ -166,16 +117,16 @@ def _message(message: Message, content: bytes, show: str) -> Response:
     if message.channel != EMAIL:
         kinds = {"": "Message", "headers": "Fields", "raw": "Raw"}
     show = show if show in kinds else ""
-    tabs = _tabs("Views", [(f"./{message.number}{_query(show=each)}", kinds[each], each == show) for each in kinds])
+    views = tabs("Views", [(f"./{message.number}{query(show=each)}", kinds[each], each == show) for each in kinds])
     title = message.subject or "(no subject)"
     if message.channel != EMAIL:
         title = f"{_NAMES.get(message.channel, message.channel)} to {message.address}"
     body = (
         f"<main>{_crumbs('./')}<header><div><h1>{escape(title)}</h1></div>"
-        f"{_button(message, readable)}</header>{_facts(message, readable)}{tabs}"
+        f"{_button(message, readable)}</header>{_facts(message, readable)}{views}"
         f"{_view(message, readable, content, show)}</main>"
     )
-    return page(title, body, style=_TABS_STYLE + _MESSAGE_STYLE)
+    return page(title, body, style=TABS + RECORD + _MESSAGE_STYLE)
 
 
 def _button(message: Message, readable: Readable) -> str:
@@ -194,14 +145,15 @@ def _facts(message: Message, readable: Readable) -> str:
     if message.asked > 1:
         again = count_of(message.asked - 1, "time")
         key += f" Asked for again {again}, and answered from memory: it was delivered once."
-    facts = [
-        ("From", escape(readable.sender)),
-        ("To", escape(message.address)),
-        ("Channel", _name(message.channel)),
-        ("Came", time_of(message.at, datetime.now(UTC))),
-        ("Key", key),
-    ]
-    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in facts if value)}</dl>"
+    return facts(
+        [
+            ("From", escape(readable.sender)),
+            ("To", escape(message.address)),
+            ("Channel", _name(message.channel)),
+            ("Came", time_of(message.at, datetime.now(UTC))),
+            ("Key", key),
+        ]
+    )
 
 
 def _view(message: Message, readable: Readable, content: bytes, show: str) -> str:
@@ -245,33 +197,9 @@ def _linked(text: str) -> str:
     return "".join([*parts, escape(text[start:])])
 
 
-def _tabs(label: str, tabs: Sequence[tuple[str, str, bool]]) -> str:
-    links = "".join(
-        f'<a href="{href}"{" aria-current=page" if is_current else ""}>{words}</a>' for href, words, is_current in tabs
-    )
-    return f'<nav class="tabs" aria-label="{label}">{links}</nav>'
-
-
-def _pager(channel: str, number: int, last: int) -> str:
-    if last == 1:
-        return ""
-
-    def button(words: str, target: int) -> str:
-        if not 1 <= target <= last:
-            return "<span></span>"
-        return f'<a class="button" href="{_query(channel=channel, page=target)}">{words}</a>'
-
-    links = f"{button('Later', number - 1)}<span>Page {number:,} of {last:,}</span>{button('Earlier', number + 1)}"
-    return f'<nav class="pager" aria-label="Pages">{links}</nav>'
-
-
 def _crumbs(outbox: str) -> str:
     return f'<nav class="crumbs"><a href="/">cdp sandbox</a><a href="{outbox}">Outbox</a></nav>'
 
 
 def _name(channel: str) -> str:
     return escape(_NAMES.get(channel, channel))
-
-
-def _query(**parameters: str | int) -> str:
-    return escape(f"?{urlencode({name: value for name, value in parameters.items() if value}, quote_via=quote)}")
