@@ -162,7 +162,16 @@ class ApolloServer:
             raise refusals.no_result(404, "result_pending", retry_after_seconds=seconds)
         if now >= found.due + timedelta(days=self._store.settings.result_days):
             raise refusals.no_result(410, "request_id_expired")
-        return Response(found.body, media_type="application/json")
+        return _json(
+            {
+                "request_id": text,
+                "webhook_status": "success",
+                "request_type": "phone",
+                "last_dispatched_at": found.due,
+                "failure_reason": None,
+                "webhook_result": orjson.Fragment(found.body),
+            }
+        )
 
     async def _health(self, request: Request) -> Response:
         known = request.headers.get("x-api-key", "") in self._store.settings.keys
@@ -178,16 +187,17 @@ class ApolloServer:
 
     async def _credit_stats(self, _request: Request) -> Response:
         allowed, consumed = self._store.settings.credits, self._store.consumed()
-        return _json(
-            {
-                kind: {
-                    "limit": allowed[kind],
-                    "consumed": credits_of(consumed[kind]),
-                    "left_over": credits_of(100 * allowed[kind] - consumed[kind]),
-                }
-                for kind in allowed
+        stats = {
+            kind: {
+                "limit": allowed[kind],
+                "consumed": credits_of(consumed[kind]),
+                "left_over": credits_of(100 * allowed[kind] - consumed[kind]),
             }
-        )
+            for kind in allowed
+        }
+        # One billing cycle without an end: all that was ever charged counts.
+        cycle = {"start_date": "2026-01-01T00:00:00.000Z", "end_date": "2036-01-01T00:00:00.000Z"}
+        return _json({"credit_usage_stats": stats, "current_credit_cycle": cycle})
 
     async def _calls(self, request: Request) -> Response:
         if request.method == "DELETE":

@@ -12,7 +12,7 @@ FOUND = [f"found{number}@shop.example" for number in range(4)]
 
 
 def counter(apollo: ApolloStub, kind: str = "lead_credit") -> dict[str, Any]:
-    return read(apollo.post("/api/v1/usage_stats/credit_usage_stats"))[kind]
+    return read(apollo.post("/api/v1/usage_stats/credit_usage_stats"))["credit_usage_stats"][kind]
 
 
 def test_people_that_cost_are_charged_and_others_are_not(apollo: ApolloStub):

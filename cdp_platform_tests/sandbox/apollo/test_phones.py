@@ -55,7 +55,7 @@ def test_a_mobile_phone_costs_eight_credits_more_when_it_is_asked_for(apollo: Ap
     assert (answer["credits_consumed"], answer["unique_enriched_records"]) == (2, 2)
     (call,) = apollo.calls()
     assert (call["credits"], call["lead_credit"], call["direct_dial_credit"]) == (10, 2, 8)
-    stats = read(apollo.post("/api/v1/usage_stats/credit_usage_stats"))
+    stats = read(apollo.post("/api/v1/usage_stats/credit_usage_stats"))["credit_usage_stats"]
     assert (stats["lead_credit"]["consumed"], stats["direct_dial_credit"]["consumed"]) == (2, 8)
     by_address = {charge["asked"]["email"]: charge["credits"] for charge in apollo.charges()}
     assert by_address == {MOBILE: 9, WITHOUT: 1}
@@ -179,8 +179,8 @@ def test_a_result_is_pending_until_it_is_due_and_then_what_was_delivered(apollo:
     request_id = ask(apollo, web_app, OTHER)["request_id"]
     ready = apollo.result(request_id)
     assert ready.status_code == 200
-    assert ready.json() == apollo.deliveries()[-1]["body"]
-    assert ready.json()["request_id"] == request_id
+    assert ready.json()["webhook_result"] == apollo.deliveries()[-1]["body"]
+    assert ready.json()["request_id"] == str(request_id)
 
 
 def test_a_result_expires(quick: ApolloStub, web_app: WebApp):
