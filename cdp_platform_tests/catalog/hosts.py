@@ -71,6 +71,8 @@ def host(certificate: tuple[Path, Path] | None = None) -> Generator[Host]:
                 while line := lines.readline().strip():
                     name, _, value = line.decode().partition(":")
                     headers[name.lower()] = value.strip()
+                # What is not read would break the connection off when it is closed.
+                lines.read(int(headers.get("content-length", 0)))
                 made.requests.append((path, headers))
                 answer = made.next_answer(path)
                 if callable(answer):
