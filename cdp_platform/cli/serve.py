@@ -1,16 +1,22 @@
-"""`cdp serve`: the web app that links in messages lead to."""
+"""`cdp serve`: the web app that links in messages lead to, and that providers call."""
 
 import logging
 import signal
 import socket
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from cdp_platform import settings
 from cdp_platform.cli.printing import error_console, json_option, say, show_json
 from cdp_platform.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from cdp_platform.web.database import Database
 
 # As long as an answer may take.
 _STOP_SECONDS = 20
@@ -25,25 +31,17 @@ _MOST_AT_ONCE = 256
 def serve(host: str, port: int | None, *, as_json: bool) -> None:
     """Serve the web app that links in messages lead to.
 
-    It also takes the reports of providers. A proxy in front of it has the certificate of CDP_WEB_URL. Runs until
-    Ctrl-C; requests under way are answered first. Prints one line of JSON for each request, without its token.
+    It also takes the reports of providers, and payments. A proxy in front of it has the certificate of CDP_WEB_URL.
+    Runs until Ctrl-C; requests under way are answered first. Prints one line of JSON for each request, without its
+    token.
     """
     import uvicorn
 
-    from cdp_platform.campaigns import journal, links
-    from cdp_platform.campaigns.channels import config
     from cdp_platform.web.app import access_log, app
     from cdp_platform.web.database import Database
 
-    opened = journal.configured()
-    served = app(Database(settings.postgres()), links.configured(), config.configured(), opened)
-    if opened is None:
-        say(
-            "OPT_OUT_JOURNAL is not set: a warehouse that is restored from a backup forgets who opted out since.",
-            label="warn",
-            style="yellow",
-            to=error_console,
-        )
+    database = Database(settings.postgres())
+    served = app(database, _routes(database))
     access_log.setLevel(logging.INFO)
     access_log.addHandler(logging.StreamHandler(sys.stdout))
     configuration = uvicorn.Config(
@@ -65,8 +63,32 @@ def serve(host: str, port: int | None, *, as_json: bool) -> None:
         if as_json:
             show_json({"address": address, "web_url": settings.web().cdp_web_url})
         else:
-            say(f"Listening on {address} for {settings.web().cdp_web_url}.")
+            say(f"Listening on {address} for {settings.web().cdp_web_url or 'payments alone'}.")
         server.run(sockets=[listener])
+
+
+def _routes(database: "Database") -> list["BaseRoute"]:
+    """The routes of all that is configured."""
+    from cdp_platform.campaigns import journal, links
+    from cdp_platform.campaigns.channels import config
+    from cdp_platform.web import payments, providers, recipients
+
+    web, secrets = settings.web(), settings.enrichment().secrets
+    routes: list[BaseRoute] = []
+    if secrets:
+        routes += payments.routes(database, secrets)
+        if not (web.cdp_web_url and web.keys):
+            _warn("CDP_WEB_URL and CDP_WEB_KEYS are not both set: links in messages and of previews lead nowhere.")
+            return routes
+    made, channels, opened = links.configured(), config.configured(), journal.configured()
+    if opened is None:
+        _warn("OPT_OUT_JOURNAL is not set: a warehouse that is restored from a backup forgets who opted out since.")
+    routes += recipients.routes(database, made, channels, opened)
+    return routes + providers.routes(database, channels, opened)
+
+
+def _warn(message: str) -> None:
+    say(message, label="warn", style="yellow", to=error_console)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -108,10 +108,16 @@ def segments(tenant_id: str) -> Lock:
     return Lock(9, f"segments {tenant_id}", busy)
 
 
+def payments(tenant_id: str) -> Lock:
+    """Taken by transactions that take an event of a payment, as a refund and its payment may come at once."""
+    busy = f"A payment of tenant {tenant_id} is being taken. Try again later."
+    return Lock(10, f"payments {tenant_id}", busy)
+
+
 def enrichment(tenant_id: str) -> Lock:
     """Taken by transactions that reserve paid calls or settle them, so that limits hold and nothing is bought twice."""
     busy = f"Calls of tenant {tenant_id} are being reserved. Try again later."
-    return Lock(10, f"enrichment {tenant_id}", busy)
+    return Lock(11, f"enrichment {tenant_id}", busy)
 
 
 def erasure(tenant_id: str) -> Lock:
@@ -120,7 +126,7 @@ def erasure(tenant_id: str) -> Lock:
     The function ``ops.erasure_lock`` of the database has the same key. See `cdp_platform.ops.erasure`.
     """
     busy = f"In tenant {tenant_id} somebody is being erased, or rows about persons are being written. Try again later."
-    return Lock(11, f"erase {tenant_id}", busy)
+    return Lock(12, f"erase {tenant_id}", busy)
 
 
 @contextmanager

@@ -13,9 +13,14 @@ SIGNATURE_HEADER = "X-CDP-Signature"
 FRESH_SECONDS = 300
 
 
+def digits(secret: str, moment: int, body: bytes) -> str:
+    """The hex digits of the HMAC-SHA256 over ``MOMENT.BODY``; the moment in whole seconds since 1970."""
+    return hmac.digest(secret.encode(), b"%d.%b" % (moment, body), hashlib.sha256).hex()
+
+
 def signature(secret: str, moment: int, body: bytes) -> str:
-    """``sha256=`` and the hex digits of the HMAC over ``MOMENT.BODY``; the moment in whole seconds since 1970."""
-    return "sha256=" + hmac.digest(secret.encode(), b"%d.%b" % (moment, body), hashlib.sha256).hex()
+    """``sha256=`` and the `digits`."""
+    return "sha256=" + digits(secret, moment, body)
 
 
 def headers(secret: str, body: bytes) -> dict[str, str]:
@@ -26,7 +31,12 @@ def headers(secret: str, body: bytes) -> dict[str, str]:
 
 def is_signed(secret: str, moment: str, given: str, body: bytes) -> bool:
     """Whether the values of both headers belong to this body, and the moment is at most `FRESH_SECONDS` away."""
+    at = fresh(moment)
+    return at is not None and hmac.compare_digest(signature(secret, at, body).encode(), given.encode())
+
+
+def fresh(moment: str) -> int | None:
+    """The moment that was written in whole seconds since 1970; None if it is none, or over `FRESH_SECONDS` away."""
     if not (moment.isascii() and moment.isdigit() and len(moment) < 12):
-        return False
-    expected = signature(secret, int(moment), body)
-    return hmac.compare_digest(expected.encode(), given.encode()) and abs(time.time() - int(moment)) <= FRESH_SECONDS
+        return None
+    return int(moment) if abs(time.time() - int(moment)) <= FRESH_SECONDS else None

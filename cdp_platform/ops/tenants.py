@@ -180,8 +180,11 @@ def get(connection: psycopg.Connection, tenant_id: str) -> Tenant:
     Raises:
         UnknownTenantError: no such tenant.
     """
-    with tenant_transaction(connection, tenant_id):
-        tenant = _find(connection, tenant_id)
+    tenant = None
+    # An id out of an address may be a text that PostgreSQL does not take.
+    if _ID.fullmatch(tenant_id):
+        with tenant_transaction(connection, tenant_id):
+            tenant = _find(connection, tenant_id)
     if tenant is None:
         raise UnknownTenantError(_unknown(tenant_id))
     return tenant

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -15,31 +15,28 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cdp_platform.campaigns.channels.entry import ChannelEntry
-from cdp_platform.campaigns.journal import Journal
-from cdp_platform.campaigns.links import Links
 from cdp_platform.errors import BusyError, UnavailableError
-from cdp_platform.web import pages, providers, recipients
+from cdp_platform.web import pages
 from cdp_platform.web.database import Database
 
-_PAGES = {"u", "p", "c", "outcomes", "dsn", "healthz"}
+# The first part of the path of each page, and of those that programs call.
+_FOR_PROGRAMS = {"outcomes", "dsn", "payments", "phones"}
+_PAGES = {"u", "p", "c", "previews", "healthz"} | _FOR_PROGRAMS
 
 _log = logging.getLogger(__name__)
 access_log = logging.getLogger("cdp_platform.web.access")
 """One line of JSON per request, without what is secret in its address."""
 
 
-def app(database: Database, links: Links, channels: Mapping[str, ChannelEntry], journal: Journal | None) -> Starlette:
+def app(database: Database, routes: Sequence[BaseRoute]) -> Starlette:
     """The web app.
 
     Args:
         database: the warehouse.
-        links: read the tokens of links.
-        channels: whose preferences are offered, and whose providers report.
-        journal: keeps opt-outs outside the warehouse; None if there is none.
+        routes: of what is served, made by the other modules; ``/healthz`` is always served.
     """
 
     @asynccontextmanager
@@ -55,11 +52,7 @@ def app(database: Database, links: Links, channels: Mapping[str, ChannelEntry], 
         return JSONResponse({"warehouse": "ok"})
 
     return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            *recipients.routes(database, links, channels, journal),
-            *providers.routes(database, channels, journal),
-        ],
+        routes=[Route("/healthz", healthz), *routes],
         middleware=[Middleware(_Logged)],
         exception_handlers={HTTPException: _refused},
         lifespan=lifespan,
@@ -73,9 +66,14 @@ def _look(connection: psycopg.Connection) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     """A page for people, and JSON for programs."""
     assert isinstance(error, HTTPException)  # noqa: S101 (what this handler is for)
-    if request.url.path.startswith(("/outcomes/", "/dsn")):
+    if _first(request.scope) in _FOR_PROGRAMS:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     return pages.absent(error.status_code)
+
+
+def _first(scope: Scope) -> str:
+    """The first part of a path. It says which page it is, and is the same for everybody."""
+    return scope["path"].split("/", 2)[1]
 
 
 class _Logged:
@@ -107,10 +105,10 @@ class _Logged:
             _log.error("%s\n%s", type(error).__name__, where)
             if status:
                 raise
-            await pages.trouble()(scope, receive, answer)
+            again = JSONResponse({"error": "Try again in a minute."}, 503, {"Retry-After": "60"})
+            await (again if _first(scope) in _FOR_PROGRAMS else pages.trouble())(scope, receive, answer)
         finally:
-            # The first part of a path says which page it was, and is the same for everybody.
-            first = scope["path"].split("/", 2)[1]
+            first = _first(scope)
             line = {
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "method": scope["method"],

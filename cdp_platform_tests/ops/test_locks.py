@@ -26,6 +26,8 @@ ALL = [
     locks.referral_days("acme"),
     locks.value("acme"),
     locks.segments("acme"),
+    locks.payments("acme"),
+    locks.enrichment("acme"),
     locks.erasure("acme"),
 ]
 

@@ -1,18 +1,21 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
 import uvicorn
+from starlette.routing import BaseRoute
 
 from cdp_platform.campaigns.channels import config
 from cdp_platform.campaigns.journal import Journal
 from cdp_platform.campaigns.links import Links
 from cdp_platform.ops import signatures
 from cdp_platform.ops.tokens import Tokens
+from cdp_platform.web import providers, recipients
 from cdp_platform.web.app import app as web_app
 from cdp_platform.web.database import Database
 from cdp_platform_tests.campaigns.conftest import new_sender, sender
@@ -53,14 +56,25 @@ def web(warehouse: Warehouse, tmp_path: Path) -> Iterator[Web]:
     file.write_text(CHANNELS)
     links = Links("https://messages.example.com", Tokens(["k" * 32]))
     journal = Journal(tmp_path / "opt-outs.jsonl")
-    served = web_app(Database(warehouse.settings), links, config.load(file), journal)
-    server = uvicorn.Server(uvicorn.Config(served, port=0, log_config=None, access_log=False))
+    database, channels = Database(warehouse.settings), config.load(file)
+    with serving(
+        database,
+        *recipients.routes(database, links, channels, journal),
+        *providers.routes(database, channels, journal),
+    ) as client:
+        yield Web(client, links, journal)
+
+
+@contextmanager
+def serving(database: Database, *routes: BaseRoute) -> Generator[httpx2.Client]:
+    """The web app with these routes at work in this process."""
+    server = uvicorn.Server(uvicorn.Config(web_app(database, routes), port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield Web(client, links, journal)
+        yield client
     server.should_exit = True
     thread.join(30)
