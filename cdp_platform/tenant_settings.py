@@ -7,10 +7,13 @@ from pydantic import ValidationError
 
 from cdp_platform.campaigns.tenant_settings import CampaignSettings
 from cdp_platform.customers.tenant_settings import CustomerSettings
+from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
 from cdp_platform.ops.tenants import RoomSettings, SharedSettings, problems_of, refused
 from cdp_platform.referrals.tenant_settings import ReferralSettings
 
-MODELS: tuple[type[RoomSettings], ...] = (SharedSettings, CustomerSettings, ReferralSettings, CampaignSettings)
+MODELS: tuple[type[RoomSettings], ...] = (
+    *(SharedSettings, CustomerSettings, ReferralSettings, CampaignSettings, EnrichmentTenantSettings),
+)
 
 
 def checked(tenant_id: str, given: Mapping[str, Any]) -> list[RoomSettings]:

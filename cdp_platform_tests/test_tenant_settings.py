@@ -2,6 +2,7 @@
 
 import importlib
 from datetime import time
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -11,6 +12,7 @@ import cdp_platform
 from cdp_platform import tenant_settings
 from cdp_platform.campaigns.tenant_settings import CampaignSettings
 from cdp_platform.customers.tenant_settings import CustomerSettings
+from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
 from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import RoomSettings, SharedSettings, Tenant
@@ -69,3 +71,17 @@ def test_settings_of_campaigns_are_taken_as_they_are_typed(warehouse: Warehouse,
     says("tenant", "add", "acme", "--cap-messages", "5")
     assert CampaignSettings.of(tenants.get(app, "acme")).cap_by_channel == {"sms": 1}
     assert "quiet_from" in refusal("tenant", "add", "acme", "--quiet-from", "noon")
+
+
+def test_limits_of_enrichment_are_exact_and_can_be_lifted(warehouse: Warehouse, app: psycopg.Connection):
+    says(
+        *("tenant", "add", "acme", "--no-database", "--enrichment-match-days", "7"),
+        *("--enrichment-credit-limit", "100.25", "--enrichment-daily-budget", "0.1"),
+    )
+    found = EnrichmentTenantSettings.of(tenants.get(app, "acme"))
+    assert found == EnrichmentTenantSettings(
+        enrichment_match_days=7, enrichment_credit_limit=Decimal("100.25"), enrichment_daily_budget=Decimal("0.1")
+    )
+    says("tenant", "add", "acme", "--enrichment-credit-limit", "none")
+    assert EnrichmentTenantSettings.of(tenants.get(app, "acme")).enrichment_credit_limit is None
+    assert "enrichment_daily_credits" in refusal("tenant", "add", "acme", "--enrichment-daily-credits", "-1")

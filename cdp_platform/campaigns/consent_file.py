@@ -1,13 +1,12 @@
 """Files of consents: what people said elsewhere, such as on paper or to the system that this one replaces.
 
-A file is CSV in UTF-8 with a header. Each row names a person by ``profile_id``, ``email`` or ``phone`` (the first that
-is filled), and has ``channel``, ``state`` and ``happened_at``; ``legal_basis``, ``source`` and ``evidence`` may be
-there. An address stands for every profile that has it. A refusal of an address that nobody has suppresses the address,
-so that it holds when somebody comes with it. A row that cannot be taken is reported with its line; the others are
-taken. Taking a file again changes nothing.
+A file is CSV with a header, as of `cdp_platform.csv_file`. Each row names a person by ``profile_id``, ``email`` or
+``phone`` (the first that is filled), and has ``channel``, ``state`` and ``happened_at``; ``legal_basis``, ``source``
+and ``evidence`` may be there. An address stands for every profile that has it. A refusal of an address that nobody has
+suppresses the address, so that it holds when somebody comes with it. A row that cannot be taken is reported with its
+line; the others are taken. Taking a file again changes nothing.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import get_args
 
 import psycopg
 
-from cdp_platform import moments
+from cdp_platform import csv_file, moments
 from cdp_platform.campaigns import suppressions
 from cdp_platform.campaigns.channels.contract import Channel
 from cdp_platform.campaigns.consent import Change, State, set_states
@@ -153,24 +152,12 @@ def _rows(path: Path, tenant: Tenant, channels: Mapping[str, Channel], result: I
     """The rows that can be read; the others are noted as refused."""
     region = suppressions.phone_region(tenant)
     now = datetime.now(UTC)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="")
-            _require_columns(path, reader.fieldnames or ())
-            line = reader.line_num
-            for fields in reader:
-                result.rows += 1
-                begins, line = line + 1, reader.line_num
-                try:
-                    yield _row(begins, fields, region, channels, now)
-                except _RefusedRowError as error:
-                    result.refused.append(RefusedRow(begins, str(error)))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8. Save it as CSV in UTF-8.") from error
-    except csv.Error as error:
-        raise ConfigurationError(f"{path} is no CSV after line {result.rows + 1}: {error}.") from error
+    for row in csv_file.rows(path, lambda columns: _require_columns(path, columns)):
+        result.rows += 1
+        try:
+            yield _row(row, region, channels, now)
+        except _RefusedRowError as error:
+            result.refused.append(RefusedRow(row.line, str(error)))
 
 
 def _require_columns(path: Path, columns: Iterable[str]) -> None:
@@ -184,12 +171,10 @@ def _require_columns(path: Path, columns: Iterable[str]) -> None:
         raise ConfigurationError(f"{path} has columns that mean nothing here: {', '.join(unknown)}. Take them out.")
 
 
-def _row(
-    line: int, fields: Mapping[str, str | None], region: str, channels: Mapping[str, Channel], now: datetime
-) -> _Row:
-    if "" in fields or None in fields.values():
-        raise _RefusedRowError("it has not as many fields as the header")
-    texts = {name: (text or "").strip() for name, text in fields.items()}
+def _row(row: csv_file.Row, region: str, channels: Mapping[str, Channel], now: datetime) -> _Row:
+    if row.fields is None:
+        raise _RefusedRowError("it has not as many fields as the header, or its quotation marks do not fit")
+    texts = {name: text.strip() for name, text in row.fields.items()}
     if any("\x00" in text for text in texts.values()):
         raise _RefusedRowError("a field has a NUL character")
     kind, person = _person(texts, region)
@@ -205,7 +190,7 @@ def _row(
     if happened_at > now:
         raise _RefusedRowError("happened_at lies in the future")
     legal_basis, source, evidence = (texts.get(name) or None for name in _OPTIONAL)
-    return _Row(line, kind, person, channel, state, happened_at, legal_basis, source or "file", evidence)
+    return _Row(row.line, kind, person, channel, state, happened_at, legal_basis, source or "file", evidence)
 
 
 def _person(texts: Mapping[str, str], region: str) -> tuple[str, str]:

@@ -77,6 +77,11 @@ def tenant() -> None:
 @click.option("--quiet-from", metavar="HH:MM", help="Local time from which nothing is sent; 22:00 if not given.")
 @click.option("--quiet-until", metavar="HH:MM", help="Local time until which nothing is sent; 07:00 if not given.")
 @click.option("--holdout-share", metavar="SHARE", help="Share of people who get no message, 0 to 1; 0 if not given.")
+@click.option("--enrichment-match-days", metavar="N", help="Days that an answer about a person holds; 90 if not given.")
+@click.option("--enrichment-no-match-days", metavar="N", help="Days that it holds that nobody was found; 30.")
+@click.option("--enrichment-credit-limit", metavar="N", help="Most credits of all its searches, or none.")
+@click.option("--enrichment-daily-credits", metavar="N", help="Most credits per day; ENRICHMENT_DAILY_CREDITS if none.")
+@click.option("--enrichment-daily-budget", metavar="N", help="Most that they cost; ENRICHMENT_DAILY_BUDGET if none.")
 @json_option
 def tenant_add(
     tenant_id: str, *, name: str | None, database: str | None, no_database: bool, as_json: bool, **given: Any
