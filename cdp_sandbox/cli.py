@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cdp_sandbox.apollo import PATH as APOLLO_PATH
 from cdp_sandbox.contract import Platform
 from cdp_sandbox.outbox import PATH as OUTBOX_PATH
 from cdp_sandbox.payments import TYPES as PAYMENT_KINDS
@@ -74,7 +75,8 @@ def sandbox_start(platform: Platform, *, as_json: bool) -> None:
         return
     platform.say(
         f"PostgreSQL  {addresses.postgres}\nStand-ins   {addresses.services}\n"
-        f"Outbox      {addresses.services}{OUTBOX_PATH}, SMTP at {addresses.smtp}"
+        f"Outbox      {addresses.services}{OUTBOX_PATH}, SMTP at {addresses.smtp}\n"
+        f"Apollo      {addresses.services}{APOLLO_PATH}"
     )
     if not used:
         platform.say(

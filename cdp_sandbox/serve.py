@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import click
 import psutil
 
+from cdp_sandbox.apollo import PATH as APOLLO_PATH
 from cdp_sandbox.contract import Platform
 from cdp_sandbox.lifecycle import WEB_PORT_VARIABLE, WEBSERVER_PORT_VARIABLE, Sandbox
 from cdp_sandbox.outbox import PATH as OUTBOX_PATH
@@ -120,12 +121,14 @@ def _programs(box: Sandbox) -> list[_Program]:
 def _announce(platform: Platform, box: Sandbox, *, as_json: bool) -> None:
     ui, stand_ins = f"http://{HOST}:{box.webserver_port}", box.services_url
     logs = f"{box.logs.relative_to(Path.cwd())}/"
-    web, outbox = f"http://{HOST}:{box.web_port}", f"{stand_ins}{OUTBOX_PATH}"
+    web, outbox, apollo = f"http://{HOST}:{box.web_port}", f"{stand_ins}{OUTBOX_PATH}", f"{stand_ins}{APOLLO_PATH}"
     if as_json:
-        platform.show_json({"dagster_ui": ui, "web_app": web, "stand_ins": stand_ins, "outbox": outbox, "logs": logs})
+        pages = {"dagster_ui": ui, "web_app": web, "stand_ins": stand_ins, "outbox": outbox, "apollo": apollo}
+        platform.show_json({**pages, "logs": logs})
     else:
         platform.say(
-            f"Dagster UI  {ui}\nWeb app     {web}\nStand-ins   {stand_ins}\nOutbox      {outbox}\nLogs        {logs}\n"
+            f"Dagster UI  {ui}\nWeb app     {web}\nStand-ins   {stand_ins}\nOutbox      {outbox}\n"
+            f"Apollo      {apollo}\nLogs        {logs}\n"
             "Schedules and sensors are on: a change in the stand-in for ArangoDB is in the tables within two minutes.\n"
             "Ctrl-C stops everything that this command started."
         )

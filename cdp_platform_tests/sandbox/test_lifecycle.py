@@ -354,6 +354,22 @@ def test_the_env_file_leads_to_the_stand_in_for_google_sheets(running: Sandbox):
     assert "GOOGLE_SHEET_ID" not in env
 
 
+def test_the_env_file_leads_to_the_stand_in_for_apollo(running: Sandbox):
+    env = dotenv_values(running.root / ".env")
+    assert env["APOLLO_BASE_URL"] == f"{env['SANDBOX_URL']}/apollo"
+    answer = httpx2.get(
+        f"{env['APOLLO_BASE_URL']}/api/v1/auth/health", headers={"x-api-key": env["APOLLO_API_KEY"] or ""}
+    )
+    assert answer.json() == {"healthy": True, "is_logged_in": True}
+
+
+def test_the_env_file_has_a_secret_of_payments_of_its_own(running: Sandbox):
+    secrets = dotenv_values(running.root / ".env")["PAYMENT_SECRETS"] or ""
+    assert secrets.startswith("whsec_")
+    assert "," not in secrets
+    assert len(secrets) >= 32
+
+
 def test_the_env_file_leads_to_the_outbox(running: Sandbox):
     env = dotenv_values(running.root / ".env")
     with smtplib.SMTP(HOST, int(env["SANDBOX_SMTP_PORT"] or 0), timeout=30) as client:

@@ -8,6 +8,7 @@
 - `latency_seconds`: how long a request for people takes at least.
 - `counter_lag_seconds`: how long ago a charge has to be for `credit_usage_stats` to count it; Apollo speaks of seconds.
 - `delivery_seconds`, `deliveries`: how long after the request phone numbers are delivered, and how often; 0 is never.
+  They are posted as often as that, whatever the webhook answers.
 - `result_days`: how long after that `webhook_result` knows them.
 """
 
