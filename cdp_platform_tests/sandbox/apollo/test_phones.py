@@ -158,7 +158,7 @@ def test_a_dropped_answer_is_charged_and_its_phones_come_all_the_same(quick: Apo
 
 def test_a_delivery_that_is_due_while_the_process_is_gone_comes_after_its_start(new_sandbox, web_app: WebApp):
     apollo = ApolloStub(new_sandbox())
-    apollo.set(delivery_seconds=2)
+    apollo.set(delivery_seconds=3)
     ask(apollo, web_app, MOBILE)
     apollo.sandbox.end(9)
     assert web_app.posted == []
