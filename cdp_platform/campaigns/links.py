@@ -9,8 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from cdp_platform import settings
-from cdp_platform.errors import ConfigurationError
+from cdp_platform.ops import tokens
 from cdp_platform.ops.tokens import Tokens
 
 Kind: TypeAlias = Literal["choose", "confirm"]
@@ -77,12 +76,4 @@ def configured() -> Links:
     Raises:
         ConfigurationError: the web app has no address or no keys.
     """
-    web = settings.web()
-    if not (web.cdp_web_url and web.keys):
-        missing = " and ".join(
-            name for name, value in {"CDP_WEB_URL": web.cdp_web_url, "CDP_WEB_KEYS": web.keys}.items() if not value
-        )
-        raise ConfigurationError(
-            f"No message can be sent without links to opt out: set {missing} in the environment or in .env."
-        )
-    return Links(web.cdp_web_url, Tokens(web.keys))
+    return Links(*tokens.configured("No message can be sent without links to opt out"))

@@ -89,15 +89,21 @@ def enrichment_import(tenant_id: str, *, path: Path, as_json: bool, **of_search:
 @tenant_option
 @search_option
 @click.option("--people", type=click.IntRange(1, 100), default=20, show_default=True, help="Number of contacts.")
+@click.option("--link", is_flag=True, help="Print the address of a page with it, for who pays.")
 @json_option
-def enrichment_preview(tenant_id: str, *, search_id: UUID, people: int, as_json: bool) -> None:
+def enrichment_preview(tenant_id: str, *, search_id: UUID, people: int, link: bool, as_json: bool) -> None:
     """Show the contacts of a search as who has to pay may see them: masked."""
+    from cdp_platform.enrichment import preview_links
     from cdp_platform.enrichment.preview import preview
 
     with connect(settings.postgres()) as connection:
         tenants.get(connection, tenant_id)
         with tenant_transaction(connection, tenant_id):
             found = preview(connection, tenant_id, search_id, people)
+    if link:
+        address = preview_links.configured().link(tenant_id, search_id)
+        show_json({"link": address}) if as_json else click.echo(address)
+        return
     if as_json:
         show_json(found)
         return

@@ -14,7 +14,7 @@ from cdp_platform.cli.printing import error_console, json_option, say, show_json
 from cdp_platform.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+    from starlette.routing import Route
 
     from cdp_platform.web.database import Database
 
@@ -63,28 +63,28 @@ def serve(host: str, port: int | None, *, as_json: bool) -> None:
         if as_json:
             show_json({"address": address, "web_url": settings.web().cdp_web_url})
         else:
-            say(f"Listening on {address} for {settings.web().cdp_web_url or 'payments alone'}.")
+            say(f"Listening on {address} for {settings.web().cdp_web_url or 'payments'}.")
         server.run(sockets=[listener])
 
 
-def _routes(database: "Database") -> list["BaseRoute"]:
+def _routes(database: "Database") -> list["Route"]:
     """The routes of all that is configured."""
     from cdp_platform.campaigns import journal, links
     from cdp_platform.campaigns.channels import config
-    from cdp_platform.web import payments, providers, recipients
+    from cdp_platform.enrichment import preview_links
+    from cdp_platform.web import payments, previews, providers, recipients
 
     web, secrets = settings.web(), settings.enrichment().secrets
-    routes: list[BaseRoute] = []
-    if secrets:
-        routes += payments.routes(database, secrets)
-        if not (web.cdp_web_url and web.keys):
-            _warn("CDP_WEB_URL and CDP_WEB_KEYS are not both set: links in messages and of previews lead nowhere.")
-            return routes
-    made, channels, opened = links.configured(), config.configured(), journal.configured()
+    channels, opened = config.configured(), journal.configured()
+    routes = [*providers.routes(database, channels, opened), *payments.routes(database, secrets)]
+    if secrets and not (web.cdp_web_url and web.keys):
+        _warn("CDP_WEB_URL and CDP_WEB_KEYS are not both set: links in messages and to previews lead nowhere.")
+        return routes
+    routes += recipients.routes(database, links.configured(), channels, opened)
+    routes += previews.routes(database, preview_links.configured())
     if opened is None:
         _warn("OPT_OUT_JOURNAL is not set: a warehouse that is restored from a backup forgets who opted out since.")
-    routes += recipients.routes(database, made, channels, opened)
-    return routes + providers.routes(database, channels, opened)
+    return routes
 
 
 def _warn(message: str) -> None:

@@ -17,6 +17,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from cdp_platform.enrichment import searches
 from cdp_platform.enrichment.stripe_events import PaymentEvent
 from cdp_platform.ops import locks, tenants
 from cdp_platform.warehouse.connection import tenant_transaction
@@ -131,7 +132,7 @@ def _pay(connection: psycopg.Connection, tenant_id: str, event: PaymentEvent) ->
         return Taken("noted", "The payment was given back before this event came.")
     if is_known:
         return Taken("noted", "The search is paid by this very payment.")
-    if not _move(connection, tenant_id, event.search_id, "preview", "paid"):
+    if not searches.move(connection, tenant_id, event.search_id, "preview", "paid"):
         return Taken("refused", "The search was paid before, by another payment. Give the money back.")
     # What is kept of a payment that is given back stays with Stripe, so another payment adds its own.
     connection.execute(
@@ -163,17 +164,10 @@ def _refund(
     if found is None:
         return Taken("noted", "No search stands paid by this payment."), event.search_id, event.payment_id
     search_id, payment_id, is_untouched = found
-    if is_untouched and _move(connection, tenant_id, search_id, "paid", "preview"):
+    why = "Its payment was given back."
+    if is_untouched and searches.move(connection, tenant_id, search_id, "paid", "preview", reason=why):
         return Taken("refunded", ""), search_id, payment_id
     return Taken("noted", "Work had begun when the payment was given back."), search_id, payment_id
-
-
-def _move(connection: psycopg.Connection, tenant_id: str, search_id: UUID, before: str, after: str) -> bool:
-    reason = "Its payment was given back." if after == "preview" else None
-    moved = connection.execute(
-        "SELECT enrichment.move_search(%s, %s, %s, %s, %s)", [tenant_id, search_id, before, after, reason]
-    ).fetchone()
-    return moved == (True,)
 
 
 def _fee(price: Decimal, currency: str) -> Decimal:

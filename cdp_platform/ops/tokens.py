@@ -11,6 +11,9 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
+from cdp_platform import settings
+from cdp_platform.errors import ConfigurationError
+
 # Far above what any link needs; longer ones are not worth an HMAC.
 _LONGEST = 1024
 
@@ -39,3 +42,21 @@ class Tokens:
         return URLSafeSerializer(
             self._keys, salt=kind, signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
         )
+
+
+def configured(without: str) -> tuple[str, Tokens]:
+    """Where recipients reach the web app, and what signs its links.
+
+    Args:
+        without: what is not possible without them, for the message.
+
+    Raises:
+        ConfigurationError: the web app has no address or no keys.
+    """
+    web = settings.web()
+    if not (web.cdp_web_url and web.keys):
+        missing = " and ".join(
+            name for name, value in {"CDP_WEB_URL": web.cdp_web_url, "CDP_WEB_KEYS": web.keys}.items() if not value
+        )
+        raise ConfigurationError(f"{without}: set {missing} in the environment or in .env.")
+    return web.cdp_web_url, Tokens(web.keys)

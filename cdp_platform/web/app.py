@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cdp_platform.errors import BusyError, UnavailableError
@@ -31,7 +31,7 @@ access_log = logging.getLogger("cdp_platform.web.access")
 """One line of JSON per request, without what is secret in its address."""
 
 
-def app(database: Database, routes: Sequence[BaseRoute]) -> Starlette:
+def app(database: Database, routes: Sequence[Route]) -> Starlette:
     """The web app.
 
     Args:
@@ -66,7 +66,7 @@ def _look(connection: psycopg.Connection) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     """A page for people, and JSON for programs."""
     assert isinstance(error, HTTPException)  # noqa: S101 (what this handler is for)
-    if _first(request.scope) in _FOR_PROGRAMS:
+    if _first(request.scope) in _FOR_PROGRAMS or pages.wants_json(request):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     return pages.absent(error.status_code)
 
@@ -105,8 +105,8 @@ class _Logged:
             _log.error("%s\n%s", type(error).__name__, where)
             if status:
                 raise
-            again = JSONResponse({"error": "Try again in a minute."}, 503, {"Retry-After": "60"})
-            await (again if _first(scope) in _FOR_PROGRAMS else pages.trouble())(scope, receive, answer)
+            is_program = _first(scope) in _FOR_PROGRAMS or pages.wants_json(Request(scope))
+            await (JSONResponse(*pages.AGAIN) if is_program else pages.trouble())(scope, receive, answer)
         finally:
             first = _first(scope)
             line = {

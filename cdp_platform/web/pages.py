@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 _STYLE = """
@@ -30,6 +31,10 @@ form { margin: 1.25rem 0; }
 fieldset { margin: 0 0 1rem; padding: .5rem 1rem .75rem; border: 1px solid var(--line); border-radius: .625rem; }
 legend { padding: 0 .375rem; font-weight: 600; }
 label { display: flex; align-items: center; gap: .625rem; min-height: 2.75rem; cursor: pointer; }
+table { width: 100%; margin: 0 0 1rem; border-collapse: collapse; font-size: .875rem; }
+th, td { padding: .375rem .5rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
+  white-space: nowrap; }
+td.long { white-space: normal; overflow-wrap: anywhere; }
 input { width: 1.25rem; height: 1.25rem; margin: 0; flex: none; accent-color: var(--act); }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -45,6 +50,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every answer: nothing else is loaded or may show the page, and the token in the address goes nowhere."""
+
+AGAIN = ({"error": "Try again in a minute."}, 503, {"Retry-After": "60"})
+"""What a program is answered while nothing can be done: content, status and headers."""
 
 # Fields of the form of preferences, and what its choices mean.
 FIELD = "channel."
@@ -74,6 +82,11 @@ def page(title: str, *paragraphs: str, status: int = 200) -> HTMLResponse:
         status,
         HEADERS,
     )
+
+
+def wants_json(request: Request) -> bool:
+    """Whether a program asks, and no browser."""
+    return "application/json" in request.headers.get("Accept", "")
 
 
 def stop(token: str) -> HTMLResponse:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from cdp_platform.enrichment import payments, stripe_events
 from cdp_platform.errors import BusyError, QueryError, UnavailableError, UnknownTenantError
 from cdp_platform.ops import tenants
+from cdp_platform.web import pages
 from cdp_platform.web.bodies import body_of
 from cdp_platform.web.database import Database
 
@@ -47,7 +48,7 @@ def routes(database: Database, secrets: Sequence[str]) -> list[Route]:
         except UnknownTenantError:
             raise HTTPException(404, "There is no such tenant.") from None
         except (UnavailableError, BusyError):
-            raise HTTPException(503, "Try again in a minute.", {"Retry-After": "60"}) from None
+            return JSONResponse(*pages.AGAIN)
         if taken.outcome == "refused" and not taken.known:
             _log.warning("A payment for tenant %s was refused: %s", tenant_id, taken.reason)
         return JSONResponse({"outcome": taken.outcome, "reason": taken.reason, "known": taken.known})

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from cdp_platform.campaigns.channels import config
 from cdp_platform.campaigns.journal import Journal
@@ -66,7 +66,7 @@ def web(warehouse: Warehouse, tmp_path: Path) -> Iterator[Web]:
 
 
 @contextmanager
-def serving(database: Database, *routes: BaseRoute) -> Generator[httpx2.Client]:
+def serving(database: Database, *routes: Route) -> Generator[httpx2.Client]:
     """The web app with these routes at work in this process."""
     server = uvicorn.Server(uvicorn.Config(web_app(database, routes), port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)

@@ -15,10 +15,13 @@ import pytest
 
 from cdp_platform import settings
 from cdp_platform.campaigns.links import Links
+from cdp_platform.ops import tenants
 from cdp_platform.ops.tokens import Tokens
 from cdp_platform_tests.campaigns.sender import Sender
-from cdp_platform_tests.command_line import refusal
+from cdp_platform_tests.command_line import answers, refusal, says
 from cdp_platform_tests.conftest import Warehouse
+from cdp_platform_tests.enrichment.stripe_says import SECRET, body_of, session, signature
+from cdp_platform_tests.enrichment.test_payments import Shop
 from cdp_platform_tests.web.conftest import CHANNELS
 from cdp_platform_tests.web.test_recipients import messages, state
 from cdp_sandbox.processes import free_port
@@ -109,6 +112,37 @@ def test_without_a_journal_it_says_what_that_means(serve):
     process, _ = serve("--port", str(free_port()))
     process.send_signal(signal.SIGTERM)
     assert "OPT_OUT_JOURNAL is not set" in process.communicate(timeout=60)[1]
+
+
+def test_with_payments_alone_it_takes_them_and_says_what_it_does_not_serve(warehouse: Warehouse, app, serve):
+    tenants.add(app, "acme", arango_database="")
+    search_id = Shop(warehouse, app).search()
+    variables = {"PAYMENT_SECRETS": f"whsec_of_next_month, {SECRET}", "CDP_WEB_URL": "", "CDP_WEB_KEYS": ""}
+    process, url = serve("--port", str(free_port()), CHANNELS_CONFIG_PATH="", **variables)
+    body = body_of(session(search=search_id))
+    with httpx2.Client(base_url=url, timeout=30) as client:
+        answer = client.post("/payments/acme", content=body, headers={"Stripe-Signature": signature(body)})
+        assert answer.json()["outcome"] == "paid"
+        assert client.get("/u/token").status_code == 404
+    process.send_signal(signal.SIGTERM)
+    said, warned = process.communicate(timeout=60)
+    assert '"page": "/payments", "status": 200' in said
+    assert str(search_id) not in said
+    assert "CDP_WEB_URL and CDP_WEB_KEYS are not both set" in " ".join(warned.split())
+
+
+def test_the_link_that_a_command_prints_leads_to_the_preview(warehouse: Warehouse, app, serve, monkeypatch):
+    tenants.add(app, "acme", arango_database="")
+    search_id = Shop(warehouse, app).search()
+    monkeypatch.setenv("CDP_WEB_URL", "https://messages.example.com")
+    monkeypatch.setenv("CDP_WEB_KEYS", KEYS)
+    settings.forget()
+    arguments = ["enrichment", "preview", "--tenant", "acme", "--search", str(search_id), "--link"]
+    link = says(*arguments)
+    assert answers(*arguments) == {"link": link}
+    _, url = serve("--port", str(free_port()))
+    page = httpx2.get(link.replace("https://messages.example.com", url), timeout=30)
+    assert (page.status_code, "The price is 2.99 USD." in page.text) == (200, True)
 
 
 def test_without_keys_or_with_a_port_that_is_taken_it_says_what_to_do(warehouse: Warehouse, monkeypatch):

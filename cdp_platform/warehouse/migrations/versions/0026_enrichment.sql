@@ -57,7 +57,7 @@ COMMENT ON COLUMN enrichment.search.credits_reserved IS 'Credits of calls whose 
 COMMENT ON COLUMN enrichment.search.credits IS 'Credits that the provider charged.';
 COMMENT ON COLUMN enrichment.search.credit_price IS 'Price of a credit when the search began, in credit_currency.';
 COMMENT ON COLUMN enrichment.search.credit_currency IS 'ISO 4217 code of credit_price and money_limit.';
-COMMENT ON COLUMN enrichment.search.payment_fee IS 'What the payment provider keeps of the payment, in currency.';
+COMMENT ON COLUMN enrichment.search.payment_fee IS 'Estimate of what the payment provider keeps: 2.9 % and 0.30 of each payment in US dollars; 0 in other currencies, where it is not known.';
 COMMENT ON COLUMN enrichment.search.cost IS 'Credits at their price, and the payment fee where it is in the same currency; in credit_currency.';
 COMMENT ON COLUMN enrichment.search.waiting IS 'Contacts with outcome waiting.';
 COMMENT ON COLUMN enrichment.search.enriched IS 'Contacts with outcome enriched.';
