@@ -42,7 +42,7 @@ def gate_of(connection: psycopg.Connection, model: Model) -> Gate | None:
     return Gate(connection, f"embeddings {model.provider} {model.name}", breaker=_BREAKER)
 
 
-def turn(connection: psycopg.Connection, model: Model, *, wait_seconds: float) -> AbstractContextManager[None]:
+def turn(connection: psycopg.Connection, model: Model, *, wait_seconds: float) -> AbstractContextManager[object]:
     """A turn at the gate of a model for the one call inside; see `Gate.turn`."""
     gate = gate_of(connection, model)
     return gate.turn(wait_seconds=wait_seconds) if gate else nullcontext()

@@ -2,7 +2,8 @@
 
 All processes share it through the warehouse. Grain of ``ops.gate``: one row per account and kind of call. Grain of
 ``ops.gate_window``: one row per gate and length of a window; no window of that length ever has more turns than its
-limit, and time and space of a turn do not depend on the limit.
+limit, and time and space of a turn do not depend on the limit. Grain of ``ops.gate_allowance``: one row per gate and
+length of a window in which the outside system counts requests itself, and says how many it still takes.
 
 The breaker of a gate::
 
@@ -89,7 +90,7 @@ class Gate:
     sleep: Callable[[float], None] = time.sleep
 
     @contextmanager
-    def turn(self, turns: int = 1, *, wait_seconds: float = WAIT_SECONDS) -> Generator[None]:
+    def turn(self, turns: int = 1, *, wait_seconds: float = WAIT_SECONDS) -> Generator["Turn"]:
         """Take turns for the calls inside, and note how they end: by their errors, which are raised on.
 
         Raises:
@@ -97,7 +98,7 @@ class Gate:
         """
         self.take(turns, wait_seconds=wait_seconds)
         try:
-            yield
+            yield Turn(self)
         except PacedError as error:
             self.rest(error.retry_after_seconds, str(error))
             raise
@@ -148,6 +149,18 @@ class Gate:
             retry_after_seconds=seconds,
         )
 
+    def tighten(self, left: Mapping[int, int], *, call_seconds: float) -> None:
+        """Keep to the requests that the outside system says are left, until it says something else or its window ends.
+
+        The gate's own limits hold as well. Turns under way, which that number may not know of, are taken off it.
+
+        Args:
+            left: by length of the window in seconds, as the answer to a call says. A window begins with a request.
+            call_seconds: how long ago that call took its turn.
+        """
+        if left:
+            self._row("SELECT ops.gate_tighten(%s, %s::int[], %s::int[], %s)", [*left], [*left.values()], call_seconds)
+
     def rest(self, seconds: float, reason: str = "") -> None:
         """Put off every turn that is not reserved yet, as the outside system asked: the first is in ``seconds``."""
         self._row("SELECT ops.gate_rest(%s, %s, %s)", seconds, reason)
@@ -184,3 +197,15 @@ class Gate:
         row = self.connection.execute(query, [self.name, *values]).fetchone()
         assert row is not None  # noqa: S101 (each query gives one row)
         return row
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn that was taken at a moment of `time.monotonic`."""
+
+    gate: Gate
+    taken_at: float = field(default_factory=time.monotonic)
+
+    def tighten(self, left: Mapping[int, int]) -> None:
+        """As `Gate.tighten`, of what the answer to this turn's call says."""
+        self.gate.tighten(left, call_seconds=time.monotonic() - self.taken_at)

@@ -9,6 +9,7 @@ IMPERSONAL = {
     "ops.effect_move",
     "ops.gate",
     "ops.gate_window",
+    "ops.gate_allowance",
     "ops.run_lease",
     "ops.sync_watermark",
     "ops.tenant",

@@ -1,9 +1,14 @@
 -- Seconds until the gate lets somebody through, and why it does not now; 0 of a gate that nobody knows.
 SELECT
     coalesce(max(greatest(extract(epoch FROM w.until - clock_timestamp()), 0)), 0)::float8 AS seconds,
-    max(g.reason) AS reason
+    max(CASE WHEN w.until = spent.until THEN 'it says that no request is left until then' ELSE g.reason END) AS reason
 FROM ops.gate AS g
 CROSS JOIN LATERAL (
-    SELECT greatest(g.rests_until, g.open_until, CASE WHEN g.open_until IS NOT NULL THEN g.probe_until END) AS until
+    SELECT max(ops.allowance_ends(a)) FROM ops.gate_allowance AS a WHERE a.name = g.name AND a.turns_left = 0
+) AS spent (until)
+CROSS JOIN LATERAL (
+    SELECT greatest(
+        g.rests_until, g.open_until, CASE WHEN g.open_until IS NOT NULL THEN g.probe_until END, spent.until
+    ) AS until
 ) AS w
 WHERE g.name = %s AND isfinite(w.until)

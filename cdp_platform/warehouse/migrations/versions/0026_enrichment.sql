@@ -3,6 +3,140 @@
 CREATE SCHEMA enrichment;
 GRANT USAGE ON SCHEMA enrichment TO cdp_platform;
 
+-- The gate ------------------------------------------------------------------------------------------------------------------------
+
+-- An outside system counts requests itself, those of others too, in windows that begin with a request, and says how many it
+-- still takes. The gate keeps to what was said last.
+CREATE TABLE ops.gate_allowance (
+    name text NOT NULL REFERENCES ops.gate ON DELETE CASCADE,
+    seconds int NOT NULL CHECK (seconds > 0),
+    opened_at timestamptz NOT NULL,
+    turns_left int NOT NULL CHECK (turns_left >= 0),
+    said int,
+    most int NOT NULL,
+    PRIMARY KEY (name, seconds)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ops.gate_allowance IS 'One row per gate and length of a window in which the outside system counts requests: how many turns it still takes.';
+COMMENT ON COLUMN ops.gate_allowance.name IS 'The gate.';
+COMMENT ON COLUMN ops.gate_allowance.seconds IS 'Length of the outside system''s window.';
+COMMENT ON COLUMN ops.gate_allowance.opened_at IS 'The window began at this moment at the latest.';
+COMMENT ON COLUMN ops.gate_allowance.turns_left IS 'Turns that may still be taken before it ends.';
+COMMENT ON COLUMN ops.gate_allowance.said IS 'What the outside system said last about this window; NULL before it said something.';
+COMMENT ON COLUMN ops.gate_allowance.most IS 'The most that it ever said, and the request that it said so to: a whole window.';
+GRANT SELECT, INSERT, UPDATE ON ops.gate_allowance TO cdp_platform;
+
+-- When the window is over that this belongs to. A second more: calls take unequally long to arrive.
+CREATE FUNCTION ops.allowance_ends(allowance ops.gate_allowance) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN allowance.opened_at + make_interval(secs => allowance.seconds + 1);
+
+-- As it was, and within what the outside system says is left.
+CREATE OR REPLACE FUNCTION ops.gate_take(
+    account text, wanted int, windows int[], limits int[], wait_at_most double precision, probe_seconds double precision,
+    at timestamptz DEFAULT NULL, OUT verdict text, OUT wait double precision, OUT reason text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    state ops.gate;
+    each ops.gate_window;
+    known ops.gate_window[];
+    latest int;
+    last int;
+    moment timestamptz;
+    mine timestamptz;
+BEGIN
+    INSERT INTO ops.gate (name) VALUES (account) ON CONFLICT DO NOTHING;
+    SELECT * INTO state FROM ops.gate WHERE name = account FOR UPDATE;
+    moment := coalesce(at, clock_timestamp());
+    reason := state.reason;
+    IF greatest(state.open_until, state.probe_until) > moment THEN
+        verdict := 'open';
+        wait := extract(epoch FROM greatest(state.open_until, state.probe_until) - moment);
+        RETURN;
+    END IF;
+    mine := greatest(moment, state.rests_until);
+    FOR i IN 1 .. cardinality(windows) LOOP
+        IF wanted > limits[i] THEN
+            RAISE EXCEPTION '% turns at once, where % s may have %', wanted, windows[i], limits[i]
+                USING ERRCODE = 'check_violation';
+        END IF;
+        SELECT * INTO each FROM ops.gate_window WHERE name = account AND seconds = windows[i];
+        IF NOT FOUND THEN
+            INSERT INTO ops.gate_window (name, seconds, turns) VALUES (account, windows[i], limits[i]) RETURNING * INTO each;
+        ELSIF each.turns <> limits[i] THEN
+            each := ops.gate_resized(each, limits[i]);
+        END IF;
+        latest := ops.gate_group(each.next_turn + each.turns - 1, each.turns);
+        last := ops.gate_group(each.next_turn + each.turns - 1 + wanted, each.turns);
+        mine := greatest(mine, each.moments[latest % 60 + 1]);
+        IF last > latest THEN
+            mine := greatest(mine, each.moments[last % 60 + 1] + make_interval(secs => each.seconds + 1));
+        END IF;
+        known := known || each;
+    END LOOP;
+    mine := greatest(mine, (
+        SELECT max(ops.allowance_ends(a)) FROM ops.gate_allowance AS a WHERE a.name = account AND a.turns_left < wanted));
+    wait := extract(epoch FROM mine - moment);
+    IF wait > wait_at_most THEN
+        verdict := 'later';
+        RETURN;
+    END IF;
+    verdict := 'turn';
+    FOREACH each IN ARRAY coalesce(known, '{}') LOOP
+        FOR place IN ops.gate_group(each.next_turn, each.turns) .. ops.gate_group(each.next_turn + wanted - 1, each.turns) LOOP
+            each.moments[place % 60 + 1] := mine;
+        END LOOP;
+        UPDATE ops.gate_window
+        SET turns = each.turns, next_turn = (each.next_turn + wanted) % each.turns, moments = each.moments
+        WHERE name = account AND seconds = each.seconds;
+    END LOOP;
+    UPDATE ops.gate_allowance AS a SET
+        opened_at = CASE WHEN a.turns_left < wanted THEN mine ELSE a.opened_at END,
+        said = CASE WHEN a.turns_left < wanted THEN NULL ELSE a.said END,
+        turns_left = CASE WHEN a.turns_left < wanted THEN greatest(a.most - wanted, 0) ELSE a.turns_left - wanted END
+    WHERE a.name = account;
+    IF state.open_until IS NOT NULL THEN
+        UPDATE ops.gate SET probe_until = mine + make_interval(secs => probe_seconds) WHERE name = account;
+    END IF;
+END
+$$;
+
+-- Turns since a moment, those to come too: exactly or, as they are kept in groups, a few more. Of the gate's shortest window,
+-- which knows best; 0 without any.
+CREATE FUNCTION ops.gate_turns_since(account text, since timestamptz) RETURNS int
+LANGUAGE sql STABLE
+RETURN coalesce((
+    SELECT max(w.next_turn + w.turns - ((latest.place - back) * w.turns::bigint + 59) / 60)
+    FROM (SELECT * FROM ops.gate_window WHERE name = account ORDER BY seconds LIMIT 1) AS w
+    CROSS JOIN LATERAL (SELECT ops.gate_group(w.next_turn + w.turns - 1, w.turns)) AS latest (place)
+    CROSS JOIN generate_series(0, 59) AS back
+    WHERE w.moments[(latest.place - back) % 60 + 1] > since), 0);
+
+-- The answer to a call says how many requests each window has left. The call took its turn call_seconds ago. Turns since then,
+-- and in the second before, may not be in that number yet, for they are under way; the call itself is. What follows from an
+-- earlier answer may be more, and holds as well, unless others were there: then less is left than it says. What was said to a
+-- call from before the window is about another one. A new window has begun where more is left than turns under way explain.
+CREATE FUNCTION ops.gate_tighten(
+    account text, windows int[], lefts int[], call_seconds double precision, at timestamptz DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    moment timestamptz;
+    under_way int;
+BEGIN
+    INSERT INTO ops.gate (name) VALUES (account) ON CONFLICT DO NOTHING;
+    PERFORM FROM ops.gate WHERE name = account FOR UPDATE;
+    moment := coalesce(at, clock_timestamp());
+    under_way := greatest(ops.gate_turns_since(account, moment - make_interval(secs => call_seconds + 1)) - 1, 0);
+    INSERT INTO ops.gate_allowance AS a (name, seconds, opened_at, turns_left, said, most)
+    SELECT account, t.seconds, moment, greatest(t.turns - under_way, 0), t.turns, t.turns + 1
+    FROM unnest(windows, lefts) AS t (seconds, turns)
+    ON CONFLICT (name, seconds) DO UPDATE SET
+        opened_at = CASE WHEN excluded.said > a.said + under_way OR moment >= a.opened_at + make_interval(secs => a.seconds)
+            THEN moment ELSE a.opened_at END,
+        turns_left = least(excluded.said, greatest(a.turns_left, excluded.turns_left)), said = excluded.said, most = greatest(a.most, excluded.most)
+    WHERE moment - make_interval(secs => call_seconds) >= a.opened_at;
+END
+$$;
+
 -- Searches -----------------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE enrichment.search (
