@@ -20,6 +20,7 @@ from cdp_platform_tests.conftest import PASSWORD, Warehouse, postgres_settings, 
 from cdp_platform_tests.enrichment.stripe_says import PERSON, SECRET, body_of, event, refund, session, signature
 from cdp_platform_tests.enrichment.test_payments import Shop
 from cdp_platform_tests.web.conftest import serving
+from cdp_sandbox import payments as stand_in
 
 OLD_SECRET = "whsec_of_last_month"
 
@@ -119,6 +120,27 @@ def test_a_refund_takes_the_search_back(till: Till):
     paid = session(search=search_id, payment_intent="pi_1")
     assert (till.pay(paid), till.pay(refund("pi_1"))) == ((200, "paid"), (200, "refunded"))
     assert till.shop.status(search_id) == "preview"
+
+
+def test_what_the_sandbox_signs_and_posts_is_taken(till: Till):
+    search_id = till.shop.search()
+    outcomes = []
+    for kind in (stand_in.UNPAID, stand_in.SETTLED, stand_in.PAID, stand_in.REFUNDED):
+        signed = stand_in.signed(stand_in.event(kind, tenant="acme", search=str(search_id)), SECRET)
+        answer = stand_in.deliver(str(till.client.base_url).rstrip("/"), "acme", *signed)
+        outcomes.append((answer.status_code, answer.json()["outcome"]))
+    assert outcomes == [(200, "noted"), (200, "paid"), (200, "noted"), (200, "refunded")]
+    assert till.shop.status(search_id) == "preview"
+
+
+def test_what_nobody_foresaw_is_answered_so_that_stripe_comes_again(till: Till, caplog):
+    paid = session(search=till.shop.search())
+    with till.shop.warehouse.superuser() as superuser:
+        superuser.execute("ALTER TABLE enrichment.payment_event RENAME TO elsewhere")
+        assert till.pay(paid) == (503, "Try again in a minute.")
+        assert "UndefinedTable" in caplog.text
+        superuser.execute("ALTER TABLE enrichment.elsewhere RENAME TO payment_event")
+    assert till.pay(paid) == (200, "paid")
 
 
 def test_many_deliveries_at_once_are_one_payment_and_all_are_answered(till: Till):
