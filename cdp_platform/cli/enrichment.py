@@ -1,4 +1,4 @@
-"""The commands `enrichment ...` before money is spent: import, preview, estimate, retry."""
+"""The commands `enrichment ...` around a search: import, preview, estimate, retry."""
 
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -114,6 +114,40 @@ def enrichment_preview(tenant_id: str, *, search_id: UUID, people: int, link: bo
         empty="The search has no contact any more.",
     )
     say(f"{found.usable:,} of {found.contacts:,} contacts are usable. The price is {found.price:,} {found.currency}.")
+
+
+@enrichment.command("estimate")
+@tenant_option
+@search_option
+@json_option
+def enrichment_estimate(tenant_id: str, *, search_id: UUID, as_json: bool) -> None:
+    """Show what a search may still cost, and whether its limits are enough for that. Nothing is asked."""
+    from cdp_platform.enrichment.estimates import estimate
+
+    with connect(settings.postgres()) as connection:
+        tenant = tenants.get(connection, tenant_id)
+        with tenant_transaction(connection, tenant_id):
+            found = estimate(connection, tenant, search_id, settings.enrichment())
+    if as_json:
+        show_json(found)
+        return
+    show(
+        f"{found.name} ({found.status}): {found.contacts:,} contacts are not done",
+        ["different people", "number"],
+        [
+            ("answered already", found.answered),
+            ("being asked about", found.under_way),
+            ("to ask about", found.to_ask),
+        ],
+        empty="",
+    )
+    show(
+        "Limits",
+        ["of the", "in", "limit", "left", "may need", "enough"],
+        [(each.limit, each.unit, each.most, each.left, each.needed, each.is_enough) for each in found.limits],
+        empty="It has no limit.",
+    )
+    say(f"It costs at most {found.most_credits:,} credits, which are {found.most_money:,} {found.currency}.")
 
 
 @enrichment.command("retry")

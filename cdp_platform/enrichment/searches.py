@@ -275,7 +275,9 @@ class _Intake:
     def _rejection(self, bad: BadLine) -> Rejection:
         named = sorted({found for _, text in json_documents.walk(bad.document) for found in _addresses(text)})
         key = f"{self.search_id} {bad.line:08}"
-        return Rejection(key, bad.code, f"$.line[{bad.line}]", bad.message, bad.document, [], addresses=named)
+        return Rejection(
+            key, bad.code, f"$.line[{bad.line}]", bad.message, bad.document, [], addresses=named, read_once=True
+        )
 
 
 def _addresses(text: Any) -> Iterable[str]:

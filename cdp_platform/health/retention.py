@@ -3,6 +3,7 @@
 from cdp_platform import settings
 from cdp_platform.campaigns import retention as campaigns
 from cdp_platform.embeddings import retention as embeddings
+from cdp_platform.enrichment import retention as enrichment
 from cdp_platform.ops import retention as ops
 from cdp_platform.ops.retention import Kept
 from cdp_platform.referrals import retention as referrals
@@ -15,4 +16,5 @@ def kept() -> list[Kept]:
         ConfigurationError: a variable is wrong; names each that is.
     """
     days = settings.retention()
-    return [*ops.shared(days), *embeddings.kept(days), *referrals.kept(days), *campaigns.kept(days)]
+    rooms = (embeddings, referrals, campaigns, enrichment)
+    return [*ops.shared(days), *(each for room in rooms for each in room.kept(days))]

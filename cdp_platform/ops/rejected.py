@@ -1,7 +1,8 @@
 """Source documents that could not be taken, kept whole with the reason.
 
 Grain of ``ops.rejected_record``: one row per (tenant, source, document key). A record waits until a later version of
-the document or a replay is taken; a document that is rejected again stays one row. All functions work inside a
+the document or a replay is taken, or for a time if nothing reads it again; a document that is rejected again stays one
+row. All functions work inside a
 transaction of the tenant.
 """
 
@@ -39,6 +40,7 @@ class Rejection:
         profile_ids: keys of the profiles that the document is about.
         revision: version of the document, if its source names versions.
         addresses: e-mail addresses in a document that names no profile, lower case, so that an erasure finds it.
+        read_once: nothing reads the document again, as a line of a file: the record goes after a time.
     """
 
     document_key: str
@@ -49,6 +51,7 @@ class Rejection:
     profile_ids: list[str]
     revision: str | None = None
     addresses: Sequence[str] = ()
+    read_once: bool = False
 
     @classmethod
     def of(

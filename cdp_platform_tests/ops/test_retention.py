@@ -23,6 +23,12 @@ NOW = datetime.now(UTC)
 OLD, FRESH = NOW - timedelta(days=800), NOW - timedelta(hours=1)
 EXPORTS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(6)]
 
+# Searches of the room enrichment, which stay themselves.
+SEARCHES = {
+    name: f"00000000-0000-0000-0000-0000000000a{number}"
+    for number, name in enumerate(["ended", "never paid", "enriching", "fresh"])
+}
+
 # By table and the column that names the row, which is what stays and what goes: the rest of the row, old if not dated.
 ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("ops.rejected_record", "document_key"): {
@@ -30,6 +36,8 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "goes": {"resolved_at": OLD},
         "goes too": {"resolved_at": OLD, "source": "catalog/shop"},
         "fresh": {"resolved_at": FRESH},
+        "read once": {"read_once": True, "last_seen_at": OLD},
+        "read once lately": {"read_once": True, "last_seen_at": FRESH},
     },
     ("ops.reconciliation", "source"): {
         "one": {"compared_at": OLD},
@@ -70,9 +78,25 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         EXPORTS[3]: {"state": "confirmed", "worksheets": {"Tracker_Raw_Data": {}}},
         EXPORTS[4]: {"state": "unchanged", "worksheets": {}, "started_at": FRESH, "ended_at": FRESH},
     },
+    ("enrichment.contact", "contact_id"): {
+        name: {"search_id": search_id, "outcome": "unusable", "question": None, "question_hash": None}
+        for name, search_id in SEARCHES.items()
+    },
+    ("enrichment.answer", "person_id"): {
+        "goes": {"state": "match", "question_hash": "\\x01", "expires_at": OLD, "answered_at": OLD},
+        "fresh": {"state": "match", "question_hash": "\\x02", "expires_at": FRESH, "answered_at": OLD},
+        "asked": {"state": "asked", "question_hash": "\\x03", "expires_at": None, "answered_at": None, "fields": None},
+    },
+    ("enrichment.phone_delivery", "call_id"): {EXPORTS[0]: {"received_at": OLD}, EXPORTS[1]: {"received_at": FRESH}},
+    ("enrichment.payment_event", "event_id"): {
+        **{name: {"search_id": found, "received_at": OLD, "outcome": "paid"} for name, found in SEARCHES.items()},
+        "of nothing": {"search_id": None, "received_at": OLD, "outcome": "noted"},
+        "of nothing, lately": {"search_id": None, "received_at": FRESH, "outcome": "noted"},
+    },
+    ("enrichment.spend", "account"): {"old": {"day": OLD}, "fresh": {"day": FRESH}},
 }
 GOES = {
-    "ops.rejected_record": {"goes", "goes too"},
+    "ops.rejected_record": {"goes", "goes too", "read once"},
     "ops.reconciliation": {"goes"},
     "embeddings.embedding_job": {"goes"},
     "embeddings.usage": {"1"},
@@ -83,6 +107,11 @@ GOES = {
     "campaigns.delivery_log": {"goes"},
     "campaigns.segment_snapshot_member": {"ended"},
     "campaigns.segment_snapshot": {"ended"},
+    "enrichment.contact": {"ended", "never paid"},
+    "enrichment.answer": {"goes"},
+    "enrichment.phone_delivery": {EXPORTS[0]},
+    "enrichment.payment_event": {"ended", "never paid", "of nothing"},
+    "enrichment.spend": {"old"},
 }
 # Marketing events, which stay themselves.
 EVENTS: dict[str, dict[str, Any]] = {
@@ -109,6 +138,13 @@ def acme(app: psycopg.Connection, warehouse: Warehouse) -> psycopg.Connection:
                 plant(connection, table, row)
         for name, values in EVENTS.items():
             plant(connection, "campaigns.marketing_event", {"event_id": name, "grace": "1 hour", **values})
+        for name, values in {
+            "ended": {"status": "ready", "ended_at": OLD},
+            "never paid": {"status": "preview", "status_changed_at": OLD, "ended_at": None},
+            "enriching": {"status": "enriching", "status_changed_at": OLD, "ended_at": None},
+            "fresh": {"status": "ready", "ended_at": FRESH},
+        }.items():
+            plant(connection, "enrichment.search", {"search_id": SEARCHES[name], "enriched": 7, "erased": 0, **values})
         plant(connection, "referrals.exported_event", {"export_id": EXPORTS[0], "spreadsheet_id": "s"})
         plant(connection, "ops.rejected_record", {"document_key": "goes", "resolved_at": OLD}, tenant_id="other")
     return app
@@ -147,6 +183,13 @@ def test_what_is_open_waits_or_is_referred_to_stays(acme: psycopg.Connection):
     assert rows == [("cdp_profile", FRESH), ("one", OLD)]
 
 
+def test_a_search_keeps_its_counts_when_its_contacts_go(acme: psycopg.Connection):
+    clean(acme)
+    with tenant_transaction(acme, "acme"):
+        found = acme.execute("SELECT DISTINCT enriched, erased FROM enrichment.search").fetchall()
+    assert found == [(7, 0)]
+
+
 def test_a_dry_run_counts_what_goes_and_deletes_nothing(acme: psycopg.Connection):
     before = there(acme)
     counted = {table: result.due for table, result in clean(acme, dry_run=True).items()}
@@ -170,8 +213,8 @@ def test_rows_go_in_batches_and_no_more_than_the_limit(acme: psycopg.Connection,
     delete = retention._delete
     monkeypatch.setattr(retention, "_delete", lambda *given: batches.append(delete(*given)) or batches[-1])
     result = clean(acme, most=10)["ops.rejected_record"]
-    assert (result.due, result.deleted, batches[:4]) == (22, 10, [3, 3, 3, 1])
-    assert clean(acme)["ops.rejected_record"].deleted == 12
+    assert (result.due, result.deleted, batches[:4]) == (23, 10, [3, 3, 3, 1])
+    assert clean(acme)["ops.rejected_record"].deleted == 13
 
 
 def test_another_tenants_rows_stay_and_a_retired_tenants_go(acme: psycopg.Connection):
@@ -192,7 +235,7 @@ def test_settings_say_how_long(acme: psycopg.Connection, monkeypatch: pytest.Mon
     assert clean(acme, dry_run=True)["ops.rejected_record"].due == 0
     monkeypatch.setenv("REJECTED_RETENTION_DAYS", "0")
     settings.forget()
-    assert clean(acme, dry_run=True)["ops.rejected_record"].due == 3
+    assert clean(acme, dry_run=True)["ops.rejected_record"].due == 5
 
 
 def test_every_room_that_lists_what_it_keeps_is_asked():

@@ -323,7 +323,7 @@ COMMENT ON COLUMN enrichment.contact_field.provider_status IS 'The provider''s o
 COMMENT ON COLUMN enrichment.contact_field.answered_at IS 'When the provider gave it.';
 SELECT ops.isolate_tenants('enrichment.contact_field');
 
--- The counts of a search are those of its contacts, whoever changes them.
+-- The counts of a search are those of its contacts, whoever changes them. Rows that retention deletes stay counted.
 CREATE FUNCTION enrichment.add_to_count(for_tenant text, counted uuid, which text, more bigint) RETURNS void
 LANGUAGE sql
 BEGIN ATOMIC
@@ -344,16 +344,12 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM enrichment.add_to_count(c.tenant_id, c.search_id, c.outcome, c.n) FROM (
             SELECT tenant_id, search_id, outcome, count(*) AS n FROM new_rows GROUP BY 1, 2, 3 ORDER BY 1, 2) AS c;
-    ELSIF TG_OP = 'UPDATE' THEN
+    ELSE
         PERFORM enrichment.add_to_count(c.tenant_id, c.search_id, c.outcome, c.n) FROM (
             SELECT tenant_id, search_id, outcome, pg_catalog.sum(n)::bigint AS n FROM (
                 SELECT tenant_id, search_id, outcome, 1 AS n FROM new_rows
                 UNION ALL SELECT tenant_id, search_id, outcome, -1 FROM old_rows) AS moved
             GROUP BY 1, 2, 3 HAVING pg_catalog.sum(n) <> 0 ORDER BY 1, 2) AS c;
-    ELSE
-        PERFORM enrichment.add_to_count(c.tenant_id, c.search_id, c.outcome, -c.n),
-            enrichment.add_to_count(c.tenant_id, c.search_id, 'erased', c.n) FROM (
-            SELECT tenant_id, search_id, outcome, count(*) AS n FROM old_rows GROUP BY 1, 2, 3 ORDER BY 1, 2) AS c;
     END IF;
     RETURN NULL;
 END
@@ -363,8 +359,28 @@ CREATE TRIGGER count_contacts AFTER INSERT ON enrichment.contact
 CREATE TRIGGER count_contacts_again AFTER UPDATE ON enrichment.contact
     REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION enrichment.count_contacts();
-CREATE TRIGGER count_contacts_gone AFTER DELETE ON enrichment.contact
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION enrichment.count_contacts();
+
+-- Erase these contacts; their search counts them as erased. Returns how many there were.
+CREATE FUNCTION enrichment.take_out(for_tenant text, contact_ids text[]) RETURNS bigint
+LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+    each record;
+    number bigint := 0;
+BEGIN
+    FOR each IN
+        WITH gone AS (
+            DELETE FROM enrichment.contact WHERE tenant_id = for_tenant AND contact_id = ANY (contact_ids)
+            RETURNING search_id, outcome
+        )
+        SELECT search_id, outcome, count(*) AS n FROM gone GROUP BY 1, 2 ORDER BY 1, 2
+    LOOP
+        PERFORM enrichment.add_to_count(for_tenant, each.search_id, each.outcome, -each.n),
+            enrichment.add_to_count(for_tenant, each.search_id, 'erased', each.n);
+        number := number + each.n;
+    END LOOP;
+    RETURN number;
+END
+$$;
 
 -- Calls ----------------------------------------------------------------------------------------------------------------------------
 
@@ -665,11 +681,8 @@ BEGIN ATOMIC
         DELETE FROM enrichment.answer AS a
         WHERE a.tenant_id = for_tenant AND a.question_hash IN (SELECT question_hash FROM theirs)
           AND NOT (a.addresses && person.addresses OR a.phone_numbers && person.phones)
-    ), gone AS (
-        DELETE FROM enrichment.contact AS c
-        WHERE c.tenant_id = for_tenant AND c.contact_id IN (SELECT contact_id FROM theirs) RETURNING 1
     )
-    SELECT count(*) FROM gone;
+    SELECT enrichment.take_out(for_tenant, ARRAY(SELECT contact_id FROM theirs));
 END;
 
 CREATE FUNCTION enrichment.erase_fields(for_tenant text, person ops.person) RETURNS bigint
@@ -703,12 +716,13 @@ LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
     PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
     IF EXISTS (SELECT FROM ops.erased_address) THEN
-        DELETE FROM enrichment.contact AS c
-        USING new_rows AS n, pg_catalog.unnest(n.email || n.other_emails) AS a (address), ops.address_salt AS s,
-            ops.erased_address AS e
-        WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id AND a.address IS NOT NULL
-          AND s.tenant_id = n.tenant_id AND e.tenant_id = n.tenant_id
-          AND e.address_hash = ops.address_hash(s.salt, a.address);
+        PERFORM enrichment.take_out(f.tenant_id, f.contact_ids) FROM (
+            SELECT n.tenant_id, pg_catalog.array_agg(DISTINCT n.contact_id) AS contact_ids
+            FROM new_rows AS n, pg_catalog.unnest(n.email || n.other_emails) AS a (address), ops.address_salt AS s,
+                ops.erased_address AS e
+            WHERE a.address IS NOT NULL AND s.tenant_id = n.tenant_id AND e.tenant_id = n.tenant_id
+              AND e.address_hash = ops.address_hash(s.salt, a.address)
+            GROUP BY 1) AS f;
     END IF;
     RETURN NULL;
 END
@@ -717,6 +731,8 @@ $$;
 -- An answer may show an address of somebody who is erased, under whatever name was asked.
 CREATE FUNCTION enrichment.keep_erased_answers_out() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+    number bigint;
 BEGIN
     PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
     IF EXISTS (SELECT FROM ops.erased_address) THEN
@@ -728,12 +744,13 @@ BEGIN
         ), forgotten AS (
             UPDATE enrichment.call_question AS q SET question_hash = NULL FROM theirs AS t
             WHERE q.tenant_id = t.tenant_id AND q.question_hash = t.question_hash
-        ), contacts AS (
-            DELETE FROM enrichment.contact AS c USING theirs AS t
-            WHERE c.tenant_id = t.tenant_id AND c.question_hash = t.question_hash
+        ), answers AS (
+            DELETE FROM enrichment.answer AS a USING theirs AS t
+            WHERE a.tenant_id = t.tenant_id AND a.question_hash = t.question_hash
         )
-        DELETE FROM enrichment.answer AS a USING theirs AS t
-        WHERE a.tenant_id = t.tenant_id AND a.question_hash = t.question_hash;
+        SELECT pg_catalog.count(enrichment.take_out(t.tenant_id, ARRAY(
+            SELECT c.contact_id FROM enrichment.contact AS c
+            WHERE c.tenant_id = t.tenant_id AND c.question_hash = t.question_hash))) INTO number FROM theirs AS t;
     END IF;
     RETURN NULL;
 END
@@ -786,8 +803,10 @@ SELECT ops.keep_erased_out(
     'enrichment.phone_delivery', erase => 'enrichment.erase_deliveries', guard => 'enrichment.keep_deliveries_with_people');
 
 -- Rejected lines of files: they name no profile, so their addresses say whose they are.
-ALTER TABLE ops.rejected_record ADD COLUMN addresses text[] NOT NULL DEFAULT '{}';
+ALTER TABLE ops.rejected_record
+    ADD COLUMN addresses text[] NOT NULL DEFAULT '{}', ADD COLUMN read_once boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN ops.rejected_record.addresses IS 'E-mail addresses in a document that names no profile, lower case, so that an erasure finds the row.';
+COMMENT ON COLUMN ops.rejected_record.read_once IS 'Nothing reads the document again, as a line of a file: the record goes after a time, though it waits.';
 UPDATE ops.person_store SET about_persons = 'profile_ids <> ''{}'' OR addresses <> ''{}''' WHERE store = 'ops.rejected_record';
 
 CREATE OR REPLACE FUNCTION ops.erase_rejected(for_tenant text, person ops.person) RETURNS bigint
