@@ -51,7 +51,8 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
     """Try the documents that wait again.
 
     Use it after the mapping or the tenant's settings were corrected. Items of registries and feeds are not tried
-    here: each round of their ingestor reads them again. Exit code 1 if one is rejected again.
+    here: each round of their ingestor reads them again. Nor are lines of a file: correct them, and import them again.
+    Exit code 1 if one is rejected again.
     """
     from cdp_platform.customers.replay import replay
     from cdp_platform.customers.source import open_source
@@ -88,7 +89,7 @@ def rejected_replay(tenant_id: str, *, as_json: bool) -> None:
             empty="No document was tried." if left else f"No document of {tenant_id} waits.",
         )
         for source, count in left.items():
-            say(f"{count:,} of {source} are tried again by the next round that reads their feed.")
+            say(f"{count:,} of {source} are not tried here: they are taken when their feed or file is read again.")
         if still_rejected:
             say(f"`cdp rejected list --tenant {tenant_id}` says why a document is rejected.")
     if still_rejected:

@@ -115,7 +115,7 @@ def test_rejected_items_are_listed_and_replay_says_when_they_are_tried_again(
     sandbox.arango().create_database("acme")
     said = says("rejected", "replay", "--tenant", "acme")
     sandbox.arango().delete_database("acme")
-    assert "1 of catalog:shop are tried again by the next round that reads their feed." in said
+    assert "1 of catalog:shop are not tried here: they are taken when their feed or file is read again." in said
     assert len(shop.rejected()) == 1
     shop.write_feed(shard(product(1)))
     mall.run("shop")

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from cdp_platform.enrichment.questions import Question, Unusable, contact_of, domain_of, hash_of, linkedin_page
 
@@ -186,6 +188,24 @@ def test_only_pages_of_persons_count() -> None:
     assert linkedin_page("https://www.linkedin.com/pub/Jane-Doe/1/2/3") == "http://www.linkedin.com/in/jane-doe"
     for other in ("https://linkedin.com.evil.example/in/jane", "https://www.linkedin.com/feed", "[x", ""):
         assert linkedin_page(other) is None
+
+
+@hypothesis.given(
+    st.dictionaries(
+        st.sampled_from(
+            ["First Name", "Last Name", "Full Name", "E-mail", "Company", "Website", "LinkedIn", "Id", "x"]
+        ),
+        st.one_of(
+            st.text(max_size=30),
+            st.builds("{}@{}.example".format, st.text(max_size=8), st.text(max_size=8)),
+            st.sampled_from(["JANE@Bücher.example", "https://linkedin.com/in/Ré%20x/", "WWW.Acme.example/a", "a" * 24]),
+        ),
+    )
+)
+def test_a_question_asked_as_a_contact_is_the_same_question(said: dict[str, Any]) -> None:
+    question = _question(said)
+    if isinstance(question, Question):
+        assert _question(question.fields) == question
 
 
 def test_hashes_of_tenants_differ() -> None:
