@@ -1,7 +1,7 @@
 """The fields of a contact, under whatever names its file gives them.
 
-Exports of HubSpot, Salesforce, Apollo, LinkedIn, Outlook and Google name the same thing differently. A column that is
-not known here stays with the contact as it came, and identifies nobody.
+Apollo, HubSpot, Salesforce, Pipedrive, ZoomInfo, LinkedIn, Outlook and Google name the same thing differently in their
+exports. A column that is not known here stays with the contact as it came, and identifies nobody.
 """
 
 import re
@@ -21,12 +21,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "full name", "fullname", "contact name", "contact", "person name", "lead name", "display name"),
     "email": (
         *("email", "e mail", "email address", "e mail address", "work email", "business email", "primary email"),
-        *("contact email", "e mail 1 value", "email 1", "personal email", "secondary email", "tertiary email"),
+        *("contact email", "person email work", "email work", "e mail 1 value", "email 1", "person email"),
+        *("email home", "personal email", "secondary email", "tertiary email"),
     ),
     "organization_name": (
         *("organization name", "company", "company name", "organization", "organisation", "company account"),
         *("account name", "account", "associated company", "primary associated company", "employer"),
-        *("current company", "company name for emails"),
+        *("current company", "person organization", "company name for emails"),
     ),
     "domain": (
         *("domain", "company domain", "company domain name", "company website", "website", "website url"),
@@ -35,7 +36,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("apollo id", "apollo person id", "person id", "id"),
     "linkedin_url": (
         *("linkedin url", "person linkedin url", "linkedin", "linkedin profile", "linkedin profile url"),
-        *("contact linkedin url", "hs linkedin url", "linkedin bio", "profile url", "url"),
+        *("contact linkedin url", "linkedin contact profile url", "hs linkedin url", "linkedin bio"),
+        *("profile url", "url"),
     ),
     "phone": (
         *("phone", "phone number", "mobile", "mobile phone", "mobile number", "mobile phone number", "work phone"),
@@ -60,7 +62,8 @@ _LOCKED = "email_not_unlocked@"
 @lru_cache(maxsize=4096)
 def plain(name: str) -> str:
     """The name of a column in lower case, its words separated by one space."""
-    return _PUNCTUATION.sub(" ", _CAMEL.sub(" ", name)).strip().casefold()
+    words = _PUNCTUATION.sub(" ", _CAMEL.sub(" ", name)).strip().casefold()
+    return words.replace("linked in", "linkedin")
 
 
 def fields_of(given: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from cdp_platform.enrichment.contact_fields import fields_of
 from cdp_platform.enrichment.questions import Question, Unusable, contact_of, domain_of, hash_of, linkedin_page
 
 
@@ -82,6 +83,25 @@ def test_exports_of_other_programs_are_understood(program: str, given: dict[str,
     question = _question(given)
     assert isinstance(question, Question), program
     assert question.fields == fields
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        (
+            "email",
+            ["Email", "E-mail", "eMail", "EMAIL_ADDRESS", "E-mail Address", "Work Email", "Person - Email - Work"],
+        ),
+        ("name", ["Full Name", "fullName", "Person - Name", "contact_name", "Name"]),
+        ("first_name", ["First Name", "firstname", "firstName", "FIRST_NAME", "Given Name"]),
+        ("organization_name", ["Company", "Company / Account", "Account Name", "Person - Organization", "companyName"]),
+        ("domain", ["Website", "Website URL", "Company Domain Name", "Web Page", "company_website", "URL"]),
+        ("linkedin_url", ["LinkedIn", "LinkedIn URL", "linkedInProfileUrl", "LinkedIn Contact Profile URL", "URL"]),
+    ],
+)
+def test_columns_are_known_by_the_names_that_programs_give_them(field: str, names: list[str]) -> None:
+    value = "https://www.linkedin.com/in/jane" if field == "linkedin_url" else "jane@acme.example"
+    assert [name for name in names if fields_of({name: value}) != {field: value}] == []
 
 
 @pytest.mark.parametrize(
