@@ -92,7 +92,7 @@ def enrichment_import(tenant_id: str, *, path: Path, as_json: bool, **of_search:
 @click.option("--link", is_flag=True, help="Print the address of a page with it, for who pays.")
 @json_option
 def enrichment_preview(tenant_id: str, *, search_id: UUID, people: int, link: bool, as_json: bool) -> None:
-    """Show the contacts of a search as who has to pay may see them: masked."""
+    """Show contacts of a search, masked. Who has to pay may see that."""
     from cdp_platform.enrichment import preview_links
     from cdp_platform.enrichment.preview import preview
 
@@ -102,17 +102,18 @@ def enrichment_preview(tenant_id: str, *, search_id: UUID, people: int, link: bo
             found = preview(connection, tenant_id, search_id, people)
     if link:
         address = preview_links.configured().link(tenant_id, search_id)
-        show_json({"link": address}) if as_json else click.echo(address)
+        show_json({"link": address}) if as_json else say(address)
         return
     if as_json:
         show_json(found)
         return
     show(
         f"{found.name} ({found.status})",
-        ["line", "name", "e-mail", "phone", "company", "LinkedIn", "why not"],
-        [(p.line, p.name, p.email, p.phone, p.company, p.linkedin, p.reason) for p in found.shown],
+        ["line", "name", "e-mail", "phone", "company", "LinkedIn", "usable"],
+        [(p.line, p.name, p.email, p.phone, p.company, p.linkedin, p.reason is None) for p in found.shown],
         empty="The search has no contact any more.",
     )
+    show("Why not", ["line", "reason"], [(p.line, p.reason) for p in found.shown if p.reason], empty="")
     say(f"{found.usable:,} of {found.contacts:,} contacts are usable. The price is {found.price:,} {found.currency}.")
 
 
@@ -121,7 +122,10 @@ def enrichment_preview(tenant_id: str, *, search_id: UUID, people: int, link: bo
 @search_option
 @json_option
 def enrichment_estimate(tenant_id: str, *, search_id: UUID, as_json: bool) -> None:
-    """Show what a search may still cost, and whether its limits are enough for that. Nothing is asked."""
+    """Show what a search may still cost. Nothing is asked.
+
+    Every limit says what it leaves, and whether that is enough.
+    """
     from cdp_platform.enrichment.estimates import estimate
 
     with connect(settings.postgres()) as connection:
