@@ -63,10 +63,17 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Closed:
-    """Why nobody is let through now: ``reason`` has the words of the last rest or failure, without customers' data."""
+    """Why nobody is let through now.
+
+    Attributes:
+        seconds: until somebody is.
+        reason: the words of the last rest or failure, without customers' data.
+        is_broken: whether the breaker is open, and not only a rest under way.
+    """
 
     seconds: float
     reason: str
+    is_broken: bool
 
 
 @dataclass(frozen=True)
@@ -188,8 +195,8 @@ class Gate:
 
     def closed(self) -> Closed | None:
         """Whether a caller would have to wait for the end of a rest, or for the breaker; takes no turn."""
-        seconds, reason = self._row(statement("ops", "gate_closed"))
-        return Closed(seconds, reason or "") if seconds > 0 else None
+        seconds, reason, is_broken = self._row(statement("ops", "gate_closed"))
+        return Closed(seconds, reason or "", is_broken) if seconds > 0 else None
 
     def _row(self, query: LiteralString | sql.SQL, *values: object) -> tuple:
         if not self.connection.autocommit or self.connection.info.transaction_status != TransactionStatus.IDLE:

@@ -1,7 +1,10 @@
--- Seconds until the gate lets somebody through, and why it does not now; 0 of a gate that nobody knows.
+-- Seconds until the gate lets somebody through, why it does not now, and whether the breaker is open; 0 of a gate that
+-- nobody knows.
 SELECT
     coalesce(max(greatest(extract(epoch FROM w.until - clock_timestamp()), 0)), 0)::float8 AS seconds,
-    max(CASE WHEN w.until = spent.until THEN 'it says that no request is left until then' ELSE g.reason END) AS reason
+    max(CASE WHEN w.until = spent.until THEN 'it says that no request is left until then' ELSE g.reason END) AS reason,
+    coalesce(bool_or(greatest(g.open_until, CASE WHEN g.open_until IS NOT NULL THEN g.probe_until END) > clock_timestamp()),
+        false) AS is_broken
 FROM ops.gate AS g
 CROSS JOIN LATERAL (
     SELECT max(ops.allowance_ends(a)) FROM ops.gate_allowance AS a WHERE a.name = g.name AND a.turns_left = 0
