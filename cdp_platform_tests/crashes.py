@@ -4,6 +4,9 @@ The work runs in a child process that is forked for it and ends by SIGKILL right
 PostgreSQL, over HTTP or by SMTP: no handler runs, no `finally`, and nobody is told. Then the same with n + 1, until the
 work ends by itself before its time. Where it can be killed is counted while it runs, and listed nowhere.
 
+`while_an_answer_is_under_way` kills at other points: after the n-th request over HTTP is sent whole, before anything of
+its answer is read. The other side does what it was asked to, and nobody hears of it.
+
 An exchange counts when its answer is there. Left out is what cannot have changed anything: a GET, any command of SMTP
 but the dot that ends a message, and a statement in a transaction that by PostgreSQL's own account has written nothing
 yet. Other processes that the work starts are not counted in. That all of psycopg goes through `Connection.wait` is held
@@ -15,10 +18,12 @@ import os
 import re
 import signal
 import smtplib
+import socket
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from unittest import mock
@@ -53,19 +58,35 @@ def after_every_write(work: Callable[[Place], object], fresh: Callable[[], Place
     Raises:
         AssertionError: the work failed by itself, or wrote nothing.
     """
+    yield from _one_after_the_other(_Counter.watch, work, fresh)
+
+
+def while_an_answer_is_under_way(
+    work: Callable[[Place], object], fresh: Callable[[], Place]
+) -> Iterator[tuple[KillPoint, Place]]:
+    """Kill the work while the answer to its first request that can write is under way, then to its second, and so on.
+
+    Arguments and errors as in `after_every_write`. The other side may not be done yet when the work is dead.
+    """
+    yield from _one_after_the_other(_Counter.watch_requests, work, fresh)
+
+
+def _one_after_the_other(
+    watch: Callable[["_Counter"], None], work: Callable[[Place], object], fresh: Callable[[], Place]
+) -> Iterator[tuple[KillPoint, Place]]:
     number = 0
     while True:
         number += 1
         place = fresh()
-        exchanges = _run(work, place, number)
+        exchanges = _run(watch, work, place, number)
         if len(exchanges) < number:
             break
         yield KillPoint(number, exchanges[-1]), place
     assert number > 1, "the work wrote nothing"
 
 
-def _run(work: Callable[[Place], object], place: Place, last: int) -> list[str]:
-    """Run the work in a child that is killed after so many exchanges; returns those that there were."""
+def _run(watch: Callable[["_Counter"], None], work: Callable[[Place], object], place: Place, last: int) -> list[str]:
+    """Run the work in a child that is killed at the last of so many points; returns those that there were."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         # Threads of the test do not live in the child, and it waits for none of them.
@@ -81,7 +102,7 @@ def _run(work: Callable[[Place], object], place: Place, last: int) -> list[str]:
             for number in (signal.SIGALRM, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             signal.alarm(_PATIENCE_SECONDS)
-            _Counter(writer, last).watch()
+            watch(_Counter(writer, last))
             work(place)
             code = 0
         except BaseException:
@@ -106,7 +127,7 @@ def _run(work: Callable[[Place], object], place: Place, last: int) -> list[str]:
 
 @dataclass
 class _Counter:
-    """Tells of each exchange of this process, and ends it after the last."""
+    """Tells of each exchange of this process, or of each point else at which it can be killed, and ends it at the last."""
 
     writer: int
     last: int
@@ -158,6 +179,42 @@ class _Counter:
         mock.patch.object(smtplib.SMTP, "getreply", counted_getreply).start()
         mock.patch.object(urllib3.HTTPConnectionPool, "urlopen", counted_urlopen).start()
         mock.patch.object(httpx2.HTTPTransport, "handle_request", counted_handle_request).start()
+
+    def watch_requests(self) -> None:
+        """Count requests that wait for their answer, of urllib3, httpx2 and what else reads from sockets of Python."""
+        urlopen = urllib3.HTTPConnectionPool.urlopen
+        handle_request = httpx2.HTTPTransport.handle_request
+        sending = threading.local()
+
+        @contextmanager
+        def noted(method: str, url: str) -> Iterator[None]:
+            sending.request = method, url
+            try:
+                yield
+            finally:
+                sending.request = None
+
+        def noted_urlopen(pool: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+            with noted(method, url):
+                return urlopen(pool, method, url, *args, **options)
+
+        def noted_handle_request(transport: Any, request: httpx2.Request) -> httpx2.Response:
+            with noted(request.method, str(request.url)):
+                return handle_request(transport, request)
+
+        def told_of(receive: Callable[..., Any]) -> Callable[..., Any]:
+            def received(sock: socket.socket, *args: Any, **options: Any) -> Any:
+                request, sending.request = getattr(sending, "request", None), None
+                if request:
+                    self.tell_of_request(*request)
+                return receive(sock, *args, **options)
+
+            return received
+
+        mock.patch.object(urllib3.HTTPConnectionPool, "urlopen", noted_urlopen).start()
+        mock.patch.object(httpx2.HTTPTransport, "handle_request", noted_handle_request).start()
+        for name in ("recv", "recv_into"):
+            mock.patch.object(socket.socket, name, told_of(getattr(socket.socket, name))).start()
 
     def can_have_written(self, connection: psycopg.Connection, *, alone: bool) -> bool:
         pgconn = connection.pgconn

@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import smtplib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,23 @@ def test_requests_that_can_write_are_points(sandbox: SandboxProcess, send: Calla
     address = f"{sandbox.url}/_db/{people.db_name}/_api/document/people"
     points = []
     for point, _ in crashes.after_every_write(lambda _: [send(address), send(address)], people.truncate):
+        assert people.count() == point.number
+        points.append(point)
+    request = f"POST /_db/{people.db_name}/_api/document"
+    assert points == [crashes.KillPoint(number, request) for number in (1, 2)]
+
+
+@pytest.mark.parametrize("send", [_with_requests, _with_httpx2])
+def test_while_an_answer_is_under_way_the_other_side_does_what_it_was_asked(
+    sandbox: SandboxProcess, send: Callable[[str], None]
+):
+    people = sandbox.new_database().create_collection("people")
+    address = f"{sandbox.url}/_db/{people.db_name}/_api/document/people"
+    points = []
+    for point, _ in crashes.while_an_answer_is_under_way(lambda _: [send(address), send(address)], people.truncate):
+        ends_at = time.monotonic() + 10
+        while people.count() < point.number and time.monotonic() < ends_at:
+            time.sleep(0.01)
         assert people.count() == point.number
         points.append(point)
     request = f"POST /_db/{people.db_name}/_api/document"

@@ -144,7 +144,7 @@ class Worker:
                     [question.fields for question in asked],
                     personal_emails=call.search.personal_emails,
                     phones=call.search.phones,
-                    webhook_url=call.webhook_url,
+                    webhook_url=run.phone_address_of(call),
                 )
         except (PacedError, UnavailableError) as error:
             if sent:
@@ -191,9 +191,7 @@ class Worker:
             elif calls.settle(
                 self.connection, tenant_id, call.call_id, "confirmed", reason=calls.LOST, request_id=error.request_id
             ):
-                budget.book(
-                    self.connection, tenant_id, call.call_id, more=error.credits, still_reserved=Decimal(0)
-                )
+                budget.book(self.connection, tenant_id, call.call_id, more=error.credits, still_reserved=Decimal(0))
                 calls.hold_contacts(self.connection, tenant_id, call.call_id)
         credits = error.credits or Decimal(0)
         self.run.note(unknown=1, credits=credits, cost=credits * call.search.credit_price)

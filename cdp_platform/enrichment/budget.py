@@ -68,7 +68,7 @@ class Granted:
     seconds: float = 0.0
 
 
-def worst_case(phones: bool) -> Decimal:  # noqa: FBT001 (a column of the search)
+def worst_case(phones: bool) -> Decimal:
     """Most credits that the answer about one person costs."""
     return PERSON_CREDITS + PHONE_CREDITS * phones
 

@@ -4,6 +4,8 @@ Grain of ``enrichment.provider_call``: one row per attempt to ask the provider a
 a transaction of the tenant that has called `begin`, so that limits hold and nobody asks a question that is asked.
 """
 
+import hashlib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,16 +86,14 @@ class Call:
         questions: in the order of the request.
         attempt: from 1.
         call_id: of the row.
-        webhook_url: the address that its phones are delivered to; None: none are asked for.
-        secret_hash: of the secret in that address.
+        secret: in the address that its phones are delivered to; the ledger keeps its hash.
     """
 
     search: OpenSearch
     questions: Sequence[Question]
     attempt: int = 1
     call_id: UUID = field(default_factory=uuid4)
-    webhook_url: str | None = field(default=None, repr=False)
-    secret_hash: bytes | None = None
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
     def hashes(self) -> list[Hash]:
@@ -108,6 +108,11 @@ def transaction(connection: psycopg.Connection, tenant_id: str) -> Iterator[None
         locks.take(connection, locks.enrichment(tenant_id))
         erasure.while_nobody_is_erased(connection, tenant_id)
         yield
+
+
+def secret_hash(secret: str) -> bytes:
+    """SHA-256 of the secret in the address for a call's phones."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 def next_search(connection: psycopg.Connection, tenant_id: str, *, but: Sequence[UUID] = ()) -> OpenSearch | None:
@@ -184,7 +189,7 @@ def reserve(
             "calls": [call.call_id for call in calls],
             "people": [len(call.questions) for call in calls],
             "doubles": [any(question.was_lost for question in call.questions) for call in calls],
-            "secrets": [call.secret_hash for call in calls],
+            "secrets": [secret_hash(call.secret) if search.phones else None for call in calls],
             "call_of": [call.call_id for call, _, _ in asked],
             "places": [place for _, place, _ in asked],
             "hashes": [question.hash for _, _, question in asked],

@@ -34,6 +34,7 @@ THREADS = 4
 BREAKER = Breaker(failures=5, first_seconds=300, longest_seconds=300)
 
 OpenClient: TypeAlias = Callable[[], Apollo]
+PhoneAddress: TypeAlias = Callable[[str, UUID, str], str]
 WhyEnded: TypeAlias = Literal["nothing_to_ask", "limit", "paced", "provider_away", "refused", "failing", "time_over"]
 
 
@@ -80,7 +81,7 @@ def run(
     settings: EnrichmentSettings,
     *,
     seconds: float,
-    web_url: str | None = None,
+    phone_address: PhoneAddress | None = None,
     progress: Progress = lambda _result: None,
 ) -> RunResult:
     """Enrich the contacts of a tenant's paid searches. Several processes may run for the same tenant.
@@ -91,7 +92,8 @@ def run(
         open_client: opens the provider's client, if there is something to ask.
         settings: of the platform.
         seconds: no call begins later than this.
-        web_url: address of the web app, which phones are delivered to; a search for phones fails without it.
+        phone_address: makes the address that the phones of a call are delivered to, from tenant, call and secret; a
+            search for phones fails without it.
         progress: called from any thread with the result so far.
 
     Raises:
@@ -109,7 +111,7 @@ def run(
             settings=settings,
             tenant_settings=EnrichmentTenantSettings.of(tenant),
             account=account_of(settings.apollo_api_key.get_secret_value()),
-            web_url=web_url,
+            phone_address=phone_address,
             progress=progress,
             ends_at=time.monotonic() + seconds,
         )
@@ -148,7 +150,8 @@ class Run:
 
     Attributes:
         claim: what carries the leases of its calls.
-        lock: for everything below.
+        reserving: held by the thread that takes or reserves calls; before any transaction.
+        lock: for the result; held for a moment, also inside a transaction.
         reserved: calls that no thread has taken.
         looked_at: searches that have nothing more to ask in this round.
         given_up: searches that are left to a later run.
@@ -162,12 +165,13 @@ class Run:
     settings: EnrichmentSettings
     tenant_settings: EnrichmentTenantSettings
     account: str
-    web_url: str | None
+    phone_address: PhoneAddress | None
     progress: Progress
     ends_at: float
     claim: Claim = field(init=False)
     result: RunResult = field(default_factory=RunResult)
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    reserving: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     reserved: deque[Call] = field(default_factory=deque)
     looked_at: set[UUID] = field(default_factory=set)
     given_up: set[UUID] = field(default_factory=set)
@@ -181,7 +185,7 @@ class Run:
     @property
     def client(self) -> Apollo:
         """The provider's client; all threads share it."""
-        with self.lock:
+        with self.reserving:
             if self._client is None:
                 self._client = self.open_client()
             return self._client
@@ -227,8 +231,7 @@ class Run:
 
     def put_back(self) -> None:
         """Give back what was reserved and is not asked."""
-        with self.lock:
-            left, self.reserved = list(self.reserved), deque()
+        left, self.reserved = list(self.reserved), deque()
         if left:
             with calls.transaction(self.connection, self.tenant_id):
                 for call in left:
@@ -258,7 +261,7 @@ class Run:
 
     def next_call(self, connection: psycopg.Connection) -> Call | None:
         """A call that is reserved; None where the run ends."""
-        with self.lock:
+        with self.reserving:
             if self.stopped.is_set():
                 return None
             if self.seconds_left <= 0:
@@ -286,9 +289,8 @@ class Run:
 
     def stop(self, why: WhyEnded, reason: str) -> None:
         """No call begins any more."""
-        with self.lock:
-            self.result.why_ended, self.result.reason = why, reason
-            self.stopped.set()
+        self._note_end(why, reason)
+        self.stopped.set()
 
     def leave_to_later(self, why: WhyEnded, reason: str, seconds: float) -> None:
         """Nobody may call for so many seconds: stop, and put all searches off; of a provider that is away hand out
@@ -303,8 +305,7 @@ class Run:
 
     def give_up(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
         """Leave a search to a later run, as its calls fail; inside a transaction of `calls.transaction`."""
-        with self.lock:
-            self.given_up.add(search.search_id)
+        self.given_up.add(search.search_id)
         self._put_off(connection, search, "failing", reason, budget.LOOK_AGAIN.total_seconds())
 
     def fail_search(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
@@ -313,14 +314,22 @@ class Run:
         with calls.transaction(connection, self.tenant_id):
             self._fail(connection, search, reason)
 
+    def phone_address_of(self, call: Call) -> str | None:
+        """The address that the phones of a call are delivered to; None where none are asked for."""
+        wanted = self.phone_address if call.search.phones else None
+        return wanted and wanted(self.tenant_id, call.call_id, call.secret)
+
     def _put_off(
         self, connection: psycopg.Connection, search: OpenSearch, why: WhyEnded, reason: str, seconds: float
     ) -> None:
-        with self.lock:
-            self.result.why_ended, self.result.reason = why, reason
-            self.looked_at.add(search.search_id)
+        self._note_end(why, reason)
+        self.looked_at.add(search.search_id)
         names = {"tenant": self.tenant_id, "search": search.search_id, "reason": reason, "seconds": seconds}
         connection.execute(statement("enrichment", "put_off"), names)
+
+    def _note_end(self, why: WhyEnded, reason: str) -> None:
+        with self.lock:
+            self.result.why_ended, self.result.reason = why, reason
 
     def _fail(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
         move = "SELECT enrichment.move_search(%s, %s, 'enriching', 'failed', %s)"
@@ -331,20 +340,24 @@ class Run:
         size = self.settings.apollo_max_contacts_per_request
         with calls.transaction(connection, self.tenant_id):
             while search := calls.next_search(connection, self.tenant_id, but=[*self.looked_at]):
-                questions = calls.choose(connection, self.tenant_id, search, at_most=THREADS * size)
-                try:
-                    made = self._reserve_calls(connection, search, questions, attempt=1, size=size)
-                except ConfigurationError as error:
-                    self._fail(connection, search, str(error))
+                if search.phones and self.phone_address is None:
+                    self._fail(connection, search, "Phones are delivered to an address of the web app: set CDP_WEB_URL.")
                     continue
-                if made:
+                questions = calls.choose(connection, self.tenant_id, search, at_most=THREADS * size)
+                if made := self._reserve_calls(connection, search, questions, attempt=1, size=size):
                     self.reserved.extend(made)
                     return True
                 self.looked_at.add(search.search_id)
         return False
 
     def _reserve_calls(
-        self, connection: psycopg.Connection, search: OpenSearch, questions: Sequence[Question], *, attempt: int, size: int
+        self,
+        connection: psycopg.Connection,
+        search: OpenSearch,
+        questions: Sequence[Question],
+        *,
+        attempt: int,
+        size: int,
     ) -> list[Call]:
         if not questions:
             return []

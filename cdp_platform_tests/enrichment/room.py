@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,7 +23,8 @@ INSERT INTO enrichment.contact (tenant_id, contact_id, search_id, line, given, q
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 _SEARCH = """
-INSERT INTO enrichment.search (tenant_id, search_id, name, price, currency, personal_emails, phones, credit_limit, money_limit)
+INSERT INTO enrichment.search (tenant_id, search_id, name, price, currency, personal_emails, phones, credit_limit,
+    money_limit)
 VALUES (%s, %s, 'leads', 2.99, 'USD', %s, %s, %s, %s)
 """
 # All that was charged, by call: what the ledger knows, and what it holds for answers that were lost.
@@ -109,7 +109,9 @@ class Room:
     def outcomes(self, search_id: UUID | None = None) -> dict[str, int]:
         """Number of contacts by outcome."""
         which = "search_id = %s" if search_id else "%s::uuid IS NULL"
-        return dict(self.rows(f"SELECT outcome, count(*) FROM enrichment.contact WHERE {which} GROUP BY 1", [search_id]))
+        return dict(
+            self.rows(f"SELECT outcome, count(*) FROM enrichment.contact WHERE {which} GROUP BY 1", [search_id])
+        )
 
     def of(self, search_id: UUID, column: str) -> Any:
         """A column of a search."""
@@ -144,6 +146,6 @@ class Room:
 
     def end_leases(self) -> None:
         """As if the leases of all workers had ended."""
-        self.rows("UPDATE enrichment.provider_call SET lease_until = now() - interval '1 second' WHERE claim IS NOT NULL")
-
-
+        self.rows(
+            "UPDATE enrichment.provider_call SET lease_until = now() - interval '1 second' WHERE claim IS NOT NULL"
+        )

@@ -322,7 +322,7 @@ def test_a_rest_that_was_asked_for_is_an_answer(app: psycopg.Connection) -> None
     closed = gate.closed()
     assert closed is not None
     assert 90 < closed.seconds <= 100
-    assert closed == Closed(closed.seconds, "slow down")
+    assert closed == Closed(closed.seconds, "slow down", is_broken=False)
 
 
 def test_a_failure_that_asks_for_a_rest_gets_it_and_counts_for_the_breaker(app: psycopg.Connection) -> None:
