@@ -22,7 +22,7 @@ import socket
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -127,7 +127,7 @@ def _run(watch: Callable[["_Counter"], None], work: Callable[[Place], object], p
 
 @dataclass
 class _Counter:
-    """Tells of each exchange of this process, or of each point else at which it can be killed, and ends it at the last."""
+    """Tells of each point at which this process can be killed, and ends it at the last."""
 
     writer: int
     last: int
@@ -187,7 +187,7 @@ class _Counter:
         sending = threading.local()
 
         @contextmanager
-        def noted(method: str, url: str) -> Iterator[None]:
+        def noted(method: str, url: str) -> Generator[None]:
             sending.request = method, url
             try:
                 yield

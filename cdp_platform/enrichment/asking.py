@@ -126,7 +126,9 @@ class Worker:
         if self.run.stopped.is_set():
             return Ended.OTHERWISE
         call = self.run.reserve_again(self.connection, search, hashes, attempt=1)
-        ended = Ended.OTHERWISE if call is None else self.ask(call)
+        if call is None:
+            return Ended.OTHERWISE
+        ended = self.ask(call)
         # Of an answer about some nothing follows for the others.
         return Ended.OTHERWISE if ended is Ended.ANSWERED and len(call.questions) < len(hashes) else ended
 
@@ -179,8 +181,8 @@ class Worker:
                 budget.book(self.connection, tenant_id, call.call_id, more=answer.credits, still_reserved=still)
             answers.write(self.connection, tenant_id, call.call_id, people, self.run.tenant_settings)
             delivered = answers.deliver(self.connection, tenant_id, among=call.hashes)
-        credits = answer.credits or Decimal(0)
-        self.run.note(**delivered, credits=credits, cost=credits * call.search.credit_price)
+        charged = answer.credits or Decimal(0)
+        self.run.note(**delivered, credits=charged, cost=charged * call.search.credit_price)
 
     def _refuse_answer(self, call: Call, error: ContradictoryAnswerError) -> None:
         """The answer is about others: it is charged for certain, if it says how much, and nobody gets it."""
@@ -193,8 +195,8 @@ class Worker:
             ):
                 budget.book(self.connection, tenant_id, call.call_id, more=error.credits, still_reserved=Decimal(0))
                 calls.hold_contacts(self.connection, tenant_id, call.call_id)
-        credits = error.credits or Decimal(0)
-        self.run.note(unknown=1, credits=credits, cost=credits * call.search.credit_price)
+        charged = error.credits or Decimal(0)
+        self.run.note(unknown=1, credits=charged, cost=charged * call.search.credit_price)
 
     def _fail(self, call: Call, reason: str) -> None:
         with calls.transaction(self.connection, self.run.tenant_id):

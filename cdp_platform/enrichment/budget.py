@@ -45,10 +45,10 @@ class Limits:
     @classmethod
     def of(cls, platform: EnrichmentSettings, tenant: EnrichmentTenantSettings) -> "Limits":
         """Those of the tenant, or where it has none of its own, those of the platform."""
-        credits, money = tenant.enrichment_daily_credits, tenant.enrichment_daily_budget
+        daily, money = tenant.enrichment_daily_credits, tenant.enrichment_daily_budget
         return cls(
             tenant.enrichment_credit_limit,
-            platform.enrichment_daily_credits if credits is None else credits,
+            platform.enrichment_daily_credits if daily is None else daily,
             platform.enrichment_daily_budget if money is None else money,
         )
 
@@ -74,7 +74,7 @@ def worst_case(phones: bool) -> Decimal:
 
 
 def reserve(
-    connection: psycopg.Connection, tenant_id: str, search: "OpenSearch", limits: Limits, day: date, people: int
+    connection: psycopg.Connection, tenant_id: str, search: "OpenSearch", limits: Limits, *, day: date, people: int
 ) -> Granted:
     """Reserve the worst case of a call about so many people, or about as many as the limits allow.
 
@@ -90,7 +90,7 @@ def reserve(
     granted = Granted(people)
     for name, limit, used in _limits(connection, tenant_id, search, limits):
         if (fitting := max(0, int((limit - used) // each))) < granted.people:
-            granted = Granted(fitting, _reason(name, limit, used, search), LOOK_AGAIN.total_seconds())
+            granted = Granted(fitting, _reason(name, search), LOOK_AGAIN.total_seconds())
     # A limit of the day ends with it.
     seconds = min(LOOK_AGAIN.total_seconds(), _seconds_left(day))
     daily = (
@@ -103,8 +103,7 @@ def reserve(
         fitting = spend.reserve(connection, [amount] * granted.people, limit=limit)
         taken.append((spend, amount, fitting))
         if limit is not None and fitting < granted.people:
-            used = spend.amount(connection) - amount * fitting
-            granted = Granted(fitting, _reason(f"The tenant's limit of {limit} {words}", limit, used, search), seconds)
+            granted = Granted(fitting, _reason(f"The tenant's limit of {limit} {words}", search), seconds)
     for spend, amount, fitting in taken:
         if fitting > granted.people:
             spend.correct(connection, -amount * (fitting - granted.people))
@@ -147,11 +146,11 @@ def _limits(
         yield f"The tenant's limit of {limits.credits} credits", limits.credits, row[0]
 
 
-def _reason(name: str, limit: Decimal, used: Decimal, search: "OpenSearch") -> str:
+def _reason(name: str, search: "OpenSearch") -> str:
     needed = search.open_contacts * worst_case(search.phones)
     return (
-        f"{name} is reached: {limit - used:f} of it is left, and the {search.open_contacts} contacts that wait may need "
-        f"{needed:f} credits. Raise it, and the search goes on."
+        f"{name} is reached, and the {search.open_contacts} contacts that wait may need {needed:f} credits. Raise "
+        "it, and the search goes on."
     )
 
 

@@ -6,7 +6,7 @@ a transaction of the tenant that has called `begin`, so that limits hold and nob
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -102,7 +102,7 @@ class Call:
 
 
 @contextmanager
-def transaction(connection: psycopg.Connection, tenant_id: str) -> Iterator[None]:
+def transaction(connection: psycopg.Connection, tenant_id: str) -> Generator[None]:
     """A transaction of the tenant in which calls are reserved or settled; one at a time."""
     with tenant_transaction(connection, tenant_id):
         locks.take(connection, locks.enrichment(tenant_id))

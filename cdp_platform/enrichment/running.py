@@ -22,7 +22,6 @@ from cdp_platform.enrichment import answers, budget, calls
 from cdp_platform.enrichment.asking import Worker
 from cdp_platform.enrichment.calls import Call, Hash, OpenSearch, Question
 from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
-from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.gate import DAY, HOUR, MINUTE, Breaker, Gate
 from cdp_platform.ops.leases import Claim, Connect, Leases
@@ -214,7 +213,7 @@ class Run:
         self.note(enriched=delivered.get("enriched", 0), no_match=delivered.get("no_match", 0))
 
     def round(self) -> bool:
-        """Ask until nothing is left to ask at the moment; whether anything was asked, so that another round may help."""
+        """Ask until nothing is left to ask at the moment; whether another round may help, as this one asked."""
         self.looked_at = set(self.given_up)
         before = self.result.calls
         closed = gate(self.connection, self.account, self.settings).closed()
@@ -293,8 +292,9 @@ class Run:
         self.stopped.set()
 
     def leave_to_later(self, why: WhyEnded, reason: str, seconds: float) -> None:
-        """Nobody may call for so many seconds: stop, and put all searches off; of a provider that is away hand out
-        contacts as they came.
+        """Nobody may call for so many seconds: stop, and put all searches off.
+
+        Contacts of a provider that is away are handed out as they came.
         """
         self.stop(why, reason)
         names = {"tenant": self.tenant_id, "search": None, "reason": reason, "seconds": seconds}
@@ -316,8 +316,9 @@ class Run:
 
     def phone_address_of(self, call: Call) -> str | None:
         """The address that the phones of a call are delivered to; None where none are asked for."""
-        wanted = self.phone_address if call.search.phones else None
-        return wanted and wanted(self.tenant_id, call.call_id, call.secret)
+        if self.phone_address is None or not call.search.phones:
+            return None
+        return self.phone_address(self.tenant_id, call.call_id, call.secret)
 
     def _put_off(
         self, connection: psycopg.Connection, search: OpenSearch, why: WhyEnded, reason: str, seconds: float
@@ -341,7 +342,9 @@ class Run:
         with calls.transaction(connection, self.tenant_id):
             while search := calls.next_search(connection, self.tenant_id, but=[*self.looked_at]):
                 if search.phones and self.phone_address is None:
-                    self._fail(connection, search, "Phones are delivered to an address of the web app: set CDP_WEB_URL.")
+                    self._fail(
+                        connection, search, "Phones are delivered to an address of the web app: set CDP_WEB_URL."
+                    )
                     continue
                 questions = calls.choose(connection, self.tenant_id, search, at_most=THREADS * size)
                 if made := self._reserve_calls(connection, search, questions, attempt=1, size=size):
@@ -362,7 +365,7 @@ class Run:
         if not questions:
             return []
         day = calls.today()
-        granted = budget.reserve(connection, self.tenant_id, search, self.limits, day, len(questions))
+        granted = budget.reserve(connection, self.tenant_id, search, self.limits, day=day, people=len(questions))
         if granted.people == 0:
             self._put_off(connection, search, "limit", granted.reason, granted.seconds)
             return []

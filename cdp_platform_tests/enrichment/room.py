@@ -8,11 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+from cdp_platform.resources.apollo import Apollo
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from cdp_platform.enrichment import running
 from cdp_platform.enrichment.running import RunResult
-from cdp_platform.resources.apollo import Apollo
 from cdp_platform.settings import EnrichmentSettings, PostgresSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.apollo_stub import ApolloStub
@@ -42,7 +43,7 @@ class Room:
     options: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, **options: Any) -> EnrichmentSettings:
-        given = {
+        given: dict[str, Any] = {
             "apollo_base_url": self.apollo.base_url,
             "apollo_api_key": KEY,
             "apollo_rate_limit_per_minute": 1_000,
@@ -56,7 +57,7 @@ class Room:
         phones: bool = False,
         personal_emails: bool = False,
         credit_limit: int | None = None,
-        money_limit: int | None = None,
+        money_limit: Decimal | None = None,
         status: str = "paid",
     ) -> UUID:
         """A search for so many people who are found, or for these; a text is an address."""
@@ -103,7 +104,7 @@ class Room:
     def rows(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple]:
         """The rows of a query inside the tenant's transaction."""
         with tenant_transaction(self.connection, self.tenant_id):
-            cursor = self.connection.execute(query, parameters or None)
+            cursor = self.connection.execute(sql.SQL(query), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def outcomes(self, search_id: UUID | None = None) -> dict[str, int]:

@@ -1,6 +1,5 @@
-"""Calls that go wrong: what was done is never bought again, what was not done is asked again, and nobody else suffers."""
+"""Calls that go wrong: what was done is never bought again, and what was not done is asked again."""
 
-import random
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -16,16 +15,11 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "_PAUSE_SECONDS", 0.01)
 
 
-def _with(fate: str, number: int = 9, domain: str = "shop.example") -> list[str]:
-    """Addresses of people who are found, and of one of another fate somewhere among them."""
-    people = [f"found-{each}@{domain}" for each in range(number)]
-    people.insert(random.randrange(number + 1), f"{fate}@{domain}")
-    return people
-
-
-@pytest.mark.parametrize("number", range(8))
-def test_a_batch_that_is_refused_is_taken_apart_until_the_contact_at_fault_is_found(room: Room, number: int):
-    search = room.search(_with("poison"))
+@pytest.mark.parametrize("place", [0, 4, 6, 9])
+def test_a_batch_that_is_refused_is_taken_apart_until_the_contact_at_fault_is_found(room: Room, place: int):
+    people = [f"found-{each}@shop.example" for each in range(9)]
+    people.insert(place, "poison@shop.example")
+    search = room.search(people)
     result = room.run()
     assert room.outcomes() == {"enriched": 9, "unusable": 1}
     unusable = room.rows("SELECT given ->> 'email', reason FROM enrichment.contact WHERE outcome = 'unusable'")
@@ -185,9 +179,7 @@ def test_an_answer_without_counts_enriches_and_keeps_what_it_may_have_cost(room:
         ({"status": 422, "body": {"error": "You have insufficient credits! Upgrade your plan."}}, "credits"),
     ],
 )
-def test_what_a_person_has_to_mend_fails_the_search_and_trips_nothing(
-    room: Room, options: dict[str, Any], words: str
-):
+def test_what_a_person_has_to_mend_fails_the_search_and_trips_nothing(room: Room, options: dict[str, Any], words: str):
     search = room.search(3)
     room.apollo.spoil("status", **options)
     result = room.run()
@@ -217,6 +209,8 @@ def test_nobody_who_was_asked_about_is_named_in_the_ledger(room: Room, new_room:
     room.apollo.spoil("drop_after", after=1)
     room.run()
     assert room.apollo.fired() == [1]
-    kept = room.rows("SELECT p::text FROM enrichment.provider_call AS p UNION ALL SELECT s::text FROM enrichment.search AS s")
+    kept = room.rows(
+        "SELECT p::text FROM enrichment.provider_call AS p UNION ALL SELECT s::text FROM enrichment.search AS s"
+    )
     assert kept
     assert not [row for (row,) in kept if "planted" in row or "poison" in row]
