@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import psycopg
 
 from cdp_platform.enrichment import answers, budget, calls
-from cdp_platform.enrichment.budget import PERSON_CREDITS, PHONE_CREDITS
-from cdp_platform.enrichment.calls import Call, Hash, OpenSearch, Question
+from cdp_platform.enrichment.budget import PERSON_CREDITS, PHONE_CREDITS, OpenSearch
+from cdp_platform.enrichment.calls import Call, Hash, Question
+from cdp_platform.enrichment.reserving import Run
 from cdp_platform.errors import (
     ConfigurationError,
     OutcomeUnknownError,
@@ -29,9 +29,6 @@ from cdp_platform.ops.gate import Gate
 from cdp_platform.resources.apollo import ContradictoryAnswerError
 from cdp_platform.resources.apollo_answers import BulkAnswer
 from cdp_platform.warehouse.connection import tenant_transaction
-
-if TYPE_CHECKING:
-    from cdp_platform.enrichment.running import Run
 
 ATTEMPTS = 4
 # The longest pause before the second attempt; it doubles with each.
@@ -68,7 +65,7 @@ class Worker:
         gate: of the provider's account, on a connection of its own.
     """
 
-    def __init__(self, run: "Run", connection: psycopg.Connection, gate: Gate) -> None:
+    def __init__(self, run: Run, connection: psycopg.Connection, gate: Gate) -> None:
         self.run = run
         self.connection = connection
         self.gate = gate

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
@@ -16,9 +15,6 @@ from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
 from cdp_platform.ops.spend import Spend
 from cdp_platform.settings import EnrichmentSettings
 from cdp_platform.warehouse.statements import statement
-
-if TYPE_CHECKING:
-    from cdp_platform.enrichment.calls import OpenSearch
 
 SPENT_AT = "apollo"
 """The account that spending is counted at, for all keys."""
@@ -54,6 +50,33 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class OpenSearch:
+    """A search under way that has open contacts.
+
+    Attributes:
+        search_id: of the row.
+        personal_emails: whether private addresses are asked for.
+        phones: whether mobile phones are asked for.
+        credit_limit: most credits that it may use.
+        money_limit: most that they may cost.
+        used: credits that are charged or reserved.
+        credit_price: of one credit, in ``credit_currency``.
+        credit_currency: ISO 4217 code.
+        open_contacts: number of those that have no final outcome and are not held.
+    """
+
+    search_id: UUID
+    personal_emails: bool
+    phones: bool
+    credit_limit: Decimal | None
+    money_limit: Decimal | None
+    used: Decimal
+    credit_price: Decimal
+    credit_currency: str
+    open_contacts: int
+
+
+@dataclass(frozen=True)
 class Granted:
     """The money that is reserved.
 
@@ -74,7 +97,7 @@ def worst_case(phones: bool) -> Decimal:
 
 
 def reserve(
-    connection: psycopg.Connection, tenant_id: str, search: "OpenSearch", limits: Limits, *, day: date, people: int
+    connection: psycopg.Connection, tenant_id: str, search: OpenSearch, limits: Limits, *, day: date, people: int
 ) -> Granted:
     """Reserve the worst case of a call about so many people, or about as many as the limits allow.
 
@@ -132,7 +155,7 @@ def book(
 
 
 def _limits(
-    connection: psycopg.Connection, tenant_id: str, search: "OpenSearch", limits: Limits
+    connection: psycopg.Connection, tenant_id: str, search: OpenSearch, limits: Limits
 ) -> Iterator[tuple[str, Decimal, Decimal]]:
     """Name, credits and used credits of each limit but the daily ones."""
     if search.credit_limit is not None:
@@ -146,7 +169,7 @@ def _limits(
         yield f"The tenant's limit of {limits.credits} credits", limits.credits, row[0]
 
 
-def _reason(name: str, search: "OpenSearch") -> str:
+def _reason(name: str, search: OpenSearch) -> str:
     needed = search.open_contacts * worst_case(search.phones)
     return (
         f"{name} is reached, and the {search.open_contacts} contacts that wait may need {needed:f} credits. Raise "

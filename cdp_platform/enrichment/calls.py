@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from cdp_platform.enrichment import budget
+from cdp_platform.enrichment.budget import OpenSearch
 from cdp_platform.ops import erasure, locks
 from cdp_platform.ops.effects import UNRESOLVED, State
 from cdp_platform.ops.leases import Claim
@@ -33,33 +34,6 @@ TABLE, KEY = "enrichment.provider_call", "call_id"
 _CONTACTS_PER_QUESTION = 10
 
 Hash: TypeAlias = bytes
-
-
-@dataclass(frozen=True)
-class OpenSearch:
-    """A search under way that has open contacts.
-
-    Attributes:
-        search_id: of the row.
-        personal_emails: whether private addresses are asked for.
-        phones: whether mobile phones are asked for.
-        credit_limit: most credits that it may use.
-        money_limit: most that they may cost.
-        used: credits that are charged or reserved.
-        credit_price: of one credit, in ``credit_currency``.
-        credit_currency: ISO 4217 code.
-        open_contacts: number of those that have no final outcome and are not held.
-    """
-
-    search_id: UUID
-    personal_emails: bool
-    phones: bool
-    credit_limit: Decimal | None
-    money_limit: Decimal | None
-    used: Decimal
-    credit_price: Decimal
-    credit_currency: str
-    open_contacts: int
 
 
 @dataclass(frozen=True)

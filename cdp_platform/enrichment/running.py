@@ -5,72 +5,20 @@ hand-over, the request, the answer. `asking` has what becomes of one. Rounds fol
 as an answer releases money that another search waits for.
 """
 
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Literal, TypeAlias
-from uuid import UUID
 
-import psycopg
-
-from cdp_platform.enrichment import answers, budget, calls
+from cdp_platform.enrichment import answers, budget, calls, reserving
 from cdp_platform.enrichment.asking import Worker
-from cdp_platform.enrichment.calls import Call, Hash, OpenSearch, Question
+from cdp_platform.enrichment.reserving import OpenClient, PhoneAddress, Progress, Run, RunResult, gate
 from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
 from cdp_platform.ops import tenants
-from cdp_platform.ops.gate import DAY, HOUR, MINUTE, Breaker, Gate
-from cdp_platform.ops.leases import Claim, Connect, Leases
-from cdp_platform.resources.apollo import Apollo, account_of
+from cdp_platform.ops.leases import Connect, Leases
+from cdp_platform.resources.apollo import account_of
 from cdp_platform.settings import EnrichmentSettings
 from cdp_platform.warehouse.statements import statement
-
-THREADS = 4
-BREAKER = Breaker(failures=5, first_seconds=300, longest_seconds=300)
-
-OpenClient: TypeAlias = Callable[[], Apollo]
-PhoneAddress: TypeAlias = Callable[[str, UUID, str], str]
-WhyEnded: TypeAlias = Literal["nothing_to_ask", "limit", "paced", "provider_away", "refused", "failing", "time_over"]
-
-
-@dataclass
-class RunResult:
-    """What a run did.
-
-    Attributes:
-        enriched: contacts that got an answer with something in it.
-        no_match: contacts of whom the provider knows nothing.
-        unusable: contacts that the provider refused to be asked about.
-        asked: people who were asked about.
-        calls: requests to the provider.
-        failed: those of which certainly nothing was done.
-        unknown: those whose answer was lost.
-        credits: that answers charged.
-        cost: of the credits.
-        why_ended: the last reason for which something was left to do.
-        reason: the same in words, without data of persons.
-        ready: searches that became ready.
-    """
-
-    enriched: int = 0
-    no_match: int = 0
-    unusable: int = 0
-    asked: int = 0
-    calls: int = 0
-    failed: int = 0
-    unknown: int = 0
-    credits: Decimal = Decimal(0)
-    cost: Decimal = Decimal(0)
-    why_ended: WhyEnded = "nothing_to_ask"
-    reason: str = ""
-    ready: int = 0
-
-
-Progress: TypeAlias = Callable[[RunResult], object]
 
 
 def run(
@@ -115,261 +63,77 @@ def run(
             ends_at=time.monotonic() + seconds,
         )
         stack.enter_context(Leases(connect)).hold(going.claim)
-        going.begin()
+        _begin(going)
         try:
-            while going.round():
+            while _ask_round(going):
                 pass
         finally:
             if not connection.closed:
-                going.put_back()
-        going.finish()
+                _put_back(going)
+        _finish(going)
         return going.result
 
 
-def gate(
-    connection: psycopg.Connection,
-    account: str,
-    settings: EnrichmentSettings,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Gate:
-    """The gate of calls about people, which all tenants with the same account share."""
-    limits = {
-        MINUTE: settings.apollo_rate_limit_per_minute,
-        HOUR: settings.apollo_rate_limit_per_hour,
-        DAY: settings.apollo_rate_limit_per_day,
+def _begin(going: Run) -> None:
+    """Take up what is paid, settle calls of workers that vanished, and hand out what is known already."""
+    began = {
+        "tenant": going.tenant_id,
+        "price": going.settings.apollo_credit_price,
+        "currency": going.settings.apollo_credit_currency,
     }
-    known = {window: turns for window, turns in limits.items() if turns is not None}
-    return Gate(connection, f"apollo {account} bulk_match", known, BREAKER, sleep)
+    with calls.transaction(going.connection, going.tenant_id):
+        paid = going.connection.execute(statement("enrichment", "begin_searches"), began).fetchall()
+        for (search_id,) in paid:
+            move = "SELECT enrichment.move_search(%s, %s, 'paid', 'enriching')"
+            going.connection.execute(move, [going.tenant_id, search_id])
+        calls.end_leases(going.connection, going.tenant_id)
+        delivered = answers.deliver(going.connection, going.tenant_id)
+    going.note(enriched=delivered.get("enriched", 0), no_match=delivered.get("no_match", 0))
 
 
-@dataclass
-class Run:
-    """One run. Its threads share the calls that are reserved, and what is known of searches.
-
-    Attributes:
-        claim: what carries the leases of its calls.
-        reserving: held by the thread that takes or reserves calls; before any transaction.
-        lock: for the result; held for a moment, also inside a transaction.
-        reserved: calls that no thread has taken.
-        looked_at: searches that have nothing more to ask in this round.
-        given_up: searches that are left to a later run.
-        stopped: no call begins any more.
-    """
-
-    connect: Connect
-    connection: psycopg.Connection
-    tenant_id: str
-    open_client: OpenClient
-    settings: EnrichmentSettings
-    tenant_settings: EnrichmentTenantSettings
-    account: str
-    phone_address: PhoneAddress | None
-    progress: Progress
-    ends_at: float
-    claim: Claim = field(init=False)
-    result: RunResult = field(default_factory=RunResult)
-    reserving: threading.Lock = field(default_factory=threading.Lock)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    reserved: deque[Call] = field(default_factory=deque)
-    looked_at: set[UUID] = field(default_factory=set)
-    given_up: set[UUID] = field(default_factory=set)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    _client: Apollo | None = None
-
-    def __post_init__(self) -> None:
-        self.claim = Claim(self.tenant_id, calls.TABLE, calls.KEY)
-        self.limits = budget.Limits.of(self.settings, self.tenant_settings)
-
-    @property
-    def client(self) -> Apollo:
-        """The provider's client; all threads share it."""
-        with self.reserving:
-            if self._client is None:
-                self._client = self.open_client()
-            return self._client
-
-    @property
-    def seconds_left(self) -> float:
-        """Until no call begins any more."""
-        return self.ends_at - time.monotonic()
-
-    # The main thread.
-
-    def begin(self) -> None:
-        """Take up what is paid, settle calls of workers that vanished, and hand out what is known already."""
-        began = {
-            "tenant": self.tenant_id,
-            "price": self.settings.apollo_credit_price,
-            "currency": self.settings.apollo_credit_currency,
-        }
-        with calls.transaction(self.connection, self.tenant_id):
-            paid = self.connection.execute(statement("enrichment", "begin_searches"), began).fetchall()
-            for (search_id,) in paid:
-                move = "SELECT enrichment.move_search(%s, %s, 'paid', 'enriching')"
-                self.connection.execute(move, [self.tenant_id, search_id])
-            calls.end_leases(self.connection, self.tenant_id)
-            delivered = answers.deliver(self.connection, self.tenant_id)
-        self.note(enriched=delivered.get("enriched", 0), no_match=delivered.get("no_match", 0))
-
-    def round(self) -> bool:
-        """Ask until nothing is left to ask at the moment; whether another round may help, as this one asked."""
-        self.looked_at = set(self.given_up)
-        before = self.result.calls
-        closed = gate(self.connection, self.account, self.settings).closed()
-        if closed and closed.is_broken:
-            self.leave_to_later("provider_away", closed.reason, closed.seconds)
-            return False
-        if not self._reserve(self.connection):
-            return False
-        number = min(THREADS, len(self.reserved))
-        with ThreadPoolExecutor(number, "ask") as pool:
-            for thread in [pool.submit(self._ask) for _ in range(number)]:
-                thread.result()
-        return self.result.calls > before and not self.stopped.is_set()
-
-    def put_back(self) -> None:
-        """Give back what was reserved and is not asked."""
-        left, self.reserved = list(self.reserved), deque()
-        if left:
-            with calls.transaction(self.connection, self.tenant_id):
-                for call in left:
-                    calls.fail(self.connection, self.tenant_id, call.call_id, "not sent: the run ended")
-
-    def finish(self) -> None:
-        """End searches that are complete, and say what the others wait for."""
-        names = {"tenant": self.tenant_id, "seconds": budget.LOOK_AGAIN.total_seconds()}
-        with calls.transaction(self.connection, self.tenant_id):
-            row = self.connection.execute(statement("enrichment", "finish_searches"), names).fetchone()
-            self.result.ready = row[0] if row else 0
-            if not self.stopped.is_set():
-                self.connection.execute(statement("enrichment", "wait_for_others"), names)
-
-    def _ask(self) -> None:
-        """A thread of its own."""
-        try:
-            with self.connect() as connection, self.connect() as gates:
-                # Turns that a crash of the server forgets are worth no durable commit.
-                gates.execute("SET synchronous_commit = off")
-                Worker(self, connection, gate(gates, self.account, self.settings)).ask_all()
-        except BaseException:
-            self.stopped.set()
-            raise
-
-    # Any thread.
-
-    def next_call(self, connection: psycopg.Connection) -> Call | None:
-        """A call that is reserved; None where the run ends."""
-        with self.reserving:
-            if self.stopped.is_set():
-                return None
-            if self.seconds_left <= 0:
-                self.stop("time_over", "The time of the run is over.")
-                return None
-            if not self.reserved and not self._reserve(connection):
-                return None
-            return self.reserved.popleft()
-
-    def reserve_again(
-        self, connection: psycopg.Connection, search: OpenSearch, hashes: Sequence[Hash], *, attempt: int
-    ) -> Call | None:
-        """Another call for questions of one that failed; None where others ask them now, or a limit is reached."""
-        with calls.transaction(connection, self.tenant_id):
-            questions = calls.choose(connection, self.tenant_id, search, at_most=len(hashes), among=hashes)
-            made = self._reserve_calls(connection, search, questions, attempt=attempt, size=len(hashes))
-        return made[0] if made else None
-
-    def note(self, **more: Decimal | int) -> None:
-        """Add to the result, and tell of it."""
-        with self.lock:
-            for name, number in more.items():
-                setattr(self.result, name, getattr(self.result, name) + number)
-            self.progress(self.result)
-
-    def stop(self, why: WhyEnded, reason: str) -> None:
-        """No call begins any more."""
-        self._note_end(why, reason)
-        self.stopped.set()
-
-    def leave_to_later(self, why: WhyEnded, reason: str, seconds: float) -> None:
-        """Nobody may call for so many seconds: stop, and put all searches off.
-
-        Contacts of a provider that is away are handed out as they came.
-        """
-        self.stop(why, reason)
-        names = {"tenant": self.tenant_id, "search": None, "reason": reason, "seconds": seconds}
-        with self.connect() as connection, calls.transaction(connection, self.tenant_id):
-            if why == "provider_away":
-                connection.execute(statement("enrichment", "hand_out_originals"), names)
-            connection.execute(statement("enrichment", "put_off"), names)
-
-    def give_up(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
-        """Leave a search to a later run, as its calls fail; inside a transaction of `calls.transaction`."""
-        self.given_up.add(search.search_id)
-        self._put_off(connection, search, "failing", reason, budget.LOOK_AGAIN.total_seconds())
-
-    def fail_search(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
-        """A person has to act before a search can go on, and probably before any other can."""
-        self.stop("refused", reason)
-        with calls.transaction(connection, self.tenant_id):
-            self._fail(connection, search, reason)
-
-    def phone_address_of(self, call: Call) -> str | None:
-        """The address that the phones of a call are delivered to; None where none are asked for."""
-        if self.phone_address is None or not call.search.phones:
-            return None
-        return self.phone_address(self.tenant_id, call.call_id, call.secret)
-
-    def _put_off(
-        self, connection: psycopg.Connection, search: OpenSearch, why: WhyEnded, reason: str, seconds: float
-    ) -> None:
-        self._note_end(why, reason)
-        self.looked_at.add(search.search_id)
-        names = {"tenant": self.tenant_id, "search": search.search_id, "reason": reason, "seconds": seconds}
-        connection.execute(statement("enrichment", "put_off"), names)
-
-    def _note_end(self, why: WhyEnded, reason: str) -> None:
-        with self.lock:
-            self.result.why_ended, self.result.reason = why, reason
-
-    def _fail(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
-        move = "SELECT enrichment.move_search(%s, %s, 'enriching', 'failed', %s)"
-        connection.execute(move, [self.tenant_id, search.search_id, reason])
-
-    def _reserve(self, connection: psycopg.Connection) -> bool:
-        """Reserve calls for all threads of the search that was paid first and has something to ask; whether it did."""
-        size = self.settings.apollo_max_contacts_per_request
-        with calls.transaction(connection, self.tenant_id):
-            while search := calls.next_search(connection, self.tenant_id, but=[*self.looked_at]):
-                if search.phones and self.phone_address is None:
-                    self._fail(
-                        connection, search, "Phones are delivered to an address of the web app: set CDP_WEB_URL."
-                    )
-                    continue
-                questions = calls.choose(connection, self.tenant_id, search, at_most=THREADS * size)
-                if made := self._reserve_calls(connection, search, questions, attempt=1, size=size):
-                    self.reserved.extend(made)
-                    return True
-                self.looked_at.add(search.search_id)
+def _ask_round(going: Run) -> bool:
+    """Ask until nothing is left to ask at the moment; whether another round may help, as this one asked."""
+    going.looked_at = set(going.given_up)
+    before = going.result.calls
+    closed = gate(going.connection, going.account, going.settings).closed()
+    if closed and closed.is_broken:
+        going.leave_to_later("provider_away", closed.reason, closed.seconds)
         return False
+    if not going.reserve(going.connection):
+        return False
+    number = min(reserving.THREADS, len(going.reserved))
+    with ThreadPoolExecutor(number, "ask") as pool:
+        for thread in [pool.submit(_ask, going) for _ in range(number)]:
+            thread.result()
+    return going.result.calls > before and not going.stopped.is_set()
 
-    def _reserve_calls(
-        self,
-        connection: psycopg.Connection,
-        search: OpenSearch,
-        questions: Sequence[Question],
-        *,
-        attempt: int,
-        size: int,
-    ) -> list[Call]:
-        if not questions:
-            return []
-        day = calls.today()
-        granted = budget.reserve(connection, self.tenant_id, search, self.limits, day=day, people=len(questions))
-        if granted.people == 0:
-            self._put_off(connection, search, "limit", granted.reason, granted.seconds)
-            return []
-        asked = questions[: granted.people]
-        made = [Call(search, asked[start : start + size], attempt) for start in range(0, len(asked), size)]
-        calls.reserve(connection, self.tenant_id, made, account=self.account, day=day, claim=self.claim)
-        return made
+
+def _put_back(going: Run) -> None:
+    """Give back what was reserved and is not asked."""
+    left, going.reserved = list(going.reserved), deque()
+    if left:
+        with calls.transaction(going.connection, going.tenant_id):
+            for call in left:
+                calls.fail(going.connection, going.tenant_id, call.call_id, "not sent: the run ended")
+
+
+def _finish(going: Run) -> None:
+    """End searches that are complete, and say what the others wait for."""
+    names = {"tenant": going.tenant_id, "seconds": budget.LOOK_AGAIN.total_seconds()}
+    with calls.transaction(going.connection, going.tenant_id):
+        row = going.connection.execute(statement("enrichment", "finish_searches"), names).fetchone()
+        going.result.ready = row[0] if row else 0
+        if not going.stopped.is_set():
+            going.connection.execute(statement("enrichment", "wait_for_others"), names)
+
+
+def _ask(going: Run) -> None:
+    """A thread of its own."""
+    try:
+        with going.connect() as connection, going.connect() as gates:
+            # Turns that a crash of the server forgets are worth no durable commit.
+            gates.execute("SET synchronous_commit = off")
+            Worker(going, connection, gate(gates, going.account, going.settings)).ask_all()
+    except BaseException:
+        going.stopped.set()
+        raise

@@ -7,7 +7,6 @@ Its id never changes: it is in every key. Retiring stops requests for it and kee
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Self
 from zoneinfo import available_timezones
 
@@ -136,9 +135,7 @@ def add(
             )
         stored = dict(known.stored_settings) if known else {}
         for each in settings:
-            given = each.model_dump(exclude_unset=True)
-            # JSON has no decimals.
-            stored |= {name: str(value) if isinstance(value, Decimal) else value for name, value in given.items()}
+            stored |= each.model_dump(exclude_unset=True)
             defaults = {name: field.default for name, field in type(each).model_fields.items()}
             stored = {name: value for name, value in stored.items() if name not in defaults or value != defaults[name]}
         connection.execute(

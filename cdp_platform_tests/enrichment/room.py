@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from cdp_platform.resources.apollo import Apollo
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from cdp_platform.enrichment import running
 from cdp_platform.enrichment.running import RunResult
+from cdp_platform.resources.apollo import Apollo
 from cdp_platform.settings import EnrichmentSettings, PostgresSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.apollo_stub import ApolloStub
@@ -104,7 +104,7 @@ class Room:
     def rows(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple]:
         """The rows of a query inside the tenant's transaction."""
         with tenant_transaction(self.connection, self.tenant_id):
-            cursor = self.connection.execute(sql.SQL(query), parameters or None)
+            cursor = self.connection.execute(sql.SQL(query), parameters or None)  # ty: ignore[invalid-argument-type]
             return cursor.fetchall() if cursor.description else []
 
     def outcomes(self, search_id: UUID | None = None) -> dict[str, int]:

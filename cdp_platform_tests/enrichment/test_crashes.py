@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from cdp_platform.enrichment import running
+from cdp_platform.enrichment import reserving
 from cdp_platform_tests import crashes
 from cdp_platform_tests.enrichment.room import Room
 
@@ -17,7 +17,7 @@ _PEOPLE, _BATCH = 3, 2
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that kill points have an order."""
-    monkeypatch.setattr(running, "THREADS", 1)
+    monkeypatch.setattr(reserving, "THREADS", 1)
 
 
 class _Place:
