@@ -132,7 +132,7 @@ class Worker:
     def _make(self, call: Call) -> Ended:
         run, sent = self.run, False
         try:
-            with self.gate.turn(wait_seconds=max(0.0, run.seconds_left)):
+            with self.gate.turn(wait_seconds=max(0.0, run.seconds_left)) as turn:
                 with tenant_transaction(self.connection, run.tenant_id):
                     asked = calls.hand_over(self.connection, run.tenant_id, call, run.claim)
                 if not asked:
@@ -145,6 +145,7 @@ class Worker:
                     phones=call.search.phones,
                     webhook_url=run.phone_address_of(call),
                 )
+                turn.tighten(answer.left)
         except (PacedError, UnavailableError) as error:
             if sent:
                 raise

@@ -93,7 +93,7 @@ def test_a_kill_while_an_answer_is_under_way_leaves_its_people_held_and_charged_
 
 def test_a_worker_that_dies_before_the_hand_over_holds_no_money(place: _Place):
     for point, search in crashes.after_every_write(place.run, place.fresh):
-        if place.room.rows("SELECT FROM enrichment.provider_call WHERE state = 'reserved'"):
+        if place.room.rows("SELECT call_id FROM enrichment.provider_call WHERE state = 'reserved'"):
             assert place.room.reserved() > 0
             place.recover()
             assert place.room.rows("SELECT reason FROM enrichment.provider_call WHERE state = 'failed'")

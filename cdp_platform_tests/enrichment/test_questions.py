@@ -210,6 +210,8 @@ def test_only_pages_of_persons_count() -> None:
         assert linkedin_page(other) is None
 
 
+# A busy machine makes examples slowly.
+@hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @hypothesis.given(
     st.dictionaries(
         st.sampled_from(
