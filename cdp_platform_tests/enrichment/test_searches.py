@@ -96,6 +96,14 @@ def test_what_cannot_be_stored_is_rejected_and_kept_to_look_at(acme: psycopg.Con
     assert {"email": "a@b.example", "note": "x\x00y"} in documents
 
 
+@pytest.mark.parametrize("column", ["given", "question", "question_hash", "email", "line"])
+def test_what_came_with_a_contact_never_changes(acme: psycopg.Connection, column: str) -> None:
+    _created(acme, _JANE)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        _rows(acme, f"UPDATE enrichment.contact SET {column} = {column}")
+    _rows(acme, "UPDATE enrichment.contact SET outcome = 'held', reason = 'x' RETURNING 1")
+
+
 def test_a_list_that_breaks_off_leaves_nothing(acme: psycopg.Connection) -> None:
     def broken() -> Iterator[Any]:
         for number in range(6_000):

@@ -302,6 +302,15 @@ CREATE INDEX contact_open ON enrichment.contact (tenant_id, search_id, contact_i
 CREATE INDEX contact_email ON enrichment.contact (tenant_id, email) WHERE email IS NOT NULL;
 CREATE INDEX contact_other_emails ON enrichment.contact USING gin (other_emails) WHERE other_emails <> '{}';
 SELECT ops.isolate_tenants('enrichment.contact');
+-- What came with a contact, and the question that follows from it, never change.
+CREATE FUNCTION enrichment.keep_given() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    RAISE EXCEPTION 'what came with a contact does not change' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+CREATE TRIGGER keep_given BEFORE UPDATE OF line, given, question, question_hash, email, other_emails ON enrichment.contact
+    FOR EACH STATEMENT EXECUTE FUNCTION enrichment.keep_given();
 
 CREATE TABLE enrichment.contact_field (
     tenant_id text NOT NULL REFERENCES ops.tenant,
