@@ -13,7 +13,7 @@ from enum import Enum
 
 import psycopg
 
-from cdp_platform.enrichment import answers, budget, calls
+from cdp_platform.enrichment import answers, budget, calls, phones
 from cdp_platform.enrichment.budget import PERSON_CREDITS, PHONE_CREDITS, OpenSearch
 from cdp_platform.enrichment.calls import Call, Hash, Question
 from cdp_platform.enrichment.reserving import Run
@@ -178,6 +178,8 @@ class Worker:
             ):
                 budget.book(self.connection, tenant_id, call.call_id, more=answer.credits, still_reserved=still)
             answers.write(self.connection, tenant_id, call.call_id, people, self.run.tenant_settings)
+            if call.search.phones:
+                phones.apply_waiting(self.connection, tenant_id, call.call_id)
             delivered = answers.deliver(self.connection, tenant_id, among=call.hashes)
         charged = answer.credits or Decimal(0)
         self.run.note(**delivered, credits=charged, cost=charged * call.search.credit_price)

@@ -257,8 +257,7 @@ def lose(
 
 def hold_contacts(connection: psycopg.Connection, tenant_id: str, call_id: UUID) -> None:
     """Hold the contacts of all searches that wait for the answer of a call, which was lost."""
-    held = {"tenant": tenant_id, "call": call_id, "reason": "the answer of its call was lost"}
-    connection.execute(statement("enrichment", "hold_contacts"), held)
+    connection.execute(statement("enrichment", "hold_contacts"), {"tenant": tenant_id, "call": call_id})
 
 
 def end_leases(connection: psycopg.Connection, tenant_id: str) -> int:

@@ -8,12 +8,13 @@ as an answer releases money that another search waits for.
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
-from cdp_platform.enrichment import answers, budget, calls, reserving
+from cdp_platform.enrichment import account, answers, budget, calls, reserving
 from cdp_platform.enrichment.asking import Worker
 from cdp_platform.enrichment.reserving import OpenClient, PhoneAddress, Progress, Run, RunResult, gate
 from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
+from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.leases import Connect, Leases
 from cdp_platform.resources.apollo import account_of
@@ -101,6 +102,9 @@ def _ask_round(going: Run) -> bool:
         return False
     if not going.reserve(going.connection):
         return False
+    # What is wrong with the key, the calls will say.
+    with suppress(ConfigurationError):
+        account.baseline(going.connection, going.account, going.client)
     number = min(reserving.THREADS, len(going.reserved))
     with ThreadPoolExecutor(number, "ask") as pool:
         for thread in [pool.submit(_ask, going) for _ in range(number)]:

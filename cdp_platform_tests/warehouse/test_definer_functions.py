@@ -247,7 +247,7 @@ def test_what_is_planted_for_a_function_with_its_owners_rights_is_never_called(
         "registered_tenants": "SELECT * FROM ops.registered_tenants()",
         "waiting": "SELECT * FROM embeddings.waiting() AS e, referrals.waiting() AS r",
         "due": "SELECT * FROM campaigns.due() AS c, enrichment.due() AS e",
-        "account_ledger": "SELECT enrichment.account_ledger('key')",
+        "account_ledger": "SELECT enrichment.account_ledger('key', '-infinity')",
         "gather_statistics": "SELECT campaigns.gather_statistics()",
         "tenants_of_keys": "SELECT * FROM campaigns.tenants_of_keys('email', '{key}')",
         "matches": "SELECT * FROM embeddings.matches('profile', 'word', 1)",

@@ -418,7 +418,7 @@ CREATE TABLE enrichment.provider_call (
     created_at timestamptz NOT NULL DEFAULT now(),
     handed_over_at timestamptz,
     settled_at timestamptz,
-    phones_asked_at timestamptz,
+    phones_ask_at timestamptz,
     PRIMARY KEY (tenant_id, call_id),
     FOREIGN KEY (tenant_id, search_id) REFERENCES enrichment.search
 );
@@ -444,7 +444,7 @@ COMMENT ON COLUMN enrichment.provider_call.phone_secret_hash IS 'SHA-256 of the 
 COMMENT ON COLUMN enrichment.provider_call.created_at IS 'When it was reserved.';
 COMMENT ON COLUMN enrichment.provider_call.handed_over_at IS 'When the request was about to be sent.';
 COMMENT ON COLUMN enrichment.provider_call.settled_at IS 'When its end was known.';
-COMMENT ON COLUMN enrichment.provider_call.phones_asked_at IS 'When the provider was last asked for phones that had not been delivered.';
+COMMENT ON COLUMN enrichment.provider_call.phones_ask_at IS 'When the provider is asked next for phones that are still not delivered; NULL: some minutes after the call.';
 CREATE INDEX provider_call_open ON enrichment.provider_call (tenant_id, search_id)
     WHERE state::text IN ('reserved', 'handed_over', 'unknown');
 CREATE INDEX provider_call_phones ON enrichment.provider_call (tenant_id, created_at) WHERE phones_state = 'pending';
@@ -520,7 +520,7 @@ CREATE TABLE enrichment.phone_delivery (
 COMMENT ON TABLE enrichment.phone_delivery IS 'One row per call whose phones were delivered before its answer was there. It goes once the phones are taken.';
 COMMENT ON COLUMN enrichment.phone_delivery.tenant_id IS 'The tenant that the row belongs to.';
 COMMENT ON COLUMN enrichment.phone_delivery.call_id IS 'The call.';
-COMMENT ON COLUMN enrichment.phone_delivery.payload IS 'The delivery as it came.';
+COMMENT ON COLUMN enrichment.phone_delivery.payload IS 'Credits, and for each person with numbers the provider''s id, the field and the numbers (E.164).';
 COMMENT ON COLUMN enrichment.phone_delivery.received_at IS 'When it came.';
 SELECT ops.isolate_tenants('enrichment.phone_delivery');
 
@@ -561,33 +561,40 @@ CREATE TABLE enrichment.account_reading (
     account text NOT NULL,
     read_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     consumed numeric NOT NULL,
-    known numeric NOT NULL,
+    cycle text NOT NULL,
     PRIMARY KEY (account, read_at)
 );
-COMMENT ON TABLE enrichment.account_reading IS 'One row per moment at which the provider''s counter was read while no call was under way. Belongs to the platform and says nothing of any tenant.';
+COMMENT ON TABLE enrichment.account_reading IS 'One row per moment at which the provider''s counter was read and everything was settled: no call under way or lost, no phones awaited. Belongs to the platform and says nothing of any tenant.';
 COMMENT ON COLUMN enrichment.account_reading.account IS 'The provider''s account, as in provider_call.';
 COMMENT ON COLUMN enrichment.account_reading.read_at IS 'When it was read.';
-COMMENT ON COLUMN enrichment.account_reading.consumed IS 'Credits consumed in all, as the provider counts them.';
-COMMENT ON COLUMN enrichment.account_reading.known IS 'Credits of all tenants'' calls at that account, as the ledger has them.';
+COMMENT ON COLUMN enrichment.account_reading.consumed IS 'Credits consumed in the billing cycle, as the provider counts them.';
+COMMENT ON COLUMN enrichment.account_reading.cycle IS 'Begin of the billing cycle, as the provider writes it. In another cycle the counter begins anew.';
 GRANT SELECT, INSERT, DELETE ON enrichment.account_reading TO cdp_platform;
 
 -- The functions below look across tenants, and they alone.
 CREATE POLICY across_tenants ON enrichment.search FOR SELECT TO CURRENT_USER USING (true);
 CREATE POLICY across_tenants ON enrichment.provider_call FOR SELECT TO CURRENT_USER USING (true);
 
--- The ledger of an account over all tenants: what it knows of, what is under way or lost, and when a call last began or ended.
+-- The ledger of an account over all tenants: the credits of calls that were handed over since a moment as far as they are known, how
+-- many calls are under way, have unknown credits or await phones, and when a call last began or ended.
 CREATE FUNCTION enrichment.account_ledger(
-    of_account pg_catalog.text, OUT known pg_catalog.numeric, OUT under_way pg_catalog.int8, OUT unknown pg_catalog.int8,
-    OUT phones_pending pg_catalog.int8, OUT moved_at pg_catalog.timestamptz
+    of_account pg_catalog.text, since pg_catalog.timestamptz, OUT known pg_catalog.numeric, OUT under_way pg_catalog.int8,
+    OUT unknown pg_catalog.int8, OUT phones_pending pg_catalog.int8, OUT moved_at pg_catalog.timestamptz,
+    OUT quiet_seconds pg_catalog.float8
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
 BEGIN ATOMIC
-    SELECT coalesce(pg_catalog.sum(c.credits), 0),
-        count(*) FILTER (WHERE c.state::pg_catalog.text = 'handed_over'),
-        count(*) FILTER (WHERE c.state::pg_catalog.text = 'unknown'),
-        count(*) FILTER (WHERE c.phones_state = 'pending'),
-        pg_catalog.max(greatest(c.handed_over_at, c.settled_at))
-    FROM enrichment.provider_call AS c WHERE c.account = of_account;
+    SELECT l.known, l.under_way, l.unknown, l.phones_pending, l.moved_at,
+        EXTRACT(epoch FROM pg_catalog.clock_timestamp() - l.moved_at)::pg_catalog.float8
+    FROM (
+        SELECT coalesce(pg_catalog.sum(c.credits) FILTER (WHERE c.handed_over_at > since), 0),
+            count(*) FILTER (WHERE c.state::pg_catalog.text = 'handed_over'),
+            count(*) FILTER (WHERE c.state::pg_catalog.text = 'unknown'
+                OR c.state::pg_catalog.text = 'confirmed' AND c.credits IS NULL),
+            count(*) FILTER (WHERE c.phones_state = 'pending'),
+            pg_catalog.max(greatest(c.handed_over_at, c.settled_at))
+        FROM enrichment.provider_call AS c WHERE c.account = of_account
+    ) AS l (known, under_way, unknown, phones_pending, moved_at);
 END;
 REVOKE EXECUTE ON FUNCTION enrichment.account_ledger FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enrichment.account_ledger TO cdp_platform;

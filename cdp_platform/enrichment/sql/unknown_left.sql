@@ -1,0 +1,1 @@
+SELECT count(*) FROM enrichment.provider_call WHERE tenant_id = %s AND state = 'unknown'
