@@ -8,17 +8,14 @@ from uuid import UUID
 
 import psycopg
 
-from cdp_platform.enrichment import searches
+from cdp_platform.enrichment import budget, searches
+from cdp_platform.enrichment.calls import PROVIDER
 from cdp_platform.enrichment.searches import Search
 from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
 from cdp_platform.ops.spend import Spend
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.settings import EnrichmentSettings
 from cdp_platform.warehouse.statements import statement
-
-_PROVIDER = "apollo"
-# Most credits for a person's data or address, and for a mobile phone.
-_PERSON_CREDITS, _PHONE_CREDITS = Decimal(1), Decimal(8)
 
 
 @dataclass(frozen=True)
@@ -85,11 +82,11 @@ def estimate(connection: psycopg.Connection, tenant: Tenant, search_id: UUID, se
     """
     search = searches.get(connection, tenant.tenant_id, search_id)
     asked = {"personal_emails": search.personal_emails, "phones": search.phones}
-    values = {"tenant": tenant.tenant_id, "search": search_id, "provider": _PROVIDER, **asked}
+    values = {"tenant": tenant.tenant_id, "search": search_id, "provider": PROVIDER, **asked}
     row = connection.execute(statement("enrichment", "estimate"), values).fetchone()
     assert row is not None  # noqa: S101 (counts are one row)
     questions, answered, under_way, to_ask = row
-    most = to_ask * (_PERSON_CREDITS + _PHONE_CREDITS * search.phones)
+    most = to_ask * budget.worst_case(search.phones)
     # The price of a search that has begun is kept with it.
     price, currency = settings.apollo_credit_price, settings.apollo_credit_currency
     if search.started_at:
@@ -115,13 +112,10 @@ def _limits(
     used = search.credits + search.credits_reserved
     yield "search", "credits", search.credit_limit, used
     yield "search", currency, search.money_limit, used * search.credit_price
-    own = EnrichmentTenantSettings.of(tenant)
+    of_tenant = budget.Limits.of(settings, EnrichmentTenantSettings.of(tenant))
     query = "SELECT coalesce(sum(credits + credits_reserved), 0) FROM enrichment.search WHERE tenant_id = %s"
     (of_all,) = connection.execute(query, [tenant.tenant_id]).fetchone() or (Decimal(0),)
-    yield "tenant", "credits", own.enrichment_credit_limit, of_all
-    for unit, of_tenant, of_platform in (
-        ("credits", own.enrichment_daily_credits, settings.enrichment_daily_credits),
-        (currency, own.enrichment_daily_budget, settings.enrichment_daily_budget),
-    ):
-        spend = Spend("enrichment", tenant.tenant_id, _PROVIDER, unit, datetime.now(UTC).date())
-        yield "day", unit, of_platform if of_tenant is None else of_tenant, spend.amount(connection)
+    yield "tenant", "credits", of_tenant.credits, of_all
+    for unit, limit in (("credits", of_tenant.daily_credits), (currency, of_tenant.daily_money)):
+        spend = Spend("enrichment", tenant.tenant_id, budget.SPENT_AT, unit, datetime.now(UTC).date())
+        yield "day", unit, limit, spend.amount(connection)
