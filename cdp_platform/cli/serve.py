@@ -72,11 +72,12 @@ def _routes(database: "Database") -> list["Route"]:
     from cdp_platform.campaigns import journal, links
     from cdp_platform.campaigns.channels import config
     from cdp_platform.enrichment import preview_links
-    from cdp_platform.web import payments, previews, providers, recipients
+    from cdp_platform.web import payments, phones, previews, providers, recipients
 
     web, secrets = settings.web(), settings.enrichment().secrets
     channels, opened = config.configured(), journal.configured()
     routes = [*providers.routes(database, channels, opened), *payments.routes(database, secrets)]
+    routes += phones.routes(database)
     if secrets and not (web.cdp_web_url and web.keys):
         _warn("CDP_WEB_URL and CDP_WEB_KEYS are not both set: links in messages and to previews lead nowhere.")
         return routes
