@@ -53,8 +53,8 @@ _OURS = (
         "INGESTION_CONFIG_PATH",
     ),
 )
-# Files whose tests begin with two runs of the demo, which take a minute.
-_ON_THE_DEMO = tuple(f"processes/test_{name}.py" for name in ("definitions", "demo", "frames_page", "tables"))
+# Files whose tests begin with a run of the demo, which takes half a minute.
+_ON_THE_DEMO = tuple(f"processes/test_{name}.py" for name in ("definitions", "demo", "frames_page", "tables", "usage"))
 _numbers = itertools.count()
 
 # pytest-xdist sets it, and tables would fold as in a terminal.

@@ -163,9 +163,10 @@ def test_nothing_runs_again_once_every_change_has_arrived(served: Serving):
     wait_for(at_rest, 400, "an end of the runs")
     runs = automatic_runs(checkout)
     assert {run["status"] for run in runs} == {"SUCCESS"}
-    # All tenants at the start, one purchase, one new tenant; each may be a run for every stretch of neighbours.
+    # All tenants at the start, one purchase, one new tenant; each may be seen in two looks, or be a run for every
+    # stretch of neighbours. Commands that find no change, and what is made of the same tables, ask for none.
     embedding = [run for run in runs if run["jobName"].startswith("embeddings")]
-    assert len(runs) - len(embedding) <= 10
+    assert len(runs) - len(embedding) <= 6
     print(f"\n{len(runs)} automatic runs in all, {len(embedding)} of them for embeddings")  # noqa: T201
 
 

@@ -3,6 +3,8 @@
 import re
 import signal
 import socketserver
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import httpx2
 import psutil
@@ -39,22 +41,45 @@ def test_ctrl_c_stops_what_up_started_and_leaves_the_sandbox_that_ran_before(ser
     assert sandbox_runs(served.checkout) == [True, True]
 
 
-def test_the_logs_survive_a_restart_and_have_no_debug_lines(checkout: Checkout):
-    logs = checkout.sandbox.logs
+@dataclass(frozen=True)
+class Restarted:
+    """A `cdp up` after another one, and the logs that it found, by name."""
+
+    serving: Serving
+    logs_before: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def restarted(served: Serving) -> Iterator[Restarted]:
+    checkout = served.checkout
+    if served.process.poll() is None:
+        served.process.send_signal(signal.SIGINT)
+        served.ended()
+    before = {name: (checkout.sandbox.logs / name).read_text() for name in ("daemon.log", "webserver.log")}
     with serve(checkout) as serving:
-        assert f"Web app     {checkout.env['CDP_WEB_URL']}\n" in serving.said()
-        assert f"Stand-ins   {checkout.env['ARANGO_HOST']}\n" in serving.said()
-        assert f"Outbox      {checkout.env['SANDBOX_URL']}/outbox\n" in serving.said()
-        # The sensor that keeps the partitions in step says something at each look.
-        wait_for(lambda: "SensorDaemon" in (logs / "daemon.log").read_text(), 180, "the daemon's log")
-    before = {name: (logs / name).read_text() for name in ("daemon.log", "webserver.log")}
-    with serve(checkout):
-        pass
-    for name, text in before.items():
-        now = (logs / name).read_text()
+        yield Restarted(serving, before)
+
+
+def test_the_logs_survive_a_restart_and_have_no_debug_lines(restarted: Restarted):
+    checkout, said = restarted.serving.checkout, restarted.serving.said()
+    assert f"Web app     {checkout.env['CDP_WEB_URL']}\n" in said
+    assert f"Stand-ins   {checkout.env['ARANGO_HOST']}\n" in said
+    assert f"Outbox      {checkout.env['SANDBOX_URL']}/outbox\n" in said
+    # The sensor that keeps the partitions in step says something at each look.
+    assert "SensorDaemon" in restarted.logs_before["daemon.log"]
+    for name, text in restarted.logs_before.items():
+        now = (checkout.sandbox.logs / name).read_text()
         assert now.startswith(text)
         assert now.count("cdp up at ") == text.count("cdp up at ") + 1
         assert " - DEBUG - " not in re.sub(r"\x1b\[[0-9;]*m", "", now)
+
+
+def test_the_death_of_the_web_app_ends_up_too(restarted: Restarted):
+    family = restarted.serving.family()
+    family["cdp serve"].kill()
+    assert restarted.serving.ended() == 1
+    assert alive(family) == []
+    assert "error: The web app was killed by SIGKILL" in restarted.serving.said()
 
 
 @pytest.mark.parametrize("variable", ["DAGSTER_WEBSERVER_PORT", "CDP_WEB_PORT"])
@@ -83,15 +108,6 @@ def test_up_after_a_killed_up_ends_the_leftovers_and_down_ends_everything(checko
             assert alive(family) == []
             assert "Traceback" not in serving.said()
     assert sandbox_runs(checkout) == [False, False]
-
-
-def test_the_death_of_the_web_app_ends_up_too(checkout: Checkout):
-    with serve(checkout) as serving:
-        family = serving.family()
-        family["cdp serve"].kill()
-        assert serving.ended() == 1
-        assert alive(family) == []
-        assert "error: The web app was killed by SIGKILL" in serving.said()
 
 
 def test_the_death_of_the_daemon_ends_up_and_all_that_it_started_the_sandbox_too(checkout: Checkout):
