@@ -57,3 +57,10 @@ def kill(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def status(checkout: Checkout, run: str) -> str:
     return dict(checkout.dagster_rows("SELECT run_id, status FROM runs"))[run]
+
+
+def launch(checkout: Checkout) -> None:
+    """Put a run into the queue, as a person may."""
+    job = ("dagster", "job", "launch", "-w", "workspace.yaml", "-j", "customers_staleness")
+    done = checkout.run(*job, **checkout.env)
+    assert done.code == 0, done.err

@@ -214,7 +214,8 @@ def serve(checkout: Checkout) -> Generator[Serving]:
         )
     serving = Serving(checkout, process, output)
     try:
-        wait_for(lambda: "Dagster UI" in serving.said() or process.poll() is not None, 240, "cdp up")
+        # The last line that it says.
+        wait_for(lambda: "Ctrl-C stops" in serving.said() or process.poll() is not None, 240, "cdp up")
         serving.ready_after = time.monotonic() - started
         assert process.poll() is None, serving.said()
         yield serving

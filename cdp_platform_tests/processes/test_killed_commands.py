@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from cdp_platform.orchestration.lost_runs import LONGEST_STANDSTILL_SECONDS, look
-from cdp_platform_tests.processes.commands_at_work import begin, in_progress, kill, nobody_writes, status
+from cdp_platform_tests.processes.commands_at_work import begin, in_progress, kill, launch, nobody_writes, status
 from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, wait_for
 
 
@@ -21,10 +21,7 @@ def checkout(tiny_checkout: Checkout) -> Checkout:
 
 def test_a_queue_that_does_not_move_is_named(checkout: Checkout, monkeypatch: pytest.MonkeyPatch):
     """Without a daemon it never does."""
-    launched = checkout.run(
-        *("dagster", "job", "launch", "-w", "workspace.yaml", "-j", "customers_staleness"), **checkout.env
-    )
-    assert launched.code == 0, launched.err
+    launch(checkout)
     for name, value in checkout.env.items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.from_config(checkout.env["DAGSTER_HOME"]) as instance:
