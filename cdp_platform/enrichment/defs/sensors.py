@@ -1,0 +1,96 @@
+"""The sensor of paid searches, and the hourly reconciliation as a safety net."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import dagster as dg
+import psycopg
+from psycopg.rows import class_row
+
+from cdp_platform.enrichment.defs import assets
+from cdp_platform.orchestration import partitions, run_limits
+from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.schedules import net
+from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
+
+ENRICH = "enrichment_update"
+# After a failed run the next one waits, so that a lasting fault does not cause one run after the other.
+_REST_AFTER_FAILURE_SECONDS = 60
+
+enrichment_job = dg.define_asset_job(
+    ENRICH,
+    selection=dg.AssetSelection.assets(assets.enriched_contacts),
+    description="Enriches the contacts of paid searches, settles calls whose answer was lost, and takes phone numbers, "
+    "of a tenant or of a range of tenants in one run.",
+)
+
+
+@dataclass(frozen=True)
+class Due:
+    """One row of ``enrichment.due()``: a search of an active tenant that has something to do."""
+
+    tenant_id: str
+    search_id: UUID
+    status: str
+    due_at: datetime
+
+
+@dg.sensor(
+    job=enrichment_job,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run as soon as a search is paid or can go on. One query looks at the searches of all "
+    "tenants; a tick waits up to 20 seconds for the next payment.",
+)
+def paid_searches(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Look at what is due; if that is nothing, wait until something is, or until a search moves, and look again."""
+    ends_at = time.monotonic() + TICK_BUDGET_SECONDS
+    with warehouse.connect() as connection:
+        # Before the first look, so that no notice is lost between the two.
+        connection.execute("LISTEN enrichment_search")
+        while True:
+            found = _open(connection)
+            answer = _look(context.instance, found)
+            left = ends_at - time.monotonic()
+            if isinstance(answer, dg.SensorResult) or left <= 0:
+                return answer
+            list(connection.notifies(timeout=min(left, _seconds_until_next(found)), stop_after=1))
+
+
+def _open(connection: psycopg.Connection) -> list[Due]:
+    with connection.cursor(row_factory=class_row(Due)) as cursor:
+        return cursor.execute("SELECT * FROM enrichment.due() ORDER BY due_at").fetchall()
+
+
+def _seconds_until_next(found: Sequence[Due]) -> float:
+    """Until the first search that is not due yet; those that are due cannot go on now."""
+    now = datetime.now(UTC)
+    left = [(each.due_at - now).total_seconds() for each in found]
+    return max(0.1, min((seconds for seconds in left if seconds > 0), default=TICK_BUDGET_SECONDS))
+
+
+def _look(instance: dg.DagsterInstance, found: Sequence[Due]) -> dg.SensorResult | dg.SkipReason:
+    now = datetime.now(UTC)
+    known = partitions.known(instance)
+    due = {each.tenant_id for each in found if each.due_at <= now and each.tenant_id in known}
+    if not due:
+        return dg.SkipReason(f"No search is due; {len(found)} are open.")
+    waiting = due - partitions.busy(instance, {ENRICH}, known)
+    if not waiting:
+        return dg.SkipReason(f"The searches of {len(due)} tenants are in a run.")
+    if _has_just_failed(instance):
+        return dg.SkipReason("The last run failed; the next one waits a minute.")
+    left = run_limits.left_for(instance, paid_searches.name)
+    if not left:
+        return dg.SkipReason(f"Searches of {len(waiting)} tenants wait until an earlier run ends.")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(tags=partitions.range_tags(keys))
+            for keys in partitions.ranges(known, waiting, at_most=left)
+        ]
+    )
