@@ -13,6 +13,7 @@ from cdp_platform.customers.defs.definitions import definitions as customers
 from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.embeddings.defs.resources import EmbeddingProviders
 from cdp_platform.enrichment.defs.definitions import definitions as enrichment
+from cdp_platform.enrichment.defs.resources import ApolloResource
 from cdp_platform.health import retention
 from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.code_references import with_code_references
@@ -46,6 +47,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "embedding_providers": EmbeddingProviders(),
             "tracker": TrackerResource(),
             "channels": ChannelsResource(),
+            "apollo": ApolloResource(),
             **(resources or {}),
         },
         # Starting a process for each step would take two seconds, and the steps mostly wait for databases.

@@ -15,8 +15,8 @@ import psycopg
 
 from cdp_platform import settings
 
-# They add commands to the group `campaign`.
-from cdp_platform.cli import campaign_events, campaign_history, campaign_why  # noqa: F401
+# They add commands to the groups `campaign` and `enrichment`.
+from cdp_platform.cli import campaign_events, campaign_history, campaign_why, enrichment_runs  # noqa: F401
 from cdp_platform.cli.campaigns import campaign
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.consent import consent

@@ -11,6 +11,7 @@ from cdp_platform.cli.campaign_events import SENT, run_events
 from cdp_platform.cli.catalog import TAKEN, ingest
 from cdp_platform.cli.customers import SYNCED
 from cdp_platform.cli.embeddings import EMBEDDED
+from cdp_platform.cli.enrichment_runs import ENRICHED
 from cdp_platform.cli.printing import say, show, show_json
 from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
 from cdp_platform.cli.runs import ASSET_JOB, materialize, show_result
@@ -27,6 +28,7 @@ _EVENTS = ["tenant", "event", "status", "people", "excluded", "confirmed", "fail
 
 _INGEST, _EXPORT = "catalog_ingest", "referrals_worksheets"
 _SEGMENTS, _DUE = "campaigns_segments", "campaigns_due"
+_ENRICH = "enrichment_update"
 
 # Jobs of the room embeddings, and the figures to show of each.
 _EMBEDDINGS = {
@@ -96,6 +98,7 @@ def _runs(wanted: list[tenants.Tenant], plans: Mapping[str, Path]) -> Iterator[t
         event for each in wanted if each.tenant_id in plans for event in _planned(each, plans[each.tenant_id])
     ]:
         yield _DUE, "event", SENT, run_events(events)
+    yield _ENRICH, "tenant", ENRICHED, materialize(wanted, _ENRICH)
     if others := _others():
         yield "others", "tenant", {}, materialize(wanted, ASSET_JOB, assets=others)
     exported = [each for each in wanted if ReferralSettings.of(each).google_sheet_id]
@@ -107,7 +110,7 @@ def _others() -> list[Any]:
     from cdp_platform.build import build_definitions
     from cdp_platform.orchestration.partitions import assets_beside
 
-    return assets_beside(build_definitions(), {jobs.SYNC, _INGEST, *_EMBEDDINGS, _EXPORT, _SEGMENTS})
+    return assets_beside(build_definitions(), {jobs.SYNC, _INGEST, *_EMBEDDINGS, _EXPORT, _SEGMENTS, _ENRICH})
 
 
 def _planned(tenant: tenants.Tenant, plans: Path) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
+from cdp_platform.orchestration.progress import Begin, Report
+
 _UNLIMITED = 1_000_000
 # Cells. Below this width even one date beside its name would have to be folded.
 _NARROWEST = 40
@@ -140,13 +142,13 @@ def duration(value: timedelta | None) -> str:
 
 
 @contextmanager
-def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]:
+def bars() -> Generator[Begin]:
     """Progress bars, one for each (tenant, subject) that begins; what `run_job` tells of its work.
 
     They disappear at the end, when a table shows the same. In a file or a pipe they are not drawn.
     """
     if not error_console.is_terminal:
-        yield lambda _tenant_id, _subject: lambda _done, _total: None
+        yield lambda _tenant_id, _subject: lambda _done, _total, _figures="": None
         return
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -154,20 +156,22 @@ def bars() -> Generator[Callable[[str, str], Callable[[int, int | None], None]]]
         BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=30)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[figures]}", markup=False),
         console=error_console,
         transient=True,
     ) as progress:
         tasks: dict[tuple[str, str], TaskID] = {}
 
-        def begin(tenant_id: str, subject: str) -> Callable[[int, int | None], None]:
+        def begin(tenant_id: str, subject: str) -> Report:
             # A step that is tried again continues in the same bar.
             task = tasks.get((tenant_id, subject))
             if task is None:
-                task = tasks[tenant_id, subject] = progress.add_task(f"{tenant_id} {subject}", total=None)
+                task = tasks[tenant_id, subject] = progress.add_task(f"{tenant_id} {subject}", total=None, figures="")
 
-            def advance(done: int, total: int | None) -> None:
+            def advance(done: int, total: int | None, figures: str = "") -> None:
                 # The total of an incremental read is not known before its end. Until then it is what was read so far.
-                progress.update(task, completed=done, total=total if total is not None else max(done, 1))
+                known = total if total is not None else max(done, 1)
+                progress.update(task, completed=done, total=known, figures=figures)
 
             return advance
 

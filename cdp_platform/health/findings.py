@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 
@@ -14,13 +16,18 @@ from cdp_platform.campaigns.channels.config import configured
 from cdp_platform.campaigns.channels.contract import Channel
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX, with_database
+from cdp_platform.enrichment import running
+from cdp_platform.enrichment.budget import SPENT_AT
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.health import dagster_home, looks
 from cdp_platform.ops import tenants
+from cdp_platform.ops.spend import Spend
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import asked_for
+from cdp_platform.resources.apollo import account_of
 from cdp_platform.resources.arango import ArangoDatabase
-from cdp_platform.warehouse.connection import connect
+from cdp_platform.settings import EnrichmentSettings
+from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.migrate import current, head
 from cdp_platform.warehouse.versions import unmet
 
@@ -62,7 +69,8 @@ Look = Callable[[Finding], object]
 def examine() -> list[Finding]:
     """Look at the warehouse, Dagster's database, ArangoDB and each active tenant's database and spreadsheet.
 
-    Also at the tracker's database, the server of embeddings and the channels of messages, if these are configured.
+    Also at the tracker's database, the server of embeddings, the channels of messages and the provider of contacts, if
+    these are configured.
     """
     warehouse = Finding("PostgreSQL (warehouse)")
     registered: list[Tenant] = []
@@ -74,6 +82,7 @@ def examine() -> list[Finding]:
         *_configured("Embeddings", _embeddings),
         *_configured("Google Sheets", partial(_spreadsheets, registered)),
         *_configured("Channels", _channels),
+        *_configured("Apollo", partial(_apollo, registered)),
     ]
     with ThreadPoolExecutor(_AT_ONCE, "look") as pool:
         list(pool.map(lambda each: _take(*each), looking))
@@ -225,6 +234,42 @@ def _opt_outs(finding: Finding) -> None:
             "warn",
             "OPT_OUT_JOURNAL is not set, so a restored backup forgets later opt-outs: name a file on another disk.",
         )
+
+
+def _apollo(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+    chosen = settings.enrichment()
+    if not chosen.apollo_api_key.get_secret_value():
+        return []
+    return [(Finding("Apollo"), partial(_apollo_account, chosen, registered))]
+
+
+def _apollo_account(chosen: EnrichmentSettings, registered: list[Tenant], finding: Finding) -> None:
+    """Check the key; say what is left of credits and calls, what is used today, and whether the breaker is open."""
+    today = datetime.now(UTC).date()
+    with connect(settings.postgres()) as connection:
+        closed = running.gate(connection, account_of(chosen.apollo_api_key.get_secret_value()), chosen).closed()
+        spent = Decimal(0)
+        for tenant in registered:
+            with tenant_transaction(connection, tenant.tenant_id):
+                spent += Spend("enrichment", tenant.tenant_id, SPENT_AT, "credits", today).amount(connection)
+    if closed is not None:
+        finding.worsen("warn", f"No contact is asked about for {closed.seconds:.0f} s: {closed.reason}")
+    balance, windows = _timed(finding, lambda: looks.apollo(chosen))
+    if balance is None:
+        finding.worsen(
+            "warn",
+            "The key may not read the usage of credits, so nothing shows whether a lost answer was charged. Create a "
+            "master key in Apollo's settings.",
+        )
+    left = [f"{spent:f} credits used today"]
+    if balance is not None and balance.lead.left is not None:
+        left.append(f"{balance.lead.left:f} left")
+    left += [
+        f"{window.left:,} of {window.limit:,} calls left in {seconds:,} s"
+        for seconds, window in windows.items()
+        if window.left is not None and window.limit is not None
+    ]
+    finding.version = ", ".join(left)
 
 
 def _configured(system: str, looks_at: Callable[[], list[tuple[Finding, Look]]]) -> list[tuple[Finding, Look]]:

@@ -19,14 +19,16 @@ from cdp_platform.catalog.changes import with_short_timeout
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.sources import open_source
 from cdp_platform.deadline import within
-from cdp_platform.errors import PacedError, SourceError, UnavailableError
+from cdp_platform.errors import ConfigurationError, PacedError, SourceError, UnavailableError, shown_address
 from cdp_platform.ops.gate import Gate
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import spreadsheet_of
 from cdp_platform.referrals.tracker_database import VARIABLE, address, open_tracker
 from cdp_platform.resources import network
+from cdp_platform.resources.apollo import Apollo, Credits, Window
 from cdp_platform.resources.arango import ArangoDatabase, open_database
 from cdp_platform.resources.sheets import RequestLimits, open_spreadsheet
+from cdp_platform.settings import EnrichmentSettings
 from cdp_platform.warehouse.connection import NETWORK_LIMITS, connect, refusal
 
 T = TypeVar("T")
@@ -118,6 +120,29 @@ def embeddings_server(provider: str) -> None:
             ) from None
 
     _answered(f"Embeddings at {shown}", "OPENAI_BASE_URL", look)
+
+
+def apollo(configured: EnrichmentSettings) -> tuple[Credits | None, dict[int, Window]]:
+    """Check that Apollo takes the key, and ask what is left of its credits and limits; costs nothing.
+
+    Returns:
+        Credits, or None where the key may not ask for them; and calls for people, by length of the window in seconds.
+
+    Raises:
+        ConfigurationError: there is no key, or Apollo does not take it.
+        SourceError: no answer.
+    """
+
+    def look() -> tuple[Credits | None, dict[int, Window]]:
+        key = configured.apollo_api_key.get_secret_value()
+        with Apollo(key, configured.apollo_base_url, timeout=_STEP_SECONDS) as client:
+            client.health()
+            try:
+                return client.credits(), client.usage()
+            except ConfigurationError:
+                return None, {}
+
+    return _answered(f"Apollo at {shown_address(configured.apollo_base_url)}", "APOLLO_BASE_URL", look)
 
 
 def channel(of: Channel) -> str:

@@ -3,15 +3,22 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
-Report = Callable[[int, int | None], None]
-"""Called with the units done so far, and the units in all; None if that is unknown."""
+
+class Report(Protocol):
+    """Called with the units done so far, the units in all (None if that is unknown), and further figures in words."""
+
+    def __call__(self, done: int, total: int | None, figures: str = "", /) -> None:
+        """Take note of it."""
+        ...
+
 
 Begin = Callable[[str, str], Report]
 """Called with a tenant and what is made of it, as that work begins."""
 
 
-def _ignore(_done: int, _total: int | None) -> None:
+def _ignore(_done: int, _total: int | None, _figures: str = "") -> None:
     """Do nothing."""
 
 

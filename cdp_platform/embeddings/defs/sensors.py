@@ -16,8 +16,6 @@ from cdp_platform.orchestration.schedules import net
 
 # A tick listens this long for a change. Dagster gives a tick 60 seconds.
 LISTEN_SECONDS = 20.0
-# After a failed run the next one waits, so that a lasting fault does not cause one run after the other.
-_REST_AFTER_FAILURE_SECONDS = 60
 # While a sync writes the texts of many tenants, runs are asked for when it is one minute old, two, four and so on, and
 # after its end: a few runs for the whole sync, and not one for each tenant.
 _BEHIND_A_SYNC_SECONDS = 60
@@ -79,7 +77,7 @@ def _look(context: dg.SensorEvaluationContext, connection: psycopg.Connection) -
     due = {tenant_id for tenant_id, _ in waiting if tenant_id in known} - busy
     if not due:
         return dg.SkipReason(f"No text waits, apart from those of {len(busy)} tenants in a run.")
-    if _has_just_failed(context.instance):
+    if run_limits.has_just_failed(context.instance, embeddings_job.name):
         return dg.SkipReason("The last run failed; the next one waits a minute.")
     syncs = {jobs.SYNC, jobs.RECONCILE}
     synced = due & partitions.busy(context.instance, syncs)
@@ -111,13 +109,6 @@ def _is_early(instance: dg.DagsterInstance, syncs: Collection[str]) -> bool:
         return False
     runs = instance.get_runs(dg.RunsFilter(job_name=embeddings_job.name, created_after=began))
     return datetime.now(UTC) - began < timedelta(seconds=_BEHIND_A_SYNC_SECONDS) * 2 ** len(runs)
-
-
-def _has_just_failed(instance: dg.DagsterInstance) -> bool:
-    for record in instance.get_run_records(dg.RunsFilter(job_name=embeddings_job.name), limit=1):
-        if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
-            return time.time() - record.end_time < _REST_AFTER_FAILURE_SECONDS
-    return False
 
 
 embeddings_every_night = net(

@@ -10,21 +10,24 @@ import dagster as dg
 import psycopg
 from psycopg.rows import class_row
 
-from cdp_platform.enrichment.defs import assets
+from cdp_platform.enrichment.defs import assets, checks
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import net
 from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
 
 ENRICH = "enrichment_update"
-# After a failed run the next one waits, so that a lasting fault does not cause one run after the other.
-_REST_AFTER_FAILURE_SECONDS = 60
-
 enrichment_job = dg.define_asset_job(
     ENRICH,
-    selection=dg.AssetSelection.assets(assets.enriched_contacts),
+    selection=dg.AssetSelection.assets(assets.enriched_contacts)
+    - dg.AssetSelection.checks(checks.ledger_matches_account),
     description="Enriches the contacts of paid searches, settles calls whose answer was lost, and takes phone numbers, "
     "of a tenant or of a range of tenants in one run.",
+)
+account_job = dg.define_asset_job(
+    "enrichment_account",
+    selection=dg.AssetSelection.checks(checks.ledger_matches_account),
+    description="Compares the credits that the provider counted with those of the ledger, over all tenants.",
 )
 
 
@@ -45,9 +48,7 @@ class Due:
     description="Asks for a run as soon as a search is paid or can go on. One query looks at the searches of all "
     "tenants; a tick waits up to 20 seconds for the next payment.",
 )
-def paid_searches(
-    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
-) -> dg.SensorResult | dg.SkipReason:
+def paid_searches(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
     """Look at what is due; if that is nothing, wait until something is, or until a search moves, and look again."""
     ends_at = time.monotonic() + TICK_BUDGET_SECONDS
     with warehouse.connect() as connection:
@@ -83,14 +84,30 @@ def _look(instance: dg.DagsterInstance, found: Sequence[Due]) -> dg.SensorResult
     waiting = due - partitions.busy(instance, {ENRICH}, known)
     if not waiting:
         return dg.SkipReason(f"The searches of {len(due)} tenants are in a run.")
-    if _has_just_failed(instance):
+    if run_limits.has_just_failed(instance, ENRICH):
         return dg.SkipReason("The last run failed; the next one waits a minute.")
     left = run_limits.left_for(instance, paid_searches.name)
     if not left:
         return dg.SkipReason(f"Searches of {len(waiting)} tenants wait until an earlier run ends.")
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(tags=partitions.range_tags(keys))
-            for keys in partitions.ranges(known, waiting, at_most=left)
+            dg.RunRequest(tags=partitions.range_tags(keys)) for keys in partitions.ranges(known, waiting, at_most=left)
         ]
     )
+
+
+enrichment_every_hour = net(
+    "enrichment_every_hour",
+    enrichment_job,
+    cron="35 * * * *",
+    description="Every hour, searches that the sensor missed, lost answers and phone numbers of every tenant.",
+    subject=assets.GROUP,
+)
+account_every_day = dg.ScheduleDefinition(
+    name="enrichment_account_every_day",
+    job=account_job,
+    cron_schedule="50 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Each day at 04:50 UTC.",
+)

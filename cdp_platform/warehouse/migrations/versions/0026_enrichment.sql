@@ -332,6 +332,32 @@ COMMENT ON COLUMN enrichment.contact_field.provider_status IS 'The provider''s o
 COMMENT ON COLUMN enrichment.contact_field.answered_at IS 'When the provider gave it.';
 SELECT ops.isolate_tenants('enrichment.contact_field');
 
+-- For whoever reads: what came and what was found, side by side.
+CREATE VIEW enrichment.enriched_contacts WITH (security_invoker = true) AS
+SELECT c.tenant_id, c.search_id, s.name AS search, c.line, c.outcome, c.reason, c.given, f.found, f.provider_statuses, f.source,
+    f.answered_at
+FROM enrichment.contact AS c
+JOIN enrichment.search AS s ON s.tenant_id = c.tenant_id AND s.search_id = c.search_id
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(e.field, e.value) AS found,
+        jsonb_object_agg(e.field, e.provider_status) FILTER (WHERE e.provider_status IS NOT NULL) AS provider_statuses,
+        max(e.source) AS source, max(e.answered_at) AS answered_at
+    FROM enrichment.contact_field AS e WHERE e.tenant_id = c.tenant_id AND e.contact_id = c.contact_id
+) AS f ON true;
+GRANT SELECT ON enrichment.enriched_contacts TO cdp_platform;
+COMMENT ON VIEW enrichment.enriched_contacts IS 'One row per contact: the fields that came, and beside them those that were found.';
+COMMENT ON COLUMN enrichment.enriched_contacts.tenant_id IS 'The tenant that the row belongs to.';
+COMMENT ON COLUMN enrichment.enriched_contacts.search_id IS 'The search.';
+COMMENT ON COLUMN enrichment.enriched_contacts.search IS 'Name of the search.';
+COMMENT ON COLUMN enrichment.enriched_contacts.line IS 'Line of the file, from 1.';
+COMMENT ON COLUMN enrichment.enriched_contacts.outcome IS 'waiting, enriched, no_match, unusable, held or original, as in contact.';
+COMMENT ON COLUMN enrichment.enriched_contacts.reason IS 'Why, without data of the person.';
+COMMENT ON COLUMN enrichment.enriched_contacts.given IS 'The fields as they came.';
+COMMENT ON COLUMN enrichment.enriched_contacts.found IS 'The enriched fields: value by name; NULL where nothing was found.';
+COMMENT ON COLUMN enrichment.enriched_contacts.provider_statuses IS 'The provider''s own status of a field, by name, where it gives one.';
+COMMENT ON COLUMN enrichment.enriched_contacts.source IS 'The provider.';
+COMMENT ON COLUMN enrichment.enriched_contacts.answered_at IS 'When the provider last gave a field.';
+
 -- The counts of a search are those of its contacts, whoever changes them. Rows that retention deletes stay counted.
 CREATE FUNCTION enrichment.add_to_count(for_tenant text, counted uuid, which text, more bigint) RETURNS void
 LANGUAGE sql
@@ -599,17 +625,31 @@ END;
 REVOKE EXECUTE ON FUNCTION enrichment.account_ledger FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enrichment.account_ledger TO cdp_platform;
 
--- Searches of active tenants that have something to do now, for the sensor: paid, or open with contacts that are not done.
+-- Searches of active tenants that have something to do, for the sensor: paid, with contacts that are not done, or to be ended. Of
+-- one whose contacts are held, or that awaits phones, a run brings nothing further: whatever ends that clears not_before.
 CREATE FUNCTION enrichment.due()
 RETURNS TABLE (tenant_id pg_catalog.text, search_id pg_catalog.uuid, status pg_catalog.text, due_at pg_catalog.timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
 BEGIN ATOMIC
     SELECT s.tenant_id, s.search_id, s.status, greatest(s.not_before, s.paid_at)
     FROM enrichment.search AS s JOIN ops.tenant AS t ON t.tenant_id = s.tenant_id AND t.status = 'active'
-    WHERE s.status = 'paid' OR s.status = 'enriching' AND (s.waiting + s.original > 0 OR s.held = 0);
+    WHERE s.status = 'paid'
+       OR s.status = 'enriching' AND (s.waiting + s.original > 0 OR s.held = 0 AND s.not_before IS NULL);
 END;
 REVOKE EXECUTE ON FUNCTION enrichment.due FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enrichment.due TO cdp_platform;
+
+-- The sensor waits for such a notice, and so learns at once of a search that is paid or can go on.
+CREATE FUNCTION enrichment.tell_of_search() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('enrichment_search', '');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tell_of_search AFTER UPDATE OF status, not_before ON enrichment.search
+    FOR EACH ROW WHEN (NEW.not_before IS NULL AND (NEW.status = 'paid' OR OLD.not_before IS NOT NULL))
+    EXECUTE FUNCTION enrichment.tell_of_search();
 
 -- Profiles -----------------------------------------------------------------------------------------------------------------------
 
