@@ -10,6 +10,9 @@ import click
 
 from cdp_platform.cli import cdp
 
+# An id that nothing has.
+_NOTHING = "00000000-0000-4000-8000-000000000000"
+
 ARGUMENTS = {
     "demo": "--scale small",
     "up": "",
@@ -59,6 +62,14 @@ ARGUMENTS = {
     "campaign unsubscribe": "--tenant saigon --address nobody@example.com",
     "segment list": "--tenant saigon",
     "segment preview": "--tenant saigon --segment nothing",
+    "enrichment import": "--tenant saigon --file /dev/null --name leads --price 2.99 --currency USD",
+    "enrichment preview": f"--tenant saigon --search {_NOTHING}",
+    "enrichment estimate": f"--tenant saigon --search {_NOTHING}",
+    "enrichment retry": f"--tenant saigon --search {_NOTHING}",
+    "enrichment run": "--tenant saigon",
+    "enrichment status": "",
+    "enrichment report": f"--tenant saigon --search {_NOTHING}",
+    "enrichment resolve": f"--tenant saigon --call {_NOTHING} --not-charged",
     "search": "travel --tenant saigon",
     "embeddings text": "--tenant saigon --id nobody",
     "embeddings update": "--tenant saigon",

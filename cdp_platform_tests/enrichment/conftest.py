@@ -4,6 +4,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from cdp_platform import settings
 from cdp_platform.ops import tenants
 from cdp_platform_tests.apollo_stub import ApolloStub
 from cdp_platform_tests.conftest import Warehouse
@@ -24,3 +25,11 @@ def new_room(app: psycopg.Connection, warehouse: Warehouse, apollo: ApolloStub) 
 @pytest.fixture
 def room(new_room: Callable[..., Room]) -> Room:
     return new_room("acme")
+
+
+@pytest.fixture
+def key(apollo: ApolloStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment has the account at the stand-in."""
+    for name, value in apollo.environment().items():
+        monkeypatch.setenv(name, value)
+    settings.forget()

@@ -183,6 +183,8 @@ def test_the_graph_is_as_drawn(definitions: dg.Definitions):
         "embeddings/product_embeddings": (["catalog/product_feed"], "tenant", None),
         "embeddings/profile_clusters": (["embeddings/profile_embeddings"], "tenant", None),
         "embeddings/lookalike_audiences": (["embeddings/profile_embeddings"], "tenant", None),
+        # Asked for by the sensor of paid searches, and every hour.
+        "enrichment/enriched_contacts": ([], "tenant", None),
         # Asked for by the sensor that looks at events, and by each tenant's own morning.
         "tracker/events": ([], "tenant", None),
         "referrals/tracker_events": (["tracker/events"], "tenant", None),
@@ -231,6 +233,11 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
         "customer_metrics: as_computed",
         "customer_value: adds_up",
         "daily_metrics: counts_every_event",
+        "enriched_contacts: contacts_add_up",
+        "enriched_contacts: ledger_matches_account",
+        "enriched_contacts: no_money_in_doubt",
+        "enriched_contacts: paid_is_ready",
+        "enriched_contacts: payments_fit",
         "marketing_event_embeddings: in_step_with_texts",
         "product_embeddings: in_step_with_texts",
         "product_feed: rejected_share",
