@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ What to type next
   .venv/bin/cdp catalog report --ingestor saigon-shops
   .venv/bin/cdp export-data --tenant saigon --dry-run
   .venv/bin/cdp campaign report --tenant saigon --event coffee-is-back
+  .venv/bin/cdp enrichment status --tenant saigon
   make down                        stop everything"""
 
 _NO_CAMPAIGNS = (
@@ -191,6 +193,13 @@ def _confirm(platform: Platform, words: str, state: str, *, as_json: bool) -> No
         platform.say(words)
 
 
+def _payment(box: "Sandbox", tenant: str, search: str) -> tuple[dict[str, str], bytes]:
+    from cdp_sandbox import payments
+
+    secret = box.environment()["PAYMENT_SECRETS"].partition(",")[0].strip()
+    return payments.signed(payments.event(payments.PAID, tenant=tenant, search=search), secret)
+
+
 @click.command()
 @click.option("--scale", type=click.Choice(SCALES), default="default", show_default=True, help="How much demo data.")
 @json_option
@@ -202,12 +211,21 @@ def demo(platform: Platform, scale: "Scale", *, as_json: bool) -> None:
     changes nothing.
     """
     box = _here(platform)
+    from cdp_sandbox.demo import leads
     from cdp_sandbox.demo.model import TENANTS
     from cdp_sandbox.demo.preparing import plans, prepare
 
     prepare(platform, box, scale)
     tenant_ids, planned = {each.id for each in TENANTS}, plans(platform, box)
-    platform.run_everything(tenant_ids, plans=planned, may_fail=_MAY_FAIL, remarks=_REMARKS, as_json=as_json)
+    platform.run_everything(
+        tenant_ids,
+        plans=planned,
+        leads={leads.TENANT.id: leads.write_leads(box.state_dir / "demo")},
+        pay=partial(_payment, box),
+        may_fail=_MAY_FAIL,
+        remarks=_REMARKS,
+        as_json=as_json,
+    )
     if as_json:
         return
     if planned:

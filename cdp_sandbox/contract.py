@@ -12,6 +12,9 @@ from typing import Any, Protocol
 Bars = Callable[[str, str], Callable[[int, int | None], None]]
 """Begins a progress bar for a tenant and a subject. What it returns is told how much is done, and of how much."""
 
+Pay = Callable[[str, str], tuple[Mapping[str, str], bytes]]
+"""Makes the event of a payment of 2.99 US dollars, for a tenant and the id of a search: headers and body."""
+
 
 class Platform(Protocol):
     """The platform, as far as the commands of the sandbox use it."""
@@ -61,6 +64,8 @@ class Platform(Protocol):
         tenant_ids: Collection[str],
         *,
         plans: Mapping[str, Path],
+        leads: Mapping[str, Path],
+        pay: Pay,
         may_fail: Collection[str],
         remarks: Mapping[str, str],
         as_json: bool,
@@ -70,6 +75,8 @@ class Platform(Protocol):
         Args:
             tenant_ids: Registered tenants.
             plans: Files with plans of campaigns, by tenant. What is due of them is sent.
+            leads: Files with contacts, by tenant. Each becomes a search that is paid, unless the tenant has one.
+            pay: Makes the payment of a search.
             may_fail: Names of checks whose failure is expected.
             remarks: A sentence to say after a job, by the job's name.
             as_json: Print one JSON value at the end instead.

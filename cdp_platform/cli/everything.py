@@ -1,6 +1,7 @@
 """Runs every job once for some tenants and shows the results, as a demo does."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cdp_platform.cli.printing import say, show, show_json
 from cdp_platform.cli.referrals import EXPORTED, count_and_export, show_links
 from cdp_platform.cli.runs import ASSET_JOB, materialize, show_result
 from cdp_platform.customers import jobs
+from cdp_platform.errors import ConfigurationError
 from cdp_platform.ops import tenants
 from cdp_platform.referrals.tenant_settings import ReferralSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
@@ -29,6 +31,8 @@ _EVENTS = ["tenant", "event", "status", "people", "excluded", "confirmed", "fail
 _INGEST, _EXPORT = "catalog_ingest", "referrals_worksheets"
 _SEGMENTS, _DUE = "campaigns_segments", "campaigns_due"
 _ENRICH = "enrichment_update"
+# US dollars, of a search.
+_PRICE = Decimal("2.99")
 
 # Jobs of the room embeddings, and the figures to show of each.
 _EMBEDDINGS = {
@@ -36,11 +40,16 @@ _EMBEDDINGS = {
     "embeddings_audiences": {"clusters": "clusters", "segments": "segments", "written": "written"},
 }
 
+Pay = Callable[[str, str], tuple[Mapping[str, str], bytes]]
+"""Makes the event of a payment of `_PRICE`, for a tenant and the id of a search: headers and body."""
+
 
 def run_everything(
     tenant_ids: Collection[str],
     *,
     plans: Mapping[str, Path],
+    leads: Mapping[str, Path],
+    pay: Pay,
     may_fail: Collection[str],
     remarks: Mapping[str, str],
     as_json: bool,
@@ -50,6 +59,8 @@ def run_everything(
     Args:
         tenant_ids: registered tenants.
         plans: files of `cdp campaign apply`, by tenant. What is due of them is sent.
+        leads: files of `cdp enrichment import`, by tenant. Each becomes a search that is paid, unless there is one.
+        pay: makes the signed event of the payment of a search.
         may_fail: names of checks that are expected to fail.
         remarks: a sentence to say after a job, by the job's name.
         as_json: print one JSON value at the end instead.
@@ -59,6 +70,8 @@ def run_everything(
     """
     with connect(settings.postgres()) as connection:
         wanted = [each for each in tenants.registered(connection) if each.tenant_id in tenant_ids]
+    for tenant_id, path in leads.items():
+        _have_paid(tenant_id, path, pay)
     runs = {}
     for job, subject, figures, outcome in _runs(wanted, plans):
         runs[job] = outcome
@@ -120,6 +133,25 @@ def _planned(tenant: tenants.Tenant, plans: Path) -> list[tuple[str, str]]:
     with connect(settings.postgres()) as connection:
         applied = planning.apply(connection, tenant, plans)
     return [(tenant.tenant_id, each.name) for each in applied if each.kind == "event"]
+
+
+def _have_paid(tenant_id: str, path: Path, pay: Pay) -> None:
+    """Make a search of a file, unless the tenant has one, and take its payment as the web app takes it."""
+    from cdp_platform.enrichment import contact_file, payments, searches, stripe_events
+
+    with connect(settings.postgres()) as connection:
+        with tenant_transaction(connection, tenant_id):
+            if searches.all_of(connection, tenant_id):
+                return
+        lines = contact_file.lines(path)
+        made = searches.create(connection, tenant_id, name=path.stem, price=_PRICE, currency="USD", contacts=lines)
+        headers, body = pay(tenant_id, str(made.search_id))
+        event = stripe_events.read(body)
+        if event is None or not stripe_events.is_signed(
+            settings.enrichment().secrets, headers["stripe-signature"], body
+        ):
+            raise ConfigurationError("The payment is not signed with one of PAYMENT_SECRETS.")
+        payments.take(connection, tenant_id, event)
 
 
 def _events(wanted: list[tenants.Tenant]) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cdp_platform import folder, settings, tenant_settings
-from cdp_platform.cli.everything import run_everything
+from cdp_platform.cli.everything import Pay, run_everything
 from cdp_platform.cli.printing import bars, error_console, say, show, show_json, show_notes
 from cdp_platform.cli.tenants import partition_keeper
 from cdp_platform.errors import ConfigurationError
@@ -116,6 +116,8 @@ class Platform:
         tenant_ids: Collection[str],
         *,
         plans: Mapping[str, Path],
+        leads: Mapping[str, Path],
+        pay: Pay,
         may_fail: Collection[str],
         remarks: Mapping[str, str],
         as_json: bool,
@@ -125,8 +127,12 @@ class Platform:
         Args:
             tenant_ids: registered tenants.
             plans: files of `cdp campaign apply`, by tenant.
+            leads: files of `cdp enrichment import`, by tenant; each becomes a search that is paid, unless there is one.
+            pay: makes the signed event of the payment of a search, for a tenant and its id.
             may_fail: names of checks that are expected to fail.
             remarks: a sentence to say after a job, by the job's name.
             as_json: print one JSON value at the end instead.
         """
-        run_everything(tenant_ids, plans=plans, may_fail=may_fail, remarks=remarks, as_json=as_json)
+        run_everything(
+            tenant_ids, plans=plans, leads=leads, pay=pay, may_fail=may_fail, remarks=remarks, as_json=as_json
+        )

@@ -13,8 +13,6 @@ from cdp_platform.warehouse.statements import statement
 
 LATE_MINUTES = 60
 """A search is to be ready so long after its payment."""
-REFUSED_DAYS = 7
-"""Days for which a payment that was refused is told of."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,6 @@ class Doubt:
     held: int
 
 
-@dataclass(frozen=True)
-class RefusedPayment:
-    """A payment that does not fit its search."""
-
-    event_id: str
-    type: str
-    reason: str | None
-
-
 def late(connection: psycopg.Connection, tenant_id: str) -> list[LateSearch]:
     """Searches that are not ready in time, the oldest payment first."""
     values = {"tenant": tenant_id, "minutes": LATE_MINUTES}
@@ -71,10 +60,3 @@ def doubt(connection: psycopg.Connection, tenant_id: str) -> Doubt:
         found = cursor.execute(statement("enrichment", "doubt"), {"tenant": tenant_id}).fetchone()
     assert found is not None  # noqa: S101 (sums are one row)
     return found
-
-
-def refused(connection: psycopg.Connection, tenant_id: str) -> list[RefusedPayment]:
-    """Payments that were refused lately, the newest first."""
-    values = {"tenant": tenant_id, "days": REFUSED_DAYS}
-    with tenant_transaction(connection, tenant_id), connection.cursor(row_factory=class_row(RefusedPayment)) as cursor:
-        return cursor.execute(statement("enrichment", "refused_payments"), values).fetchall()

@@ -6,7 +6,7 @@ import dagster as dg
 import psycopg
 
 from cdp_platform import settings
-from cdp_platform.enrichment import soundness
+from cdp_platform.enrichment import payments, soundness
 from cdp_platform.enrichment.defs.assets import enriched_contacts
 from cdp_platform.enrichment.defs.resources import ApolloResource
 from cdp_platform.ops.tenants import Tenant
@@ -96,14 +96,14 @@ def no_money_in_doubt(context: dg.AssetCheckExecutionContext, warehouse: Warehou
     op_tags=AFTER_ASSETS,
     asset=enriched_contacts,
     partitions_def=tenant_partitions,
-    description=f"No payment of the last {soundness.REFUSED_DAYS} days was refused as it did not fit its search.",
+    description="No payment that does not fit its search waits to be given back.",
 )
 def payments_fit(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Tells a person of money that came and started nothing."""
 
     def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        found = soundness.refused(connection, tenant.tenant_id)
-        flaws = [f"{each.event_id} ({each.type}): {each.reason or 'no reason given'}" for each in found]
+        found = payments.open_refusals(connection, tenant.tenant_id)
+        flaws = [f"{each.event_id}: {each.reason.rstrip('.')}" for each in found]
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.WARN,
