@@ -7,7 +7,7 @@ def test_a_watcher_is_told_while_it_watches_and_no_longer():
     told: list[tuple[str, str, int, int | None]] = []
 
     def begin(tenant_id: str, subject: str) -> progress.Report:
-        return lambda done, total: told.append((tenant_id, subject, done, total))
+        return lambda done, total, figures="": told.append((tenant_id, subject, done, total))
 
     with progress.shown_by(begin):
         report = progress.of("acme", "transactions")

@@ -8,7 +8,7 @@ import pytest
 from arango.client import ArangoClient
 
 from cdp_platform_tests.processes.conftest import ASSETS, TENANT_IDS, Checkout, Demo
-from cdp_sandbox.demo import campaigns, cdnow, retail
+from cdp_sandbox.demo import campaigns, cdnow, leads, retail
 from cdp_sandbox.demo.fill import MANIFEST, _reference_of
 from cdp_sandbox.demo.model import CDNOW, CONVERSIONS, PROFILES, TENANTS
 
@@ -99,3 +99,14 @@ def test_the_tables_hold_what_the_source_holds_less_what_is_broken_on_purpose(ch
 def without_stamps(document: dict) -> dict:
     plain = json.loads(json.dumps(document))
     return {name: value for name, value in plain.items() if name not in {"_id", "_rev", "updatedAt"}}
+
+
+def test_the_demo_has_a_search_paid_and_enriched_once(checkout: Checkout, demo: Demo):
+    ((status, enriched, credits_used),) = checkout.query(
+        leads.TENANT.id, "SELECT status, enriched, credits FROM enrichment.search"
+    )
+    assert (status, enriched, credits_used) == ("ready", 7, 6)
+    assert checkout.query(leads.TENANT.id, "SELECT outcome FROM enrichment.payment_event") == [("paid",)]
+    # In spite of the second demo.
+    assert checkout.query(leads.TENANT.id, "SELECT count(*) FROM enrichment.provider_call") == [(1,)]
+    assert "enriched_contacts" in demo.first.out
