@@ -101,7 +101,7 @@ def without_stamps(document: dict) -> dict:
     return {name: value for name, value in plain.items() if name not in {"_id", "_rev", "updatedAt"}}
 
 
-def test_the_demo_has_a_search_paid_and_enriched_once(checkout: Checkout, demo: Demo):
+def test_the_demo_has_a_search_paid_and_enriched_once(checkout: Checkout, demo: Demo, demo_again: Demo):
     ((status, enriched, credits_used),) = checkout.query(
         leads.TENANT.id, "SELECT status, enriched, credits FROM enrichment.search"
     )
@@ -109,4 +109,5 @@ def test_the_demo_has_a_search_paid_and_enriched_once(checkout: Checkout, demo: 
     assert checkout.query(leads.TENANT.id, "SELECT outcome FROM enrichment.payment_event") == [("paid",)]
     # In spite of the second demo.
     assert checkout.query(leads.TENANT.id, "SELECT count(*) FROM enrichment.provider_call") == [(1,)]
-    assert "enriched_contacts" in demo.first.out
+    assert "enriched_contacts" in demo.done.out
+    assert demo_again.done.code == 0
