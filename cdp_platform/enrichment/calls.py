@@ -113,7 +113,7 @@ def choose(
         at_most: number of questions.
         among: only these.
     """
-    chosen = sql.SQL("" if among is None else "AND c.question_hash = ANY (%(among)s)")
+    chosen = sql.SQL("" if among is None else "AND question_hash = ANY (%(among)s)")
     rows = connection.execute(
         statement("enrichment", "choose_questions").format(among=chosen),
         {

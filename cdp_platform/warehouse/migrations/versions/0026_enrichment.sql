@@ -279,7 +279,6 @@ CREATE TABLE enrichment.contact (
     reason text,
     outcome_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, contact_id),
-    UNIQUE (tenant_id, search_id, line),
     FOREIGN KEY (tenant_id, search_id) REFERENCES enrichment.search,
     CHECK (question IS NOT NULL OR outcome = 'unusable')
 );
@@ -313,7 +312,7 @@ CREATE TRIGGER keep_given BEFORE UPDATE OF line, given, question, question_hash,
     FOR EACH STATEMENT EXECUTE FUNCTION enrichment.keep_given();
 
 CREATE TABLE enrichment.contact_field (
-    tenant_id text NOT NULL REFERENCES ops.tenant,
+    tenant_id text NOT NULL,
     contact_id text NOT NULL,
     field text NOT NULL,
     value jsonb NOT NULL,
@@ -817,7 +816,9 @@ CREATE FUNCTION enrichment.keep_fields_with_contacts() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
     PERFORM ops.share_erasure_locks(ARRAY(SELECT DISTINCT tenant_id FROM new_rows));
-    DELETE FROM enrichment.contact_field AS f USING new_rows AS n
+    -- Contacts are looked up once each, and not once for each of their fields.
+    DELETE FROM enrichment.contact_field AS f USING (
+        SELECT DISTINCT n.tenant_id, n.contact_id FROM new_rows AS n) AS n
     WHERE f.tenant_id = n.tenant_id AND f.contact_id = n.contact_id AND NOT EXISTS (
         SELECT FROM enrichment.contact AS c WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id);
     RETURN NULL;
