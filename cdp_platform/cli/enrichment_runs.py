@@ -28,7 +28,7 @@ ENRICHED = {"enriched": "enriched", "no match": "no_match", "calls": "calls", "c
 @tenant_option
 @json_option
 def enrichment_run(tenant_id: str, *, as_json: bool) -> None:
-    """Enrich the contacts of a tenant's paid searches, in this process.
+    """Enrich the contacts of paid searches, in this process.
 
     `cdp up` and a deployed daemon do this by themselves, seconds after a payment. A run begins no call after five
     minutes; the same command goes on. Exit code 1 if a step fails.
@@ -52,7 +52,7 @@ def enrichment_run(tenant_id: str, *, as_json: bool) -> None:
 @click.option("--tenant", "tenant_id", metavar="ID", help="Only this tenant; all active ones if not given.")
 @json_option
 def enrichment_status(*, tenant_id: str | None, as_json: bool) -> None:
-    """Show the searches, how far each is and what it waits for, and what was spent today."""
+    """Show how far each search is, and what was spent today."""
     from cdp_platform.enrichment import report, searches
 
     configured = settings.enrichment()
@@ -106,9 +106,9 @@ def enrichment_status(*, tenant_id: str | None, as_json: bool) -> None:
 )
 @json_option
 def enrichment_report(tenant_id: str, *, search_id: UUID, output: Path | None, as_json: bool) -> None:
-    """Show what became of a search: contacts, calls, money, payments, and what a person has to decide.
+    """Show contacts, calls, money and payments of a search.
 
-    A file of --output has data of persons; the report itself has none.
+    It says what a person has to decide. A file of --output has data of persons; the report itself has none.
     """
     from cdp_platform.enrichment import report
 
@@ -188,7 +188,10 @@ def _show_report(tenant_id: str, found: "SearchReport") -> None:
 def enrichment_resolve(
     tenant_id: str, *, call_id: UUID, charged: Decimal | None, not_charged: bool, ask_again: bool, as_json: bool
 ) -> None:
-    """Decide about a call whose answer was lost, from the provider's invoice or a person's word."""
+    """Decide about a call whose answer was lost.
+
+    The provider's invoice says what it cost.
+    """
     from cdp_platform.enrichment import unknown
 
     given: dict[Decision, bool] = {
