@@ -101,7 +101,10 @@ def sandbox_stop(platform: Platform, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def sandbox_status(platform: Platform, *, as_json: bool) -> None:
-    """Show the parts of the sandbox, their addresses, and since when they run. Exit code 1 if one does not run."""
+    """Show the parts of the sandbox and their addresses.
+
+    Exit code 1 if one does not run.
+    """
     found = _here(platform).status()
     if as_json:
         platform.show_json(found)

@@ -166,9 +166,9 @@ def campaign_retry(tenant_id: str, *, event_id: str, as_json: bool) -> None:
 def campaign_resolve(
     tenant_id: str, *, path: Path | None, keys: tuple[str, ...], state: Any, evidence: str | None, as_json: bool
 ) -> None:
-    """Settle messages whose answer was lost, from the provider's log or a person's word.
+    """Settle messages whose answer was lost.
 
-    Others than unknown ones stay as they are.
+    The provider's log or a person says what became of them. Others than unknown ones stay as they are.
     """
     from cdp_platform.campaigns import settle
 
@@ -198,7 +198,9 @@ def campaign_resolve(
 @click.option("--undo", is_flag=True, help="Lift what keeps messages from the address, a bounce or complaint too.")
 @json_option
 def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, undo: bool, as_json: bool) -> None:
-    """Take an opt-out that came by another way, such as a phone call. It outlives an erasure.
+    """Take an opt-out that came another way.
+
+    Such as by a phone call. It outlives an erasure.
 
     With --undo the address can have messages again. Consent is another thing: import what the person said.
     """

@@ -15,7 +15,9 @@ from cdp_platform.warehouse.connection import connect
 @click.option("--days", type=click.IntRange(1, 60), default=7, show_default=True, help="How far it looks.")
 @json_option
 def campaign_plan(tenant_id: str, *, days: int, as_json: bool) -> None:
-    """Forecast what the events of the coming days will do: who gets nothing and why, and when the last message goes.
+    """Forecast what the events of the coming days will do.
+
+    That is who gets nothing and why, and when the last message goes.
 
     Exit code 1 if an event cannot be sent as it is, or not before its end.
     """
@@ -57,7 +59,10 @@ def campaign_plan(tenant_id: str, *, days: int, as_json: bool) -> None:
 @click.option("--source-tenant", metavar="UUID", help="Their tenant_id, if there are several.")
 @json_option
 def campaign_import(tenant_id: str, *, source_tenant: str | None, as_json: bool) -> None:
-    """Take the history of the LEO workers, from the database of LEO_ACTIVATION_DATABASE_URL. It is never sent."""
+    """Take the history of the LEO workers. It is never sent.
+
+    It is in the database of LEO_ACTIVATION_DATABASE_URL.
+    """
     from cdp_platform.campaigns import leo_activation
     from cdp_platform.campaigns.channels.config import configured
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.option("--profile", "profile_id", metavar="ID", required=True, help="Key of the profile in the CDP.")
 @json_option
 def campaign_why(tenant_id: str, *, event_id: str, profile_id: str, as_json: bool) -> None:
-    """Show why a person gets the message of an event, or does not: rules, consent, caps, and what would happen now."""
+    """Show why a person gets a message, or does not.
+
+    It goes through rules, consent and caps, and says what would happen now.
+    """
     from cdp_platform.campaigns import events, why
     from cdp_platform.campaigns.channels.config import configured
 

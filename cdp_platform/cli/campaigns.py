@@ -31,10 +31,10 @@ def event_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @file_option("YAML with campaigns, templates, segments and events.")
 @json_option
 def campaign_apply(tenant_id: str, *, path: Path, as_json: bool) -> None:
-    """Take what a file plans: what is new or changed is written, all of it or nothing.
+    """Take what a file plans, all of it or nothing.
 
-    The same file again changes nothing, and what is not in it stays. A planned event can be moved; one that runs has to
-    be cancelled first.
+    What is new or changed is written. The same file again changes nothing, and what is not in it stays. A planned
+    event can be moved; one that runs has to be cancelled first.
     """
     from cdp_platform.campaigns import planning
 
@@ -88,7 +88,7 @@ def campaign_list(tenant_id: str, *, as_json: bool) -> None:
 @event_option
 @json_option
 def campaign_report(tenant_id: str, *, event_id: str, as_json: bool) -> None:
-    """Show what became of an event: people by state and reason, and what providers reported."""
+    """Show people by state, and what providers reported."""
     from cdp_platform.campaigns import report
 
     with connect(settings.postgres()) as connection:
@@ -137,9 +137,10 @@ def _show_report(tenant_id: str, found: "EventReport") -> None:
 @click.option("--people", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of people.")
 @json_option
 def campaign_preview(tenant_id: str, *, event_id: str, people: int, as_json: bool) -> None:
-    """Show the messages of an event as some people of its segment would get them. Nothing is sent.
+    """Show messages of an event. Nothing is sent.
 
-    This shows data of persons. Exit code 1 if no message can be made for one of them.
+    They are as some people of its segment would get them. This shows data of persons. Exit code 1 if no message can
+    be made for one of them.
     """
     from cdp_platform.campaigns import events, links, running, segments
     from cdp_platform.campaigns.channels.config import configured
@@ -175,9 +176,10 @@ def campaign_preview(tenant_id: str, *, event_id: str, people: int, as_json: boo
 @click.option("--to", "addresses", metavar="ADDRESS", multiple=True, required=True, help="Where to. Repeatable.")
 @json_option
 def campaign_test(tenant_id: str, *, event_id: str, addresses: tuple[str, ...], as_json: bool) -> None:
-    """Send the message of an event to a seed list, with a made-up person's values.
+    """Send the message of an event to a seed list.
 
-    It is no delivery and counts in no figure. Exit code 1 if the provider did not take one.
+    It has the values of a made-up person. It is no delivery and counts in no figure. Exit code 1 if the provider
+    did not take one.
     """
     from cdp_platform.campaigns import events, gates, links, running
     from cdp_platform.campaigns.channels.config import configured
@@ -211,7 +213,10 @@ def campaign_test(tenant_id: str, *, event_id: str, addresses: tuple[str, ...], 
 @click.option("--event", "event_id", metavar="ID", help="The event; all that held somebody out if not given.")
 @json_option
 def campaign_effect(tenant_id: str, *, event_id: str | None, as_json: bool) -> None:
-    """Show what events changed in purchases: treated people against those held out, with a 95 % interval."""
+    """Show what events changed in purchases.
+
+    Treated people are compared with those held out, with a 95 % interval.
+    """
     from cdp_platform.campaigns import effect
 
     with connect(settings.postgres()) as connection:

@@ -39,7 +39,7 @@ def catalog() -> None:
 @ingestor_option
 @json_option
 def catalog_report(name: str, *, as_json: bool) -> None:
-    """Show the live rows of an ingestor, and how its last rounds went and why.
+    """Show live rows of an ingestor, and how its rounds went.
 
     A round is one reading of the registry or of a feed that changed rows, was blocked or failed.
     """
@@ -155,10 +155,11 @@ def _a_number(_context: click.Context, _parameter: click.Parameter, value: float
 )
 @json_option
 def catalog_cleanup(*, dry_run: bool, max_share: float | None, as_json: bool) -> None:
-    """Delete what is past its retention, of all active tenants; runs daily by itself.
+    """Delete what is past its retention, of all tenants.
 
-    Products that were removed more than PRODUCT_RETENTION_DAYS ago, categories that nothing uses, rounds older than
-    ROUND_RETENTION_DAYS. Exit code 1 if more of a tenant's table is due than may be deleted at once.
+    It runs daily by itself. Products that were removed more than PRODUCT_RETENTION_DAYS ago, categories that
+    nothing uses, rounds older than ROUND_RETENTION_DAYS. Exit code 1 if more of a tenant's table is due than may be
+    deleted at once.
     """
     from cdp_platform.catalog import cleanup
 

@@ -55,7 +55,10 @@ def consent_import(tenant_id: str, *, path: Path, as_json: bool) -> None:
 @click.option("--profile", "profile_id", metavar="ID", required=True, help="Key of the profile in the CDP.")
 @json_option
 def consent_show(tenant_id: str, *, profile_id: str, as_json: bool) -> None:
-    """Show what a person said by channel, on what evidence, and how it came to that."""
+    """Show what a person said by channel, and when.
+
+    With the evidence of each change.
+    """
     from cdp_platform.campaigns import consent as room
 
     with connect(settings.postgres()) as connection:

@@ -18,7 +18,7 @@ def segment() -> None:
 @tenant_option
 @json_option
 def segment_list(tenant_id: str, *, as_json: bool) -> None:
-    """Show the segments of a tenant: how each is resolved, and what is wrong with it."""
+    """Show segments, and what is wrong with each."""
     from cdp_platform.campaigns import segments
 
     with connect(settings.postgres()) as connection:
@@ -58,7 +58,10 @@ def segment_list(tenant_id: str, *, as_json: bool) -> None:
 @click.option("--segment", "segment_id", metavar="ID", required=True, help="The segment.")
 @json_option
 def segment_preview(tenant_id: str, *, segment_id: str, as_json: bool) -> None:
-    """Show what a segment means: its SQL with placeholders, how many people it finds, and ten of them, masked."""
+    """Show what a segment means, and how many people it has.
+
+    That is its SQL with placeholders, and ten of its people, masked.
+    """
     from cdp_platform.campaigns import segments
 
     with connect(settings.postgres()) as connection:
