@@ -245,15 +245,6 @@ def _apollo(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
 
 def _apollo_account(chosen: EnrichmentSettings, registered: list[Tenant], finding: Finding) -> None:
     """Check the key; say what is left of credits and calls, what is used today, and whether the breaker is open."""
-    today = datetime.now(UTC).date()
-    with connect(settings.postgres()) as connection:
-        closed = running.gate(connection, account_of(chosen.apollo_api_key.get_secret_value()), chosen).closed()
-        spent = Decimal(0)
-        for tenant in registered:
-            with tenant_transaction(connection, tenant.tenant_id):
-                spent += Spend("enrichment", tenant.tenant_id, SPENT_AT, "credits", today).amount(connection)
-    if closed is not None:
-        finding.worsen("warn", f"No contact is asked about for {closed.seconds:.0f} s: {closed.reason}")
     balance, windows = _timed(finding, lambda: looks.apollo(chosen))
     if balance is None:
         finding.worsen(
@@ -261,7 +252,8 @@ def _apollo_account(chosen: EnrichmentSettings, registered: list[Tenant], findin
             "The key may not read the usage of credits, so nothing shows whether a lost answer was charged. Create a "
             "master key in Apollo's settings.",
         )
-    left = [f"{spent:f} credits used today"]
+    # Without a migrated warehouse nobody has used any, and its own finding says what to do.
+    left = [f"{_used_today(chosen, registered, finding):f} credits used today"] if registered else []
     if balance is not None and balance.lead.left is not None:
         left.append(f"{balance.lead.left:f} left")
     left += [
@@ -270,6 +262,19 @@ def _apollo_account(chosen: EnrichmentSettings, registered: list[Tenant], findin
         if window.left is not None and window.limit is not None
     ]
     finding.version = ", ".join(left)
+
+
+def _used_today(chosen: EnrichmentSettings, registered: list[Tenant], finding: Finding) -> Decimal:
+    """Credits that all tenants used; tells also of a breaker that is open."""
+    today, used = datetime.now(UTC).date(), Decimal(0)
+    with connect(settings.postgres()) as connection:
+        closed = running.gate(connection, account_of(chosen.apollo_api_key.get_secret_value()), chosen).closed()
+        if closed is not None:
+            finding.worsen("warn", f"No contact is asked about for {closed.seconds:.0f} s: {closed.reason}")
+        for tenant in registered:
+            with tenant_transaction(connection, tenant.tenant_id):
+                used += Spend("enrichment", tenant.tenant_id, SPENT_AT, "credits", today).amount(connection)
+    return used
 
 
 def _configured(system: str, looks_at: Callable[[], list[tuple[Finding, Look]]]) -> list[tuple[Finding, Look]]:
