@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from cdp_platform.enrichment import budget, calls
+from cdp_platform.enrichment import budget, calls, searches
 from cdp_platform.enrichment.budget import OpenSearch
 from cdp_platform.enrichment.calls import Call, Hash, Question
 from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
@@ -34,7 +34,7 @@ WhyEnded: TypeAlias = Literal["nothing_to_ask", "limit", "paced", "provider_away
 
 @dataclass
 class RunResult:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         enriched: contacts that got an answer with something in it.
@@ -170,7 +170,7 @@ class Run:
         self.stopped.set()
 
     def leave_to_later(self, why: WhyEnded, reason: str, seconds: float) -> None:
-        """Nobody may call for so many seconds: stop, and put all searches off.
+        """Stop, and put all searches off, as calls may not be made for so many seconds.
 
         Contacts of a provider that is away are handed out as they came.
         """
@@ -211,8 +211,7 @@ class Run:
             self.result.why_ended, self.result.reason = why, reason
 
     def _fail(self, connection: psycopg.Connection, search: OpenSearch, reason: str) -> None:
-        move = "SELECT enrichment.move_search(%s, %s, 'enriching', 'failed', %s)"
-        connection.execute(move, [self.tenant_id, search.search_id, reason])
+        searches.move(connection, self.tenant_id, search.search_id, "enriching", "failed", reason=reason)
 
     def reserve(self, connection: psycopg.Connection) -> bool:
         """Reserve calls for all threads of the search that was paid first and has something to ask; whether it did."""

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
-from cdp_platform.enrichment import account, answers, budget, calls, reserving
+from cdp_platform.enrichment import account, answers, budget, calls, reserving, searches
 from cdp_platform.enrichment.asking import Worker
 from cdp_platform.enrichment.reserving import OpenClient, PhoneAddress, Progress, Run, RunResult, gate
 from cdp_platform.enrichment.tenant_settings import EnrichmentTenantSettings
@@ -85,8 +85,7 @@ def _begin(going: Run) -> None:
     with calls.transaction(going.connection, going.tenant_id):
         paid = going.connection.execute(statement("enrichment", "begin_searches"), began).fetchall()
         for (search_id,) in paid:
-            move = "SELECT enrichment.move_search(%s, %s, 'paid', 'enriching')"
-            going.connection.execute(move, [going.tenant_id, search_id])
+            searches.move(going.connection, going.tenant_id, search_id, "paid", "enriching")
         calls.end_leases(going.connection, going.tenant_id)
         delivered = answers.deliver(going.connection, going.tenant_id)
     going.note(enriched=delivered.get("enriched", 0), no_match=delivered.get("no_match", 0))
@@ -102,7 +101,7 @@ def _ask_round(going: Run) -> bool:
         return False
     if not going.reserve(going.connection):
         return False
-    # What is wrong with the key, the calls will say.
+    # The calls will say what is wrong with the key.
     with suppress(ConfigurationError):
         account.baseline(going.connection, going.account, going.client)
     number = min(reserving.THREADS, len(going.reserved))

@@ -15,8 +15,13 @@ import psycopg
 from cdp_platform.errors import BlockedError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.orchestration.automation import AFTER_ASSETS
 from cdp_platform.orchestration.failures import describe, of_several
+from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
+
+# Named in a description; the rest is counted.
+_SHOWN = 5
 
 Work = Callable[[psycopg.Connection, Tenant], Mapping[str, Any]]
 """Does the work for one tenant, on a connection of its own, and returns the metadata of its materialization."""
@@ -127,6 +132,49 @@ def _raise(
             )
     succeeded = [key for key in partition_keys(context) if key not in failed]
     raise of_several(failed, {"failed": ", ".join(failed), "succeeded": ", ".join(succeeded)}) from None
+
+
+def tenant_check(
+    asset: dg.AssetsDefinition | dg.AssetKey,
+    description: str,
+    *,
+    name: str | None = None,
+    blocking: bool = False,
+    deps: Sequence[dg.AssetsDefinition] = (),
+) -> Callable[[Examine], dg.AssetChecksDefinition]:
+    """Make the check that examines each tenant of a run by itself, of the function that examines one.
+
+    Args:
+        asset: that is checked.
+        description: for the UI.
+        name: the function's own if not given.
+        blocking: nothing is built on the asset while the check fails. Others come after all assets of a run.
+        deps: other assets that it reads.
+    """
+
+    def made(examine: Examine) -> dg.AssetChecksDefinition:
+        @dg.asset_check(
+            op_tags={} if blocking else AFTER_ASSETS,
+            asset=asset,
+            # A partial function has no name, and is given one.
+            name=name or getattr(examine, "__name__", None),
+            blocking=blocking,
+            partitions_def=tenant_partitions,
+            description=description,
+            additional_deps=deps,
+        )
+        def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+            return check_each_tenant(context, warehouse, examine)
+
+        return check
+
+    return made
+
+
+def some(flaws: Sequence[str]) -> str:
+    """The first of these as words of a description, and how many more there are."""
+    more = len(flaws) - _SHOWN
+    return "; ".join(flaws[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def check_each_tenant(

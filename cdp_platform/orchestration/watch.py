@@ -1,17 +1,53 @@
-"""The loop that all sensors of sources share: which partition is next, what was seen last, and which wait for a run.
+"""Loops that sensors share: one goes round sources, the other one waits for work that is due.
 
-The rooms say what a source is and when it has changed.
+The first keeps which partition is next, what was seen last, and which wait for a run. The rooms say what a source is
+and when it has changed, and what is due.
 """
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
+
+import dagster as dg
+import psycopg
+from psycopg import sql
 
 from cdp_platform.orchestration import partitions
 
 # Dagster stops a tick after 60 seconds, and its cursor is lost then.
 TICK_BUDGET_SECONDS = 20.0
+
+
+def when_due(
+    connection: psycopg.Connection,
+    channel: str,
+    look: Callable[[], tuple[dg.SensorResult | dg.SkipReason, Iterable[datetime]]],
+) -> dg.SensorResult | dg.SkipReason:
+    """Look until there are runs to ask for, or the tick has no time left.
+
+    Args:
+        connection: commits by itself.
+        channel: notices on it say that something changed.
+        look: returns the tick's answer, and when each thing that is open is due. What is due already cannot go on now.
+    """
+    ends_at = time.monotonic() + TICK_BUDGET_SECONDS
+    # Before the first look, so that no notice is lost between the two.
+    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+    while True:
+        answer, moments = look()
+        left = ends_at - time.monotonic()
+        if isinstance(answer, dg.SensorResult) or left <= 0:
+            return answer
+        list(connection.notifies(timeout=min(left, _seconds_until_next(moments)), stop_after=1))
+
+
+def _seconds_until_next(moments: Iterable[datetime]) -> float:
+    """Until the first of these moments that is to come."""
+    now = datetime.now(UTC)
+    left = [(moment - now).total_seconds() for moment in moments]
+    return max(0.1, min((seconds for seconds in left if seconds > 0), default=TICK_BUDGET_SECONDS))
 
 
 class Watch:

@@ -15,7 +15,7 @@ from cdp_platform.campaigns.channels.config import configured
 from cdp_platform.campaigns.defs import partitions as event_partitions
 from cdp_platform.campaigns.defs import sensors
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, watch
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.campaigns.events_that_run import Shop
 
@@ -28,7 +28,7 @@ Look = Callable[[], dg.SensorResult | dg.SkipReason]
 @pytest.fixture
 def look(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Look:
     """One tick, which waits for a moment only."""
-    monkeypatch.setattr(sensors, "TICK_BUDGET_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 0.2)
 
     def tick() -> dg.SensorResult | dg.SkipReason:
         made = build_definitions().resources or {}
@@ -126,7 +126,7 @@ def test_the_fault_of_one_event_lets_that_one_rest_and_no_other(shop: Shop, look
 def test_an_event_that_is_planned_while_the_sensor_waits_ends_the_tick(
     shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sensors, "TICK_BUDGET_SECONDS", 30)
+    monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 30)
     later = shop.plan(starts_in=timedelta(hours=1))
 
     def change() -> None:
@@ -145,7 +145,7 @@ def test_an_event_that_is_planned_while_the_sensor_waits_ends_the_tick(
 def test_an_event_that_becomes_due_while_the_sensor_waits_is_asked_for_at_once(
     shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sensors, "TICK_BUDGET_SECONDS", 30)
+    monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 30)
     shop.plan(starts_in=timedelta(seconds=3))
     began = time.monotonic()
     assert asked(look()) == ["acme|spring-1"]

@@ -11,7 +11,7 @@ import pytest
 from cdp_platform.build import build_definitions
 from cdp_platform.enrichment.defs import sensors
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions
+from cdp_platform.orchestration import partitions, watch
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform_tests.enrichment.room import Room
 
@@ -24,7 +24,7 @@ PAY = "SELECT enrichment.move_search(%s, %s, 'preview', 'paid')"
 @pytest.fixture
 def look(app: psycopg.Connection, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Look:
     """One tick, which waits for a moment only."""
-    monkeypatch.setattr(sensors, "TICK_BUDGET_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 0.2)
 
     def tick() -> dg.SensorResult | dg.SkipReason:
         partitions.keep_in_step(instance, tenants.registered(app))
@@ -64,7 +64,7 @@ def test_neighbours_that_have_something_paid_share_a_run_and_others_have_none(ne
 def test_a_payment_that_comes_while_it_waits_ends_the_tick(room: Room, look: Look, monkeypatch):
     search = room.search(1, status="preview")
     look()
-    monkeypatch.setattr(sensors, "TICK_BUDGET_SECONDS", 30)
+    monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 30)
     looked = threading.Event()
     first = sensors._open
 

@@ -1,6 +1,5 @@
 """The sensor of events that are due, and the jobs and schedules of the room."""
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from cdp_platform.campaigns.defs.resources import ChannelsResource
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import net
-from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
+from cdp_platform.orchestration.watch import when_due
 
 if TYPE_CHECKING:
     from cdp_platform.campaigns.channels.config import Channels
@@ -68,31 +67,20 @@ def due_events(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, channels: ChannelsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Look at what is due; if that is nothing, wait until something is, or until an event changes, and look again."""
-    ends_at = time.monotonic() + TICK_BUDGET_SECONDS
     configured = channels.configured()
     with warehouse.connect() as connection:
-        # Before the first look, so that no notice is lost between the two.
-        connection.execute("LISTEN campaigns_event")
-        while True:
+
+        def look() -> tuple[dg.SensorResult | dg.SkipReason, list[datetime]]:
             found = _open(connection)
             event_partitions.ensure(context.instance, (each.key for each in found))
-            answer = _look(context.instance, connection, configured, found)
-            left = ends_at - time.monotonic()
-            if isinstance(answer, dg.SensorResult) or left <= 0:
-                return answer
-            list(connection.notifies(timeout=min(left, _seconds_until_next(found)), stop_after=1))
+            return _look(context.instance, connection, configured, found), [each.due_at for each in found]
+
+        return when_due(connection, "campaigns_event", look)
 
 
 def _open(connection: psycopg.Connection) -> list[Due]:
     with connection.cursor(row_factory=class_row(Due)) as cursor:
         return cursor.execute("SELECT * FROM campaigns.due() WHERE due_at < 'infinity' ORDER BY due_at").fetchall()
-
-
-def _seconds_until_next(found: Sequence[Due]) -> float:
-    """Until the first event that is not due yet; a second at least, as those that are due cannot go on now."""
-    now = datetime.now(UTC)
-    left = [(each.due_at - now).total_seconds() for each in found]
-    return max(0.1, min((seconds for seconds in left if seconds > 0), default=TICK_BUDGET_SECONDS))
 
 
 def _look(

@@ -26,9 +26,8 @@ from cdp_platform.ops import rejected, tenants, watermark
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.ops.watermark import SyncState
 from cdp_platform.orchestration.automation import AFTER_ASSETS
-from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.tenant_runs import Examine, check_each_tenant
+from cdp_platform.orchestration.tenant_runs import tenant_check
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.load import Target
 from cdp_platform.warehouse.statements import statement
@@ -39,32 +38,6 @@ REJECTED_SHARE_ERROR = 0.01
 # WARN after four runs of the 15-minute schedule were missed, ERROR after a day.
 STALE_WARN = timedelta(hours=1)
 STALE_ERROR = timedelta(hours=24)
-
-
-def _check(
-    asset: dg.AssetsDefinition,
-    name: str,
-    examine: Examine,
-    description: str,
-    *,
-    blocking: bool = False,
-    deps: Sequence[dg.AssetsDefinition] = (),
-) -> dg.AssetChecksDefinition:
-    """A check that examines each tenant of a run by itself."""
-
-    @dg.asset_check(
-        op_tags={} if blocking else AFTER_ASSETS,
-        asset=asset,
-        name=name,
-        blocking=blocking,
-        partitions_def=tenant_partitions,
-        description=description,
-        additional_deps=deps,
-    )
-    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        return check_each_tenant(context, warehouse, examine)
-
-    return check
 
 
 def _keys_unique(target: Target, connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
@@ -148,39 +121,35 @@ def _none_found(name: str, connection: psycopg.Connection, tenant: Tenant) -> dg
 def _none_of(
     asset: dg.AssetsDefinition, name: str, description: str, *, deps: Sequence[dg.AssetsDefinition] = ()
 ) -> dg.AssetChecksDefinition:
-    return _check(asset, name, partial(_none_found, name), description, deps=deps)
+    return tenant_check(asset, description, name=name, deps=deps)(partial(_none_found, name))
 
 
 def _of_collection(asset: dg.AssetsDefinition, target: Target, collection: str) -> list[dg.AssetChecksDefinition]:
     """The checks of a table that is read from a collection."""
     return [
-        _check(
+        tenant_check(
             asset,
-            "keys_unique",
-            partial(_keys_unique, target),
             f"Each {target.key} stands once and is not empty. Blocks what follows.",
+            name="keys_unique",
             blocking=True,
-        ),
-        _check(
+        )(partial(_keys_unique, target)),
+        tenant_check(
             asset,
-            "rejected_share",
-            partial(_rejected_share, collection),
             f"No document of {collection} waits rejected: WARN for any, ERROR from {REJECTED_SHARE_ERROR:.0%} of the "
             "source.",
-        ),
-        _check(
+            name="rejected_share",
+        )(partial(_rejected_share, collection)),
+        tenant_check(
             asset,
-            "in_step_with_source",
-            partial(_in_step_with_source, collection),
             f"The last comparison of all keys of {collection} left the same keys on both sides.",
-        ),
-        _check(
+            name="in_step_with_source",
+        )(partial(_in_step_with_source, collection)),
+        tenant_check(
             asset,
-            "documents_dated",
-            partial(_documents_dated, collection),
             f"Every document of {collection} has an updatedAt that is a moment and not in the future. Others are read "
             "again by every sync.",
-        ),
+            name="documents_dated",
+        )(partial(_documents_dated, collection)),
     ]
 
 
@@ -224,12 +193,11 @@ CHECKS = [
     *_of_collection(cdp_profiles, profiles.TARGET, profiles.COLLECTION),
     *_of_collection(transaction_lines, transactions.TARGET, transactions.COLLECTION),
     *_of_collection(cdp_segments, segments.TARGET, segments.COLLECTION),
-    _check(
+    tenant_check(
         customer_metrics,
-        "as_computed",
-        _as_computed,
         "A random sample of customers, computed anew, has the figures that are stored.",
-    ),
+        name="as_computed",
+    )(_as_computed),
     _none_of(
         transaction_lines,
         "transactions_without_profile",

@@ -9,10 +9,7 @@ from cdp_platform.embeddings import jobs
 from cdp_platform.embeddings.defs.assets import EMBEDDINGS
 from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.ops.tenants import Tenant
-from cdp_platform.orchestration.automation import AFTER_ASSETS
-from cdp_platform.orchestration.partitions import tenant_partitions
-from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.tenant_runs import check_each_tenant
+from cdp_platform.orchestration.tenant_runs import tenant_check
 from cdp_platform.warehouse.connection import tenant_transaction
 
 # Longer than a run, and than usual waits that a provider asks for.
@@ -20,33 +17,24 @@ LATE = timedelta(hours=1)
 
 
 def _in_step_with_texts(kind: Kind, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        op_tags=AFTER_ASSETS,
-        asset=asset,
-        name="in_step_with_texts",
-        partitions_def=tenant_partitions,
-        description=f"No {kind} was refused by the provider, and none waits for its vector for more than an hour.",
-    )
-    def in_step_with_texts(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-            with tenant_transaction(connection, tenant.tenant_id):
-                counts = jobs.counts(connection, tenant.tenant_id, kind)
-                since = jobs.oldest_waiting(connection, tenant.tenant_id, kind)
-            age = datetime.now(UTC) - since if since else timedelta()
-            refused = counts.get("failed", 0) + counts.get("dead", 0)
-            late = age > LATE
-            flaws = [f"{refused} texts were refused"] if refused else []
-            flaws += [f"the first in the queue has waited for {age.total_seconds() / 3600:.1f} hours"] if late else []
-            return dg.AssetCheckResult(
-                passed=not flaws,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={f"jobs_{status}": count for status, count in counts.items()},
-                description=f"{'; '.join(flaws)}: `cdp embeddings status --tenant {tenant.tenant_id}` says why."
-                if flaws
-                else None,
-            )
-
-        return check_each_tenant(context, warehouse, examine)
+    @tenant_check(asset, f"No {kind} was refused by the provider, and none waits for its vector for more than an hour.")
+    def in_step_with_texts(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
+        with tenant_transaction(connection, tenant.tenant_id):
+            counts = jobs.counts(connection, tenant.tenant_id, kind)
+            since = jobs.oldest_waiting(connection, tenant.tenant_id, kind)
+        age = datetime.now(UTC) - since if since else timedelta()
+        refused = counts.get("failed", 0) + counts.get("dead", 0)
+        late = age > LATE
+        flaws = [f"{refused} texts were refused"] if refused else []
+        flaws += [f"the first in the queue has waited for {age.total_seconds() / 3600:.1f} hours"] if late else []
+        return dg.AssetCheckResult(
+            passed=not flaws,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={f"jobs_{status}": count for status, count in counts.items()},
+            description=f"{'; '.join(flaws)}: `cdp embeddings status --tenant {tenant.tenant_id}` says why."
+            if flaws
+            else None,
+        )
 
     return in_step_with_texts
 

@@ -1,7 +1,5 @@
 """Checks of the room: per tenant after each run, and of the provider's account once a day."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 import psycopg
 
@@ -11,110 +9,68 @@ from cdp_platform.enrichment.defs.assets import enriched_contacts
 from cdp_platform.enrichment.defs.resources import ApolloResource
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import AFTER_ASSETS
-from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.tenant_runs import check_each_tenant
-
-# Named in a description; the rest is counted.
-_SHOWN = 5
+from cdp_platform.orchestration.tenant_runs import some, tenant_check
 
 
-@dg.asset_check(
-    op_tags=AFTER_ASSETS,
-    asset=enriched_contacts,
-    partitions_def=tenant_partitions,
-    description=f"Every search is ready {soundness.LATE_MINUTES} minutes after it was paid.",
-)
-def paid_is_ready(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+@tenant_check(enriched_contacts, f"Every search is ready {soundness.LATE_MINUTES} minutes after it was paid.")
+def paid_is_ready(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
     """Warns of searches that are late, and is an error for those that failed."""
-
-    def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        late = soundness.late(connection, tenant.tenant_id)
-        failed = any(each.status == "failed" for each in late)
-        flaws = [f"{each.search_id} is {each.status}: {each.status_reason or 'no reason given'}" for each in late]
-        return dg.AssetCheckResult(
-            passed=not late,
-            severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
-            metadata={"late": len(late)},
-            description=f"{_some(flaws)} `cdp enrichment status --tenant {tenant.tenant_id}` shows all."
-            if late
-            else None,
-        )
-
-    return check_each_tenant(context, warehouse, examine)
+    late = soundness.late(connection, tenant.tenant_id)
+    failed = any(each.status == "failed" for each in late)
+    flaws = [f"{each.search_id} is {each.status}: {each.status_reason or 'no reason given'}" for each in late]
+    return dg.AssetCheckResult(
+        passed=not late,
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        metadata={"late": len(late)},
+        description=f"{some(flaws)}. `cdp enrichment status --tenant {tenant.tenant_id}` shows all." if late else None,
+    )
 
 
-@dg.asset_check(
-    op_tags=AFTER_ASSETS,
-    asset=enriched_contacts,
-    partitions_def=tenant_partitions,
-    description="The counts of each search are those of its contacts.",
-)
-def contacts_add_up(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+@tenant_check(enriched_contacts, "The counts of each search are those of its contacts.")
+def contacts_add_up(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
     """Fails for counts that something else than the triggers changed."""
-
-    def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        wrong = soundness.miscounted(connection, tenant.tenant_id)
-        return dg.AssetCheckResult(
-            passed=not wrong,
-            metadata={"searches": len(wrong)},
-            description=f"Counts of these searches are not those of their contacts: {_some(list(map(str, wrong)))}"
-            if wrong
-            else None,
-        )
-
-    return check_each_tenant(context, warehouse, examine)
+    wrong = soundness.miscounted(connection, tenant.tenant_id)
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        metadata={"searches": len(wrong)},
+        description=f"Counts of these searches are not those of their contacts: {some(list(map(str, wrong)))}."
+        if wrong
+        else None,
+    )
 
 
-@dg.asset_check(
-    op_tags=AFTER_ASSETS,
-    asset=enriched_contacts,
-    partitions_def=tenant_partitions,
-    description="Of every call it is known whether it was charged, and no contact is held for one.",
-)
-def no_money_in_doubt(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+@tenant_check(enriched_contacts, "Of every call it is known whether it was charged, and no contact is held for one.")
+def no_money_in_doubt(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
     """Tells a person of calls whose answer was lost."""
-
-    def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        found = soundness.doubt(connection, tenant.tenant_id)
-        return dg.AssetCheckResult(
-            passed=not (found.calls or found.held),
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"calls": found.calls, "credits": float(found.credits), "held": found.held},
-            description=f"Of {found.calls:,} calls nobody knows whether they were charged, {found.credits:f} credits "
-            f"at most, and {found.held:,} contacts are held. The provider's counter settles what it can; "
-            f"`cdp enrichment report --tenant {tenant.tenant_id} --search ID` lists the rest for "
-            "`cdp enrichment resolve`."
-            if found.calls or found.held
-            else None,
-        )
-
-    return check_each_tenant(context, warehouse, examine)
+    found = soundness.doubt(connection, tenant.tenant_id)
+    return dg.AssetCheckResult(
+        passed=not (found.calls or found.held),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"calls": found.calls, "credits": float(found.credits), "held": found.held},
+        description=f"Of {found.calls:,} calls nobody knows whether they were charged, {found.credits:f} credits "
+        f"at most, and {found.held:,} contacts are held. The provider's counter settles what it can; "
+        f"`cdp enrichment report --tenant {tenant.tenant_id} --search ID` lists the rest for "
+        "`cdp enrichment resolve`."
+        if found.calls or found.held
+        else None,
+    )
 
 
-@dg.asset_check(
-    op_tags=AFTER_ASSETS,
-    asset=enriched_contacts,
-    partitions_def=tenant_partitions,
-    description="No payment that does not fit its search waits to be given back.",
-)
-def payments_fit(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+@tenant_check(enriched_contacts, "No payment that does not fit its search waits to be given back.")
+def payments_fit(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
     """Tells a person of money that came and started nothing."""
-
-    def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        found = payments.open_refusals(connection, tenant.tenant_id)
-        flaws = [f"{each.event_id}: {each.reason.rstrip('.')}" for each in found]
-        return dg.AssetCheckResult(
-            passed=not found,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"refused": len(found)},
-            description=f"{_some(flaws)} Look at the payment in the payment provider's list, and give the money back "
-            "or correct the search."
-            if found
-            else None,
-        )
-
-    return check_each_tenant(context, warehouse, examine)
+    found = payments.open_refusals(connection, tenant.tenant_id)
+    flaws = [f"{each.event_id}: {each.reason.rstrip('.')}" for each in found]
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"refused": len(found)},
+        description=f"{some(flaws)}. Look at the payment in the payment provider's list, and give the money back "
+        "or correct the search."
+        if found
+        else None,
+    )
 
 
 @dg.asset_check(
@@ -153,11 +109,6 @@ def ledger_matches_account(warehouse: WarehouseResource, apollo: ApolloResource)
         f"ledger has {moved.known:f}. Does somebody else use the key, or the account by hand?",
         **figures,
     )
-
-
-def _some(flaws: Sequence[str]) -> str:
-    more = len(flaws) - _SHOWN
-    return "; ".join(flaws[:_SHOWN]) + (f"; and {more} more." if more > 0 else ".")
 
 
 CHECKS = [paid_is_ready, contacts_add_up, no_money_in_doubt, payments_fit, ledger_matches_account]

@@ -1,6 +1,5 @@
 """The sensor of paid searches, and the hourly reconciliation as a safety net."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from cdp_platform.enrichment.defs import assets, checks
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.schedules import net
-from cdp_platform.orchestration.watch import TICK_BUDGET_SECONDS
+from cdp_platform.orchestration.watch import when_due
 
 ENRICH = "enrichment_update"
 enrichment_job = dg.define_asset_job(
@@ -50,29 +49,18 @@ class Due:
 )
 def paid_searches(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
     """Look at what is due; if that is nothing, wait until something is, or until a search moves, and look again."""
-    ends_at = time.monotonic() + TICK_BUDGET_SECONDS
     with warehouse.connect() as connection:
-        # Before the first look, so that no notice is lost between the two.
-        connection.execute("LISTEN enrichment_search")
-        while True:
+
+        def look() -> tuple[dg.SensorResult | dg.SkipReason, list[datetime]]:
             found = _open(connection)
-            answer = _look(context.instance, found)
-            left = ends_at - time.monotonic()
-            if isinstance(answer, dg.SensorResult) or left <= 0:
-                return answer
-            list(connection.notifies(timeout=min(left, _seconds_until_next(found)), stop_after=1))
+            return _look(context.instance, found), [each.due_at for each in found]
+
+        return when_due(connection, "enrichment_search", look)
 
 
 def _open(connection: psycopg.Connection) -> list[Due]:
     with connection.cursor(row_factory=class_row(Due)) as cursor:
         return cursor.execute("SELECT * FROM enrichment.due() ORDER BY due_at").fetchall()
-
-
-def _seconds_until_next(found: Sequence[Due]) -> float:
-    """Until the first search that is not due yet; those that are due cannot go on now."""
-    now = datetime.now(UTC)
-    left = [(each.due_at - now).total_seconds() for each in found]
-    return max(0.1, min((seconds for seconds in left if seconds > 0), default=TICK_BUDGET_SECONDS))
 
 
 def _look(instance: dg.DagsterInstance, found: Sequence[Due]) -> dg.SensorResult | dg.SkipReason:

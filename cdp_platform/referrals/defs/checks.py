@@ -8,9 +8,8 @@ import psycopg
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration.automation import AFTER_ASSETS
-from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import WarehouseResource
-from cdp_platform.orchestration.tenant_runs import check_each_partition, check_each_tenant
+from cdp_platform.orchestration.tenant_runs import check_each_partition, tenant_check
 from cdp_platform.referrals import metrics
 from cdp_platform.referrals.defs.assets import WORKSHEETS, daily_metrics, days_of, tenant_months
 from cdp_platform.referrals.ledger import last_export
@@ -44,34 +43,25 @@ def counts_every_event(context: dg.AssetCheckExecutionContext, warehouse: Wareho
         return check_each_partition(context, examine)
 
 
-@dg.asset_check(
-    op_tags=AFTER_ASSETS,
-    asset=WORKSHEETS[RAW_DATA].key,
-    partitions_def=tenant_partitions,
-    description="The last export of the tenant arrived.",
-)
-def delivered(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+@tenant_check(WORKSHEETS[RAW_DATA].key, "The last export of the tenant arrived.")
+def delivered(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
     """Reads the ledger only. The next export sees what people changed in the spreadsheet."""
-
-    def examine(connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-        with tenant_transaction(connection, tenant.tenant_id):
-            last = last_export(connection, tenant.tenant_id)
-        if last is None:
-            return dg.AssetCheckResult(passed=True, description="Nothing was exported yet.")
-        return dg.AssetCheckResult(
-            passed=last.arrived,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                "state": last.state,
-                "snapshot": str(last.snapshot_at),
-                "link": dg.MetadataValue.url(last.link),
-            },
-            description=None
-            if last.arrived
-            else f"The last export is {last.state}: {last.reason}. The next one asks the spreadsheet what arrived.",
-        )
-
-    return check_each_tenant(context, warehouse, examine)
+    with tenant_transaction(connection, tenant.tenant_id):
+        last = last_export(connection, tenant.tenant_id)
+    if last is None:
+        return dg.AssetCheckResult(passed=True, description="Nothing was exported yet.")
+    return dg.AssetCheckResult(
+        passed=last.arrived,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "state": last.state,
+            "snapshot": str(last.snapshot_at),
+            "link": dg.MetadataValue.url(last.link),
+        },
+        description=None
+        if last.arrived
+        else f"The last export is {last.state}: {last.reason}. The next one asks the spreadsheet what arrived.",
+    )
 
 
 CHECKS = [counts_every_event, delivered]
