@@ -65,7 +65,7 @@ class AtOnce:
         return [Answer(Verdict.ACCEPTED, "250")] * len(batch)
 
     def ask(self, key: str) -> Answer | None:
-        """Nobody asks."""
+        """The answer is never asked for."""
         raise NotImplementedError(key)
 
     def look(self) -> str:

@@ -193,7 +193,7 @@ def _kills(contacts: int = 2_000) -> tuple[Rows, list[Bar]]:
             victim.send_signal(signal.SIGKILL)
             victim.wait(30)
             killed += 1
-            # As if all leases had ended, also of those that live: their answers then come too late.
+            # All leases end now, also those of processes that live: their answers then come too late.
             with database.superuser() as superuser:
                 superuser.execute("UPDATE enrichment.provider_call SET lease_until = now() WHERE claim IS NOT NULL")
         for worker in workers:

@@ -45,7 +45,7 @@ class ApolloStub:
         return self._control("GET", "_calls")
 
     def charges(self) -> list[dict[str, Any]]:
-        """What each person cost in each call."""
+        """The cost of each person in each call."""
         return self._control("GET", "_charges")
 
     def deliveries(self) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ def page(title: str, body: str, *, style: str = "", status: int = 200) -> HTMLRe
 
 
 def facts(known: Sequence[tuple[str, str]]) -> str:
-    """What is known of a thing as HTML: name and value of each fact, both HTML. Empty ones are left out."""
+    """The facts about a thing as HTML: name and value of each, both HTML. Empty ones are left out."""
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in known if value)}</dl>"
 
 

@@ -200,7 +200,7 @@ def campaign_resolve(
 def campaign_unsubscribe(tenant_id: str, *, address: str, name: str | None, undo: bool, as_json: bool) -> None:
     """Take an opt-out that came another way.
 
-    Such as by a phone call. It outlives an erasure.
+    Somebody may have said it on the phone. The opt-out outlives an erasure.
 
     With --undo the address can have messages again. Consent is another thing: import what the person said.
     """

@@ -33,7 +33,7 @@ def event_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def campaign_apply(tenant_id: str, *, path: Path, as_json: bool) -> None:
     """Take what a file plans, all of it or nothing.
 
-    What is new or changed is written. The same file again changes nothing, and what is not in it stays. A planned
+    New and changed entries are written. The same file again changes nothing, and what is not in it stays. A planned
     event can be moved; one that runs has to be cancelled first.
     """
     from cdp_platform.campaigns import planning

@@ -16,7 +16,7 @@ _SHOWN = 20
 
 @click.group()
 def consent() -> None:
-    """What people said about messages, by person and channel."""
+    """Statements of people about messages, by person and channel."""
 
 
 @consent.command("import")

@@ -17,10 +17,10 @@ class PlainMapper:
         self._tenant_id = tenant.tenant_id
 
     def prepare(self, batch: list[Document]) -> None:
-        """Nothing to join."""
+        """These documents need no others."""
 
     def addresses(self, document: Document) -> list[str]:
-        """None, as the document describes no person."""
+        """The document describes no person, so there is none."""
         return []
 
     def fingerprint(self, document: Document) -> tuple[bytes, bytes]:

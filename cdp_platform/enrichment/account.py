@@ -158,7 +158,7 @@ def _movement(connection: psycopg.Connection, account: str, client: Apollo, sinc
 def _seen(
     connection: psycopg.Connection, account: str, client: Apollo, since: datetime
 ) -> tuple[Credits, _Ledger] | Silent:
-    """What the counter shows, and the ledger since a moment, while nothing moves."""
+    """The counter, and the credits of the ledger since a moment, while nothing moves."""
     before = _ledger(connection, account, since)
     if before.under_way:
         return Silent(f"{before.under_way} calls are under way")

@@ -1,4 +1,4 @@
-"""What becomes of one call: it is made, answered, made again, or taken apart.
+"""The life of one call: it is made, answered, made again, or taken apart.
 
 A lost answer is never asked for again here: whatever was charged is found out first (`unknown`). What was certainly not
 done is asked again as another call, after a pause of random length; each passes the gate, the budget and the ledger. Of
@@ -126,7 +126,7 @@ class Worker:
         if call is None:
             return Ended.OTHERWISE
         ended = self.ask(call)
-        # Of an answer about some nothing follows for the others.
+        # An answer about some says nothing about the others.
         return Ended.OTHERWISE if ended is Ended.ANSWERED and len(call.questions) < len(hashes) else ended
 
     def _make(self, call: Call) -> Ended:
@@ -165,7 +165,7 @@ class Worker:
         tenant_id = self.run.tenant_id
         people = list(zip(asked, answer.people, strict=True))
         found = sum(person is not None for person in answer.people)
-        # What is charged later, or was not said.
+        # The provider charges this later, or did not say it.
         still = found * (PHONE_CREDITS * (answer.phones == "pending") + PERSON_CREDITS * (answer.credits is None))
         with calls.transaction(self.connection, tenant_id):
             if calls.settle(

@@ -1,6 +1,6 @@
-"""What calls may cost: limits of a search, of a tenant in all, and of a tenant's day, in credits and in money.
+"""The limits of what calls cost: of a search, of a tenant in all, and of a tenant's day, in credits and in money.
 
-What a call may cost at worst is reserved before it, and its answer releases the rest, so that no limit is ever passed.
+The worst case of a call is reserved before it, and its answer releases the rest, so that no limit is ever passed.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Limits:
 
     @classmethod
     def of(cls, platform: EnrichmentSettings, tenant: EnrichmentTenantSettings) -> "Limits":
-        """Those of the tenant, or where it has none of its own, those of the platform."""
+        """The tenant's own limits; the platform's where it has none."""
         daily, money = tenant.enrichment_daily_credits, tenant.enrichment_daily_budget
         return cls(
             tenant.enrichment_credit_limit,

@@ -71,7 +71,7 @@ class Call:
 
     @property
     def hashes(self) -> list[Hash]:
-        """Of the questions."""
+        """The hashes of the questions."""
         return [question.hash for question in self.questions]
 
 

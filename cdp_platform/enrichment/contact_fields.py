@@ -94,12 +94,12 @@ def emails_of(given: Mapping[str, Any]) -> list[str]:
 
 
 def normal_addresses_in(text: str) -> list[str]:
-    """What looks like e-mail addresses in a text: in the normal form of profiles, or in lower case if not valid."""
+    """Everything that looks like an e-mail address in a text: as profiles have it, in lower case if not valid."""
     return [contacts.email(each) or each for each in _addresses_in(text)]
 
 
 def _addresses_in(text: str) -> list[str]:
-    # Of "Jane <jane@shop.example>" the address.
+    # The address in "Jane <jane@shop.example>".
     return [each.strip("'.=").lower() for each in _ADDRESS.findall(text)] if "@" in text else []
 
 

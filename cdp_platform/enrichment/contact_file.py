@@ -18,7 +18,7 @@ from cdp_platform.errors import ConfigurationError
 _JSON_LINES = (".jsonl", ".ndjson")
 # Bytes. One line of a file is in memory at a time.
 _LONGEST_LINE = 2**20
-# Of the text of a bad line, so much is kept.
+# So much of the text of a bad line is kept.
 _KEPT_CHARACTERS = 10_000
 
 

@@ -1,4 +1,4 @@
-"""What a search may still cost, before it is asked for, and what its limits leave."""
+"""An estimate of a search before it is asked for: its cost, and the room that its limits leave."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from cdp_platform.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class Left:
-    """What a limit leaves.
+    """The rest of a limit.
 
     Attributes:
         limit: name of the limit.
@@ -44,7 +44,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left to do for a search, and its cost.
+    """The work that is left for a search, and its cost.
 
     Attributes:
         contacts: contacts that are not done.
@@ -75,7 +75,7 @@ class Estimate:
 
 
 def estimate(connection: psycopg.Connection, tenant: Tenant, search_id: UUID, settings: EnrichmentSettings) -> Estimate:
-    """What a search may still cost; inside a transaction of the tenant.
+    """Estimate the rest of a search; inside a transaction of the tenant.
 
     Raises:
         ConfigurationError: the tenant has no such search, or a setting of it is not usable.

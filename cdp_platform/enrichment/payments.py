@@ -1,4 +1,4 @@
-"""What becomes of payments: the right one starts its search, once, and every event is kept with what it did.
+"""Payments: the right one starts its search, once, and every event is kept with what it did.
 
 Events come several times, at once and in any order. A transaction that takes one has the lock `locks.payments`, and
 an event whose id is known changes nothing.
@@ -25,14 +25,14 @@ from cdp_platform.warehouse.statements import statement
 
 Outcome: TypeAlias = Literal["paid", "refunded", "noted", "refused"]
 
-# What Stripe keeps of a card payment in US dollars (https://stripe.com/pricing). Events do not say what it kept.
+# Stripe keeps this of a card payment in US dollars (https://stripe.com/pricing). Events do not say what it kept.
 _FEE_SHARE, _FEE_FIXED = Decimal("0.029"), Decimal("0.30")
 _CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What an event did.
+    """The effect of an event.
 
     Attributes:
         outcome: as in ``enrichment.payment_event``.
@@ -134,7 +134,7 @@ def _pay(connection: psycopg.Connection, tenant_id: str, event: PaymentEvent) ->
         return Taken("noted", "The search is paid by this very payment.")
     if not searches.move(connection, tenant_id, event.search_id, "preview", "paid"):
         return Taken("refused", "The search was paid before, by another payment. Give the money back.")
-    # What is kept of a payment that is given back stays with Stripe, so another payment adds its own.
+    # Stripe keeps its fee of a payment that is given back, so another payment adds its own.
     connection.execute(
         "UPDATE enrichment.search SET payment_fee = payment_fee + %s WHERE tenant_id = %s AND search_id = %s",
         [_fee(price, currency), tenant_id, event.search_id],
@@ -156,7 +156,7 @@ def _misfit(event: PaymentEvent, price: Decimal, currency: str) -> str:
 def _refund(
     connection: psycopg.Connection, tenant_id: str, event: PaymentEvent
 ) -> tuple[Taken, UUID | None, str | None]:
-    """What a full refund does, and which search and payment it is about."""
+    """The effect of a full refund, and its search and payment."""
     found = connection.execute(
         statement("enrichment", "payment_to_refund"),
         {"tenant": tenant_id, "payment": event.payment_id, "search": event.search_id},

@@ -67,7 +67,7 @@ class _Call:
 
 
 def addresses(web_url: str | None) -> Callable[[str, UUID, str], str] | None:
-    """What makes the address for the phones of a call, from tenant, call and secret; None without an address.
+    """A function that makes the address for the phones of a call, from tenant, call and secret; None without one.
 
     Args:
         web_url: ``CDP_WEB_URL``, where the provider reaches `cdp serve`.
@@ -114,7 +114,7 @@ def take(connection: psycopg.Connection, tenant_id: str, call_id: UUID, secret: 
             values = [tenant_id, call_id, Jsonb(_kept(delivery))]
             connection.execute(statement("enrichment", "keep_delivery"), values)
             return "kept"
-        # Of a call that lost its answer nobody knows who the people are.
+        # The people of a call whose answer was lost are not known.
         if call.state != "confirmed" or call.phones_state not in {"pending", "expired"}:
             return "known"
         _give(connection, tenant_id, call_id, call, _kept(delivery))

@@ -1,4 +1,4 @@
-"""What is shown of a search before it is paid for, to whoever has to pay."""
+"""The masked preview of a search, for whoever has to pay."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Preview:
 
 
 def preview(connection: psycopg.Connection, tenant_id: str, search_id: UUID, at_most: int = 20) -> Preview:
-    """What may be shown of a search before it is paid for; inside a transaction of the tenant.
+    """The part of a search that may be shown before it is paid for; inside a transaction of the tenant.
 
     Raises:
         ConfigurationError: the tenant has no such search.

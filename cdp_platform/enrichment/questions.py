@@ -60,7 +60,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Contact:
-    """What a contact's fields say.
+    """The meaning of a contact's fields.
 
     Attributes:
         question: the question about it, if it identifies anybody.
@@ -74,7 +74,7 @@ class Contact:
 
 
 def contact_of(given: Mapping[str, Any]) -> Contact:
-    """What the fields of a contact say, as its file has them."""
+    """Understand the fields of a contact, as its file has them."""
     said = contact_fields.fields_of(given)
     email = contact_fields.email_of(said)
     fields = _name(said)

@@ -1,4 +1,4 @@
-"""What became of searches: contacts by outcome, calls by state, money, and what a person has to decide.
+"""Reports of searches: contacts by outcome, calls by state, money, and decisions that a person has to make.
 
 Nothing here is about a person, except `export`, which writes the contacts of a paid search into a file.
 """

@@ -97,7 +97,7 @@ class Search:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of the lines of a list.
+    """The outcome of the lines of a list.
 
     Attributes:
         search_id: of the search that has the contacts.
@@ -233,7 +233,7 @@ def retry(connection: psycopg.Connection, tenant_id: str, search_id: UUID) -> No
 
 @dataclass
 class _Intake:
-    """What became of the lines so far."""
+    """The outcome of the lines so far."""
 
     tenant_id: str
     search_id: UUID

@@ -1,4 +1,4 @@
-"""What the checks of the room ask of a tenant's rows. Nothing here is about a person."""
+"""Questions of the room's checks to a tenant's rows. The answers say nothing of a person."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -40,7 +40,7 @@ _ID = re.compile(r"[!-~]{1,255}")
 
 @dataclass(frozen=True)
 class PaymentEvent:
-    """What an event says about a payment. What it does not say, or not in a form that can be read, is None.
+    """A payment as an event describes it. Values that are missing or cannot be read are None.
 
     Attributes:
         event_id: of the event; the same one may come again.

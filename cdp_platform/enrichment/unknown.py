@@ -166,7 +166,7 @@ def _settle(
     """Write down what evidence says that a call cost; whether there is any."""
     cost = None
     if isinstance(moved, Movement):
-        # Whatever else uses the account may have been charged more than this call can cost.
+        # Others who use the account may have been charged more than this call can cost.
         alone = moved.unknown == 1 and moved.phones_pending == 0
         if moved.excess == 0 or (alone and 0 < moved.excess <= call.credits_reserved):
             cost = moved.excess

@@ -25,7 +25,7 @@ Progress: TypeAlias = Callable[[int, int, str], object]
 
 @dataclass
 class UpdateResult:
-    """What was done for one tenant.
+    """The work that was done for one tenant.
 
     Attributes:
         ran: what was asked and answered.

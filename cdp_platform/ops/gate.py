@@ -214,5 +214,5 @@ class Turn:
     taken_at: float = field(default_factory=time.monotonic)
 
     def tighten(self, left: Mapping[int, int]) -> None:
-        """As `Gate.tighten`, of what the answer to this turn's call says."""
+        """Tighten the gate as the answer to this turn's call says; see `Gate.tighten`."""
         self.gate.tighten(left, call_seconds=time.monotonic() - self.taken_at)

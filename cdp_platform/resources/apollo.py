@@ -97,7 +97,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WebhookResult:
-    """What Apollo keeps for 30 days of the delivery to a webhook.
+    """The delivery to a webhook, which Apollo keeps for 30 days.
 
     Attributes:
         state: whether it is there; ``pending`` passes, the others are final.
@@ -331,7 +331,7 @@ class Apollo(AbstractContextManager["Apollo"]):
 
 
 def _to_do(status: int, words: str, said: str, endpoint: str) -> str | None:
-    """What a person has to do before Apollo takes any request; None where this request alone is refused."""
+    """The advice to a person, without whom Apollo takes no request; None where this request alone is refused."""
     if status == httpx2.codes.UNAUTHORIZED:
         return _UNKNOWN_KEY
     if status == httpx2.codes.PAYMENT_REQUIRED or _NO_CREDITS.search(words):
@@ -361,7 +361,7 @@ def _lost(why: str, *, is_free: bool) -> SourceError:
 
 
 def _endpoint(response: httpx2.Response) -> str:
-    # What follows may be the id of a request.
+    # The id of a request may follow.
     return "/".join(response.request.url.path.removeprefix("/api/v1/").split("/")[:2])
 
 

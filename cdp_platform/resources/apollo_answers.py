@@ -135,7 +135,7 @@ def number_of(value: Any) -> Decimal | None:
 
 
 def matches_of(answer: Mapping[str, Any]) -> list[dict[str, Any] | None]:
-    """What the answer says about each person, in the order of the request.
+    """The people of an answer, in the order of the request.
 
     Raises:
         UnreadableError: it has no such list.

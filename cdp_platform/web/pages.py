@@ -52,7 +52,7 @@ HEADERS = {
 """Headers of every answer: nothing else is loaded or may show the page, and the token in the address goes nowhere."""
 
 AGAIN = ({"error": "Try again in a minute."}, 503, {"Retry-After": "60"})
-"""What a program is answered while nothing can be done: content, status and headers."""
+"""The answer to a program while nothing can be done: content, status and headers."""
 
 # Fields of the form of preferences, and what its choices mean.
 FIELD = "channel."

@@ -1,4 +1,4 @@
-"""What `--help` prints fits a terminal of 80 columns, in every group of commands."""
+"""The help of every group of commands fits a terminal of 80 columns."""
 
 import click
 import pytest

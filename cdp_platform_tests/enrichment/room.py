@@ -146,7 +146,7 @@ class Room:
         return len(people) - len(set(people))
 
     def end_leases(self) -> None:
-        """As if the leases of all workers had ended."""
+        """End the leases of all workers."""
         self.rows(
             "UPDATE enrichment.provider_call SET lease_until = now() - interval '1 second' WHERE claim IS NOT NULL"
         )

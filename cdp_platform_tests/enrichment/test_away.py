@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cdp_platform_tests.enrichment.room import Room
 
 _WORKERS = 4
-# As if so much time had gone by: the breaker's, and that of searches that wait for it.
+# The time of the breaker has gone by, and that of searches that wait for it.
 _LATER = (
     "UPDATE ops.gate SET open_until = open_until - interval '300 seconds'",
     "UPDATE enrichment.search SET not_before = NULL",
@@ -52,14 +52,14 @@ def test_in_an_hour_of_an_outage_four_workers_make_one_probe_every_300_seconds(r
         run_workers(room)
         room.rows("UPDATE enrichment.search SET not_before = NULL")
     before = sum(room.apollo.fired())
-    # Those that were under way when the breaker opened may end.
+    # Calls that were under way when the breaker opened may end.
     assert 5 <= before < 5 + _WORKERS * 4
     assert room.outcomes() == {"original": 50}
     for _ in range(12):
         later(room)
         run_workers(room)
     assert sum(room.apollo.fired()) == before + 12
-    # Nobody has used up attempts: what failed is failed, and every contact is asked about as at first.
+    # No attempt was used up: every contact is asked about as at first.
     room.apollo.sandbox.clear()
     later(room)
     run_workers(room)

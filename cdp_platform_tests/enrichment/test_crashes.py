@@ -38,12 +38,12 @@ class _Place:
         self.room.run(apollo_max_contacts_per_request=_BATCH)
 
     def recover(self) -> None:
-        """What happens when the lease has ended."""
+        """End the leases, and run again."""
         self.room.end_leases()
         self.run(UUID(int=0))
 
     def assert_right(self, search: UUID, point: crashes.KillPoint) -> int:
-        """Nobody was bought twice, and everybody is enriched or reported as held; how many are held."""
+        """No person was bought twice, and each is enriched or reported as held; returns how many are held."""
         room = self.room
         held = room.outcomes().get("held", 0)
         assert room.charged_twice() == 0, point

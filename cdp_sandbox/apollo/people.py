@@ -185,7 +185,7 @@ def _names(draw: _Draw, asked: Mapping[str, str], name: str) -> tuple[str, str]:
     if name:
         first, _, last = name.rpartition(" ")
         return (first, last) if first else (last, by_chance[1])
-    # As people write their addresses: an.nguyen7@example.com.
+    # People write their addresses like this: an.nguyen7@example.com.
     words = re.findall(r"[^\W\d_]+", asked.get("email", "").partition("@")[0])
     return (words[0].title(), words[-1].title()) if len(words) > 1 else by_chance
 

@@ -208,7 +208,7 @@ class Store:
         return orjson.loads(found[0][0]) if found else None
 
     def awaited(self, key_hash: str, people: Collection[str]) -> set[str]:
-        """Those of these people whose phone numbers are still to be delivered to who has this key."""
+        """The people whose phone numbers are still to be delivered to the owner of this key."""
         query = (
             "SELECT person_id FROM awaited WHERE key_hash = ? AND due > ?"
             " AND person_id IN (SELECT value FROM json_each(?))"
@@ -309,7 +309,7 @@ class Store:
 
 
 def _text(moment: datetime) -> str:
-    # Of one length, so that their order is that of the moments.
+    # All have one length, so that their order is that of the moments.
     return moment.isoformat(timespec="microseconds")
 
 

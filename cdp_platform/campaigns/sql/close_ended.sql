@@ -1,4 +1,4 @@
--- Nobody who still waits gets anything once an event that runs has ended.
+-- People who still wait get nothing once an event that runs has ended.
 UPDATE campaigns.delivery_log SET settled_at = now(),
     state = CASE WHEN attempts > 0 THEN 'failed' ELSE 'excluded' END,
     reason = CASE WHEN attempts > 0 THEN 'expired' ELSE 'too_late' END

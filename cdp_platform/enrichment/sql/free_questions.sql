@@ -1,4 +1,4 @@
--- Nobody asks the questions of a call any more: they may be asked again, and contacts that were held for it wait.
+-- The questions of a call may be asked again, and contacts that were held for it wait.
 WITH freed AS (
     DELETE FROM enrichment.answer WHERE tenant_id = %(tenant)s AND call_id = %(call)s AND state = 'asked'
     RETURNING question_hash

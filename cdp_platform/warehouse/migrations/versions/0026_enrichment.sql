@@ -30,7 +30,7 @@ CREATE FUNCTION ops.allowance_ends(allowance ops.gate_allowance) RETURNS timesta
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN allowance.opened_at + make_interval(secs => allowance.seconds + 1);
 
--- As it was, and within what the outside system says is left.
+-- Turns also keep within the number that the outside system says is left.
 CREATE OR REPLACE FUNCTION ops.gate_take(
     account text, wanted int, windows int[], limits int[], wait_at_most double precision, probe_seconds double precision,
     at timestamptz DEFAULT NULL, OUT verdict text, OUT wait double precision, OUT reason text
@@ -301,7 +301,7 @@ CREATE INDEX contact_open ON enrichment.contact (tenant_id, search_id, contact_i
 CREATE INDEX contact_email ON enrichment.contact (tenant_id, email) WHERE email IS NOT NULL;
 CREATE INDEX contact_other_emails ON enrichment.contact USING gin (other_emails) WHERE other_emails <> '{}';
 SELECT ops.isolate_tenants('enrichment.contact');
--- What came with a contact, and the question that follows from it, never change.
+-- The fields that came with a contact, and its question, never change.
 CREATE FUNCTION enrichment.keep_given() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
@@ -652,7 +652,7 @@ CREATE TRIGGER tell_of_search AFTER UPDATE OF status, not_before ON enrichment.s
 
 -- Profiles -----------------------------------------------------------------------------------------------------------------------
 
--- What enrichment found for the person, beside what the CDP says. No sync writes these columns.
+-- Findings of enrichment lie beside the fields of the CDP. No sync writes these columns.
 ALTER TABLE customers.cdp_profiles
     ADD COLUMN enriched_title text, ADD COLUMN enriched_company text, ADD COLUMN enriched_industry text,
     ADD COLUMN enriched_seniority text, ADD COLUMN enriched_at timestamptz;
