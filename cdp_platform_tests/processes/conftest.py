@@ -26,6 +26,7 @@ from dotenv import dotenv_values
 
 import cdp_platform
 from cdp_platform_tests import service_logs
+from cdp_platform_tests.checkout_folder import new_checkout_folder
 from cdp_sandbox.demo.fill import touch
 from cdp_sandbox.demo.model import HARBOUR, TENANTS
 from cdp_sandbox.demo.spreadsheets import make_spreadsheets
@@ -230,8 +231,7 @@ def serve(checkout: Checkout) -> Generator[Serving]:
 
 
 def new_checkout(folder: Path) -> Checkout:
-    root, home = folder / "checkout", folder / "home"
-    root.mkdir()
+    root, home = new_checkout_folder(folder), folder / "home"
     home.mkdir()
     service_logs.watch(root / ".sandbox" / "logs")
     service_logs.watch(home)

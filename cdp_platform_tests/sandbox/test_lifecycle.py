@@ -24,6 +24,7 @@ from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 from openai import OpenAI
 
+from cdp_platform_tests.checkout_folder import new_checkout_folder
 from cdp_sandbox.lifecycle import ComponentStatus, Sandbox
 from cdp_sandbox.outbox.reports import signed
 from cdp_sandbox.processes import HOST, SandboxError, free_port
@@ -72,16 +73,14 @@ serve(None, Sandbox(Path.cwd()), lambda: sys.exit(3))
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
     """An empty checkout; a sandbox left running in it is ended, whatever the test did."""
-    root = tmp_path / "checkout"
-    root.mkdir()
+    root = new_checkout_folder(tmp_path)
     yield root
     Sandbox(root).stop()
 
 
 @pytest.fixture(scope="module")
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("shared") / "checkout"
-    root.mkdir()
+    root = new_checkout_folder(tmp_path_factory.mktemp("shared"))
     (root / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     yield root
     Sandbox(root).reset()
