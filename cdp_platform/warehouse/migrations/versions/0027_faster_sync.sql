@@ -1,0 +1,2 @@
+-- Tables and triggers of customers that make a sync cheap.
+SELECT 1;

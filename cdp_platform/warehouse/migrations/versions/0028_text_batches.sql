@@ -1,0 +1,2 @@
+-- The queue of texts: a row per batch.
+SELECT 1;
