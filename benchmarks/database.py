@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
@@ -60,6 +61,11 @@ class BenchmarkDatabase:
     def url(self) -> str:
         """Of the same database, as the role that owns it."""
         return f"postgresql://{_OWNER}:{_PASSWORD}@127.0.0.1:{self.port}/{_DATABASE}"
+
+    @property
+    def postmaster(self) -> psutil.Process:
+        """The server's first process, as `benchmarks.cpu` asks for it."""
+        return psutil.Process(int((self.folder / "postmaster.pid").read_text().split()[0]))
 
     def superuser(self, database: str = _DATABASE) -> psycopg.Connection:
         """A connection that may do everything, also past row-level security."""

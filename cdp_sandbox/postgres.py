@@ -146,6 +146,12 @@ class EmbeddedPostgres:
             return []
 
 
+def server_version() -> str:
+    """Return the version of the embedded server, such as `18.1`."""
+    command = [str(_BINARIES / "postgres"), "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+
+
 @contextlib.contextmanager
 def temporary_postgres(*, superuser_password: str) -> Generator[EmbeddedPostgres]:
     """Run a server in a new temporary directory on a free port; afterwards stop it and delete everything.

@@ -1,4 +1,4 @@
-"""Texts of purchases that say what a person would say, and indexes of a million vectors. Runs 0029_purchase_texts.sql."""
+"""Texts of purchases that say what a person would say, indexes of a million vectors. Runs 0029_purchase_texts.sql."""
 
 from cdp_platform.warehouse.migrate import run_sql_beside
 
