@@ -226,7 +226,7 @@ def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch
             unchanged.add(document_key)
             continue
         try:
-            rows[document_key] = mapper.row(document, content, digest)
+            rows[document_key] = load.encoded(mapper.target, mapper.row(document, content, digest))
         except RejectedDocumentError as error:
             rejections.append(_rejection(document, mapper, error))
     if rows:

@@ -270,7 +270,7 @@ class _Intake:
             asked, outcome = (None, None), ("unusable", found.question.reason)
         contact_id = f"{self.search_id} {contact.line:08}"
         line = self.tenant_id, contact_id, self.search_id, contact.line, contact.given
-        return *line, *asked, found.email, found.other_emails, *outcome
+        return load.encoded(_CONTACTS, (*line, *asked, found.email, found.other_emails, *outcome))
 
     def _rejection(self, bad: BadLine) -> Rejection:
         named = sorted({found for _, text in json_documents.walk(bad.document) for found in _addresses(text)})

@@ -8,20 +8,17 @@ import gc
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
 import psycopg
-from psycopg import sql
-from psycopg.types.json import Json, Jsonb, JsonbBinaryDumper
+from psycopg import adapters, sql
+from psycopg.adapt import PyFormat
+from psycopg.types.json import Json
 
-
-class _JsonbDumper(JsonbBinaryDumper):
-    """Encodes with orjson. psycopg's own dumper first looks for a wrapper and an encoder, for every value."""
-
-    def dump(self, obj: Any) -> bytes:
-        """The version byte of the format, and the text."""
-        return b"\x01" + orjson.dumps(obj)
+# psycopg's dumper in C. A COPY would take the one for `bytea` that was registered last, which is written in Python.
+_BYTES_DUMPER = adapters.get_dumper(bytes, PyFormat.BINARY)
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,11 @@ class Target:
     def identifier(self) -> sql.Identifier:
         """Schema and table, for statements."""
         return sql.Identifier(self.schema, self.table)
+
+    @cached_property
+    def jsonb_places(self) -> tuple[int, ...]:
+        """The places of its ``jsonb`` columns in a row."""
+        return tuple(at for at, (_, kind) in enumerate(self.columns) if kind == "jsonb")
 
     @property
     def stage(self) -> sql.Identifier:
@@ -80,7 +82,7 @@ def stage(connection: psycopg.Connection, target: Target, rows: Iterable[Sequenc
     Args:
         connection: inside a transaction of the rows' tenant.
         target: where they go.
-        rows: values in the order of ``target.columns``; no key twice.
+        rows: values in the order of ``target.columns``, those of ``jsonb`` columns as `jsonb` gives them; no key twice.
     """
     columns = target.names
     connection.execute(
@@ -92,12 +94,43 @@ def stage(connection: psycopg.Connection, target: Target, rows: Iterable[Sequenc
         + sql.SQL(" WITH NO DATA")
     )
     copy = sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(stage=target.stage, columns=columns)
+    with binary_copy(connection, copy, [kind for _, kind in target.columns]) as writer:
+        for row in rows:
+            writer.write_row(row)
+
+
+@contextmanager
+def binary_copy(
+    connection: psycopg.Connection, statement: sql.Composed, kinds: Iterable[str]
+) -> Generator[psycopg.Copy]:
+    """A COPY from this client in binary format, with nothing written in Python between a value and the buffer.
+
+    Args:
+        connection: inside a transaction.
+        statement: the COPY.
+        kinds: the PostgreSQL type of each column. Values of ``bytea`` and ``jsonb`` columns are bytes; for ``jsonb``
+            those that `jsonb` gives.
+    """
     with connection.cursor() as cursor:
-        cursor.adapters.register_dumper(Jsonb, _JsonbDumper)
-        with cursor.copy(copy) as writer:
-            writer.set_types([kind for _, kind in target.columns])
-            for row in rows:
-                writer.write_row(row)
+        cursor.adapters.register_dumper(bytes, _BYTES_DUMPER)
+        with cursor.copy(statement) as writer:
+            # The server knows the types of the columns; these only choose how the client encodes.
+            writer.set_types(["bytea" if kind == "jsonb" else kind for kind in kinds])
+            yield writer
+
+
+def jsonb(value: Any) -> bytes:
+    """A JSON value as `binary_copy` sends it: the version of PostgreSQL's format, and the text."""
+    return b"\x01" + orjson.dumps(value)
+
+
+def encoded(target: Target, row: Sequence[Any]) -> list[Any]:
+    """A row as `stage` takes it, of one whose ``jsonb`` columns hold JSON values."""
+    values = list(row)
+    for at in target.jsonb_places:
+        if values[at] is not None:
+            values[at] = jsonb(values[at])
+    return values
 
 
 def merge(connection: psycopg.Connection, target: Target, *, replacing: bool) -> None:
