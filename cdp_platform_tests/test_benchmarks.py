@@ -10,7 +10,9 @@ from benchmarks import history, reporting
 from benchmarks.cpu import cpu_seconds
 from benchmarks.reporting import Bar, finish
 
+# The system counts in hundredths of a second, so a little less is asked for below.
 BUSY = "import time\nwhile time.process_time() < 0.5: pass"
+WAIT = "import sys\nsys.stdin.read()"
 
 
 @pytest.fixture(autouse=True)
@@ -64,16 +66,16 @@ def test_a_line_of_nothing_is_flat(measured):
 
 
 def test_cpu_is_told_apart_by_side_and_counts_living_and_ended_children():
-    with running("input()") as quiet, running(f"{BUSY}\nprint(flush=True)\ninput()") as busy:
+    with running(WAIT) as quiet, running(f"{BUSY}\nprint(flush=True)\n{WAIT}") as busy:
         busy.stdout.readline()
         server, ours = cpu_seconds(psutil.Process(busy.pid)), cpu_seconds(psutil.Process(quiet.pid))
-    assert server.server >= 0.5
+    assert server.server >= 0.45
     assert ours.client - server.client >= 0.45
-    with running("input()") as quiet:
+    with running(WAIT) as quiet:
         before = cpu_seconds(psutil.Process(quiet.pid))
         subprocess.run([sys.executable, "-c", BUSY], check=True)
         used = cpu_seconds(psutil.Process(quiet.pid)) - before
-    assert used.client >= 0.5
+    assert used.client >= 0.45
     assert used.server < 0.1
 
 
