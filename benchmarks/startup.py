@@ -159,7 +159,7 @@ def main() -> int:
             for each in contestants
         ],
         [
-            Bar(f"ours above its work, to {other.name}", ours.to(other, above_work=True), 1.4, at_least=False)
+            Bar(f"ours above its work, to {other.name}", ours.to(other, above_work=True), 1.3, at_least=False)
             for other in (one_line, in_process)
         ],
         as_json=given.as_json,

@@ -47,6 +47,14 @@ def test_definitions_load_without_what_only_work_needs(source: Checkout):
     assert not loaded & ONLY_FOR_WORK
 
 
+def test_definitions_are_made_once_without_the_garbage_collector_that_runs_again_afterwards(source: Checkout):
+    program = (
+        "import gc; from cdp_platform.definitions import defs; gc.collect(); made = defs()\n"
+        "print([made is defs(), gc.isenabled(), gc.get_freeze_count() > 100_000])"
+    )
+    assert source.run("python", "-c", program).out.strip() == "[True, True, True]"
+
+
 def test_dg_finds_the_project_and_its_definitions_load(source: Checkout):
     done = source.run("dg", "check", "defs")
     assert done.code == 0, done.out + done.err

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from pydantic import Field
 
 from cdp_platform.campaigns import report, running
 from cdp_platform.campaigns.defs.assets import GROUP, ROOM, consent, segments
@@ -17,7 +18,6 @@ from cdp_platform.campaigns.report import EventReport
 from cdp_platform.errors import BlockedError, PlatformError
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
-from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition, partition_keys
@@ -26,11 +26,10 @@ from cdp_platform.orchestration.tenant_runs import Made, for_each_partition, par
 _BAR = 40
 
 
-class StartConfig(LaunchpadConfig):
+class StartConfig(dg.Config):
     """When to begin. By default an event begins when it is due, and one that is not due yet is left alone."""
 
-    now: bool = False
-    """Begin planned events now: their start becomes this moment."""
+    now: bool = Field(False, description="Begin planned events now: their start becomes this moment.")
 
 
 def _spec(name: str, description: str, deps: Sequence[dg.AssetDep], shown: str) -> dg.AssetSpec:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from pydantic import Field
 
 from cdp_platform.catalog import changes, cleanup
 from cdp_platform.catalog.cleanup import Cleaned
@@ -17,7 +18,6 @@ from cdp_platform.catalog.sources import Validators
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
 from cdp_platform.orchestration import partitions, run_limits
-from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.watch import Watch
@@ -188,11 +188,14 @@ def _look(
 # Cleanup --------------------------------------------------------------------------------------------------------------
 
 
-class CleanupConfig(LaunchpadConfig):
+class CleanupConfig(dg.Config):
     """Configuration of the daily cleanup."""
 
-    max_share: float = cleanup.MAX_SHARE
-    """Share of a table that one run may delete, 0 to 1. Look at `cdp catalog cleanup --dry-run` before you set 1."""
+    max_share: float = Field(
+        cleanup.MAX_SHARE,
+        description="Share of a table that one run may delete, 0 to 1. Look at `cdp catalog cleanup --dry-run` before "
+        "you set 1.",
+    )
 
 
 @dg.op(retry_policy=IO_RETRIES)

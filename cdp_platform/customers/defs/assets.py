@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from pydantic import Field
 
 from cdp_platform.customers import metrics, profiles, segment_sync, segments, transactions
 from cdp_platform.customers.full_read import SecondWorker
@@ -22,7 +23,6 @@ from cdp_platform.ops import rejected
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import progress
 from cdp_platform.orchestration.automation import follow_upstream
-from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import tenant_partitions
@@ -68,22 +68,28 @@ cdp_profile2conversion = _source(
 cdp_segment = _source(segments.COLLECTION, "Segments as LEO CDP keeps them: their rules, not their members. Not ours.")
 
 
-class ReadConfig(LaunchpadConfig):
+class ReadConfig(dg.Config):
     """What to read. By default, what changed since the watermark."""
 
-    full: bool = False
-    """Read every document again: after a mapping changed or a source was restored."""
-    reconcile: bool = False
-    """Afterwards compare all keys with the source, and mend the differences that timestamps do not show."""
-    approve_deletes: bool = False
-    """With reconcile: close every row whose document is gone from the source, however many there are."""
+    full: bool = Field(
+        False, description="Read every document again: after a mapping changed or a source was restored."
+    )
+    reconcile: bool = Field(
+        False,
+        description="Afterwards compare all keys with the source, and mend differences that timestamps do not show.",
+    )
+    approve_deletes: bool = Field(
+        False,
+        description="With reconcile: close every row whose document is gone from the source, however many there are.",
+    )
 
 
 class SyncConfig(ReadConfig):
     """What to read. By default, what changed since the watermark."""
 
-    segment_id: str | None = None
-    """Read only the people of this segment. A blank value reads nobody."""
+    segment_id: str | None = Field(
+        None, description="Read only the people of this segment. A blank value reads nobody."
+    )
 
 
 def _figures(result: SyncResult, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> dict[str, Any]:
@@ -254,11 +260,13 @@ def cdp_segments(
     return _materialize(segments.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
 
 
-class MetricsConfig(LaunchpadConfig):
+class MetricsConfig(dg.Config):
     """Whose metrics to compute."""
 
-    full: bool = False
-    """Compute all customers, not only those whose figures can have changed since the last refresh."""
+    full: bool = Field(
+        False,
+        description="Compute all customers, not only those whose figures can have changed since the last refresh.",
+    )
 
 
 @dg.asset(

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from pydantic import Field
 
 from cdp_platform import settings
 from cdp_platform.embeddings import clusters, coverage, indexes, lookalikes, models, worker
@@ -19,7 +20,6 @@ from cdp_platform.embeddings.reconcile import ReconcileResult, reconcile
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import progress
-from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import table
 from cdp_platform.orchestration.partitions import tenant_partitions
@@ -42,11 +42,13 @@ _PER_TENANT: dict[str, Any] = {
 }
 
 
-class EmbeddingConfig(LaunchpadConfig):
+class EmbeddingConfig(dg.Config):
     """What to embed. By default, the texts in the queue."""
 
-    reconcile: bool = False
-    """First compare all texts with their vectors, and enqueue texts whose vector is missing or stale."""
+    reconcile: bool = Field(
+        False,
+        description="First compare all texts with their vectors, and enqueue texts whose vector is missing or stale.",
+    )
 
 
 def _embed(
@@ -164,11 +166,10 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
 }
 
 
-class AudienceConfig(LaunchpadConfig):
+class AudienceConfig(dg.Config):
     """The size of audiences."""
 
-    size: int = 1_000
-    """Greatest number of people in the audience of a segment."""
+    size: int = Field(1_000, description="Greatest number of people in the audience of a segment.")
 
 
 _OF_PROFILE_VECTORS = [EMBEDDINGS["profile"]]

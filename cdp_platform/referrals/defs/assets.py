@@ -11,12 +11,12 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from pydantic import Field
 
 from cdp_platform import settings
 from cdp_platform.ops import tenants
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import progress
-from cdp_platform.orchestration.config import LaunchpadConfig
 from cdp_platform.orchestration.failures import IO_RETRIES
 from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import TENANTS, tenant_partitions
@@ -54,11 +54,14 @@ tracker_database = dg.AssetSpec(
 )
 
 
-class TrackerConfig(LaunchpadConfig):
+class TrackerConfig(dg.Config):
     """Which events to read. By default, those that the tracker ingested since the last run."""
 
-    full: bool = False
-    """Read every event again: after the tracker's database was restored, or changed rows without a new ingested_at."""
+    full: bool = Field(
+        False,
+        description="Read every event again: after the tracker's database was restored, or changed rows without a new "
+        "ingested_at.",
+    )
 
 
 @dg.asset(
