@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from cdp_platform.customers.counter import recount
 from cdp_platform.customers.landing import SyncResult, land
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
@@ -41,6 +42,7 @@ class ReconciliationResult:
         changed: documents that were here in another version.
         gone: documents that are here and not in the source.
         closed: gone documents that were closed.
+        miscounted: by how many rows the counter was wrong that every sync relies on; it is right since.
         landed: what was done with the missing and changed documents.
     """
 
@@ -52,6 +54,7 @@ class ReconciliationResult:
     changed: int = 0
     gone: int = 0
     closed: int = 0
+    miscounted: int = 0
     landed: SyncResult = field(default_factory=SyncResult)
 
     @property
@@ -101,6 +104,7 @@ def reconcile(
             held, found.gone = compare.count_gone()
             if approve or not _BRAKE.stops(found.gone, held):
                 found.closed = compare.close_gone()
+            found.miscounted = recount(connection, tenant, mapper)
             compare.record(found)
     return found
 

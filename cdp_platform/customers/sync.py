@@ -16,8 +16,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import psycopg
-from psycopg import sql
 
+from cdp_platform.customers.counter import held
 from cdp_platform.customers.full_read import SecondWorker, read_everything
 from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_in_turn, move
 from cdp_platform.customers.mappers import Mapper
@@ -26,7 +26,6 @@ from cdp_platform.ops import locks, rejected, watermark
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform.warehouse.statements import statement
 
 # A writer sets the timestamp before it commits. ArangoDB ends stream transactions after two minutes at most, and large
 # AQL writes commit in pieces: ten minutes cover the slowest writer, and the difference between the clocks of two
@@ -92,7 +91,8 @@ def sync(
                         land_in_turn(connection, part, mapper, batch, lambda: so_far)
                         progress(result.read, None)
             # An import or a restore brings documents with older timestamps, which the watermark does not show.
-            result.full = result.source_count > _held(connection, tenant, mapper)
+            with tenant_transaction(connection, tenant.tenant_id):
+                result.full = result.source_count > held(connection, tenant, mapper).documents
         else:
             result.full = True
         if result.full:
@@ -123,7 +123,7 @@ def sync(
                 undated_count=result.undated,
                 mapper_version=mapper.version,
             )
-            result.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+            result.rows = held(connection, tenant, mapper).rows
         return result
 
 
@@ -160,17 +160,3 @@ def _now(connection: psycopg.Connection) -> datetime:
     row = connection.execute("SELECT now()").fetchone()
     assert row is not None  # noqa: S101 (one row always)
     return row[0]
-
-
-def _held(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper) -> int:
-    """How many of the source's documents are here: as rows, rejected without an older row, or as tombstones.
-
-    Tombstones whose documents the source has deleted since the last reconciliation are counted too. The same number of
-    documents with old timestamps can then come unnoticed until the next reconciliation.
-    """
-    query = statement("customers", "count_dealt_with").format(
-        table=mapper.target.identifier, key=sql.Identifier(mapper.target.key)
-    )
-    with tenant_transaction(connection, tenant.tenant_id):
-        row = connection.execute(query, {"tenant": tenant.tenant_id, "source": mapper.collection}).fetchone()
-    return int(row[0]) if row else 0

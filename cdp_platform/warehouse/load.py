@@ -182,10 +182,3 @@ def collector_at_rest() -> Generator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def count_rows(connection: psycopg.Connection, target: Target, tenant_id: str) -> int:
-    """How many rows a tenant has in the target."""
-    query = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = %s").format(target.identifier)
-    row = connection.execute(query, [tenant_id]).fetchone()
-    return int(row[0]) if row else 0

@@ -11,6 +11,7 @@ import psycopg
 from pydantic import Field
 
 from cdp_platform.customers import metrics, profiles, segment_sync, segments, transactions
+from cdp_platform.customers.counter import held
 from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
 from cdp_platform.customers.mappers import Mapper, mapper_of
@@ -28,7 +29,6 @@ from cdp_platform.orchestration.metadata import counts, table
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
 from cdp_platform.orchestration.tenant_runs import for_each_tenant
-from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
 
 GROUP = "customers"
@@ -164,7 +164,7 @@ def _sync_segment(
         result = read(connection, source, tenant, mapper, segment_id, progress=watch)
         note = {"segment": segment_id}
     with tenant_transaction(connection, tenant.tenant_id):
-        result.landed.rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+        result.landed.rows = held(connection, tenant, mapper).rows
     return {
         **_figures(result.landed, connection, tenant, mapper),
         "segment_members": result.members,
@@ -193,7 +193,7 @@ def _materialize(
                 return _sync_segment(connection, source, tenant, mapper, segment_id=segment_id, watch=watch)
             if collection == segments.COLLECTION and not source.has_collection(collection):
                 with tenant_transaction(connection, tenant.tenant_id):
-                    rows = load.count_rows(connection, mapper.target, tenant.tenant_id)
+                    rows = held(connection, tenant, mapper).rows
                 note = f"The CDP has no collection {collection}: nothing was read."
                 return {"dagster/partition_row_count": rows, "read": 0, "note": note}
             second = SecondWorker(warehouse.opener, arango.opener, as_process=True)

@@ -77,9 +77,19 @@ def _in_step_with_source(collection: str, connection: psycopg.Connection, tenant
         )
     elif found.source_checksum != found.target_checksum:
         words = f"{collection} has {found.source_count:,} documents, {found.target_count:,} of them are here."
+    elif found.miscounted:
+        words = (
+            f"The counter of rows was wrong by {found.miscounted:,} and was corrected: did somebody write without the "
+            "triggers, as a restore or TRUNCATE does?"
+        )
     return dg.AssetCheckResult(
         passed=words is None,
-        metadata={"source_count": found.source_count, "target_count": found.target_count, "gone": found.gone},
+        metadata={
+            "source_count": found.source_count,
+            "target_count": found.target_count,
+            "gone": found.gone,
+            "miscounted": found.miscounted,
+        },
         description=words,
     )
 
@@ -141,7 +151,8 @@ def _of_collection(asset: dg.AssetsDefinition, target: Target, collection: str) 
         )(partial(_rejected_share, collection)),
         tenant_check(
             asset,
-            f"The last comparison of all keys of {collection} left the same keys on both sides.",
+            f"The last comparison of all keys of {collection} left the same keys on both sides and found the counter "
+            "right.",
             name="in_step_with_source",
         )(partial(_in_step_with_source, collection)),
         tenant_check(
