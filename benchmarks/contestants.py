@@ -140,12 +140,8 @@ def ours(task: Task, second_process: bool) -> tuple[float, int]:
         with open_database(settings.arango(), tenant.arango_database) as database:
             source = TenantSource(database, tenant)
             mapper = mapper_of(task.collection, tenant, source)
-            second = SecondWorker(
-                partial(connect, settings.postgres()),
-                partial(open_database, settings.arango()),
-                as_process=second_process,
-            )
-            result = sync(connection, source, tenant, mapper, full=True, second=second)
+            second = SecondWorker(partial(connect, settings.postgres()), partial(open_database, settings.arango()))
+            result = sync(connection, source, tenant, mapper, full=True, second=second if second_process else None)
         seconds = time.perf_counter() - began
     if result.rejected or result.rows != result.source_count:
         raise RuntimeError(f"the sync of {task.collection} did not take everything: {result}")

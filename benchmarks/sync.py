@@ -138,7 +138,8 @@ class Race:
         return [
             Bar("one process, to dlt" + of, speed[ALONE] / speed[DLT], 6),
             Bar("one process, to the limit" + of, speed[ALONE] / speed[LIMIT], 0.35),
-            Bar("two processes, to the limit" + of, speed[TWO] / speed[LIMIT], 0.6),
+            Bar("two processes, to dlt" + of, speed[TWO] / speed[DLT], 9),
+            Bar("two processes, to the limit" + of, speed[TWO] / speed[LIMIT], 0.75),
             Bar("one process, unchanged to new" + of, speed[ALONE_AGAIN] / speed[ALONE], 1),
             Bar("two processes, unchanged to new" + of, speed[TWO_AGAIN] / speed[TWO], 1),
             Bar("rows rewritten by unchanged" + of, rewritten, 0, at_least=False),

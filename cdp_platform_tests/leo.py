@@ -65,8 +65,9 @@ class Leo:
             yield source, mapper_of(collection, self.tenant, source)
 
     def sync(self, kind: str = "profiles", *, second_process: bool = False, **options: Any) -> SyncResult:
-        opens = partial(connect, settings.postgres()), partial(open_database, settings.arango())
-        second = SecondWorker(*opens, as_process=second_process)
+        second = None
+        if second_process:
+            second = SecondWorker(partial(connect, settings.postgres()), partial(open_database, settings.arango()))
         with self.reading(kind) as (source, mapper):
             return sync(self.connection, source, self.tenant, mapper, second=second, **options)
 

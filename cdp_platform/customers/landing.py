@@ -4,8 +4,8 @@ Every module that brings documents (`sync`, `full_read`, `reconcile`, `segment_s
 hold for all: another tenant's document is refused, an erased person stays erased, an unchanged document writes nothing,
 and a document that cannot be mapped waits with its reason.
 
-A batch is staged first and then written, in one transaction. Staging locks nothing that others wait for: a worker that
-shares a full read waits between the two for the other worker, and the database cannot see that wait.
+Two workers of one full read land batches at the same time. They have no row in common, and share the lock that
+erasures take.
 """
 
 from collections import Counter
@@ -78,16 +78,26 @@ class SyncResult:
         self.rejected += batch.rejected
         self.erased += batch.erased
         self.erased_by_merge += batch.erased_by_merge
+        self.undated += batch.undated
         self.rejected_by_code += batch.rejected_by_code
         self.remarks += batch.remarks
 
 
 @dataclass
 class SoFar:
-    """A run up to its last landed batch: what it did, and the position of its watermark."""
+    """A run up to some landed batch, or one such batch: what was done, and the position of the watermark after it."""
 
     result: SyncResult
     position: Watermark | None
+
+    def add(self, batch: "SoFar") -> Watermark | None:
+        """Add the batch that comes next in the order of the reading; returns the new position."""
+        self.position = _later(self.position, batch.position)
+        if self.position is not None:
+            self.result.watermark = self.position.stamp
+        self.result.greatest = _later(self.result.greatest, _later(self.position, batch.result.greatest))
+        self.result.add(batch.result)
+        return self.position
 
 
 @dataclass(frozen=True)
@@ -106,42 +116,33 @@ class Reading:
     ordered: bool = True
 
 
-def land_in_turn(
+def land_and_move(
     connection: psycopg.Connection,
     reading: Reading,
     mapper: Mapper,
     batch: list[Document],
-    turn: Callable[[], SoFar],
-) -> SoFar:
-    """Land the next batch of a reading; if it is ordered, move the watermark past it in the same transaction.
+    note: Callable[[SoFar], Watermark | None],
+) -> None:
+    """Land a batch of a reading, and move the watermark in the same transaction.
 
     Args:
         connection: outside any transaction.
         reading: the reading that the batch belongs to.
         mapper: of the collection.
         batch: documents, ordered by (updatedAt, _key) if the reading is.
-        turn: returns once every batch before this one is committed, with what the run did so far.
-
-    Returns:
-        The run with this batch, which is committed.
+        note: called with the landed batch before the commit; returns the position up to which everything is landed if
+            this batch is. None leaves the watermark where it is.
     """
-    turns: list[SoFar] = []
     last = _position(batch, reading.trusted_until) if reading.ordered else None
-
-    def move_on() -> None:
-        (so_far,) = turns
-        so_far.position = _later(so_far.position, last)
-        if so_far.position is not None:
-            move(connection, reading, mapper, so_far.position)
-            so_far.result.watermark = so_far.position.stamp
-
-    landed = land(connection, reading.tenant, mapper, batch, turn=lambda: turns.append(turn()), then=move_on)
-    (so_far,) = turns
     greatest, undated = _dated(batch, reading.trusted_until)
-    so_far.result.greatest = _later(so_far.result.greatest, _later(so_far.position, greatest))
-    so_far.result.undated += undated
-    so_far.result.add(landed)
-    return so_far
+
+    def move_on(landed: SyncResult) -> None:
+        landed.greatest, landed.undated = greatest, undated
+        position = note(SoFar(landed, last))
+        if position is not None:
+            move(connection, reading, mapper, position)
+
+    land(connection, reading.tenant, mapper, batch, then=move_on)
 
 
 def move(connection: psycopg.Connection, reading: Reading, mapper: Mapper, position: Watermark) -> None:
@@ -163,8 +164,7 @@ def land(
     mapper: Mapper,
     batch: list[Document],
     *,
-    turn: Callable[[], object] = lambda: None,
-    then: Callable[[], object] = lambda: None,
+    then: Callable[[SyncResult], object] = lambda _landed: None,
 ) -> SyncResult:
     """Write one batch in a transaction: rows that are new or changed, and rejections.
 
@@ -173,15 +173,12 @@ def land(
         tenant: whose rows they are.
         mapper: of the collection.
         batch: the documents; no key twice.
-        turn: called when the batch is staged and nothing is locked yet; it may wait for others.
-        then: called at the end of the transaction, and part of it.
+        then: called with the result at the end of the transaction, and part of it.
     """
     mapper.prepare(batch)
     with tenant_transaction(connection, tenant.tenant_id):
-        staged = _stage(connection, tenant, mapper, batch)
-        turn()
-        landed = _write(connection, tenant, mapper, staged)
-        then()
+        landed = _write(connection, tenant, mapper, _stage(connection, tenant, mapper, batch))
+        then(landed)
     return landed
 
 

@@ -109,8 +109,8 @@ def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection
         BusyError: a sync of this tenant did not end in time; nothing was changed.
     """
     with (
-        locks.held(connection, locks.sync(tenant_id, OF_PERSONS[0])),
-        locks.held(connection, locks.sync(tenant_id, OF_PERSONS[1])),
+        locks.syncing(connection, tenant_id, OF_PERSONS[0]),
+        locks.syncing(connection, tenant_id, OF_PERSONS[1]),
         tenant_transaction(connection, tenant_id),
     ):
         rows = connection.execute(

@@ -89,7 +89,7 @@ def reconcile(
     found = ReconciliationResult()
     compare = _Comparison(connection, tenant, mapper)
     total = source.count(mapper.collection)
-    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)), compare.tables():
+    with locks.syncing(connection, tenant.tenant_id, mapper.collection), compare.tables():
         for page in source.keys(mapper.collection):
             compare.take(page)
             found.source_count += len(page)
@@ -97,7 +97,9 @@ def reconcile(
         found.missing, found.changed = compare.find_unread()
         for keys in compare.unread():
             documents = source.documents(mapper.collection, keys)
-            landed = land(connection, tenant, mapper, documents, then=lambda keys=keys: compare.note_revisions(keys))
+            landed = land(
+                connection, tenant, mapper, documents, then=lambda _landed, keys=keys: compare.note_revisions(keys)
+            )
             found.landed.add(landed)
         with tenant_transaction(connection, tenant.tenant_id):
             compare.leave_erased_out()

@@ -53,7 +53,7 @@ def sync_profiles(
         UnknownSegmentError: neither the source nor a row has the segment.
     """
     result = SegmentResult()
-    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
+    with locks.syncing(connection, tenant.tenant_id, mapper.collection):
         before = set(_members(connection, tenant, segment_id))
         for batch in source.members(segment_id):
             result.landed.add(land(connection, tenant, mapper, batch))
@@ -86,7 +86,7 @@ def sync_transactions(
         BusyError: a sync of this tenant's conversions did not end in time; nothing was done.
     """
     result = SegmentResult()
-    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
+    with locks.syncing(connection, tenant.tenant_id, mapper.collection):
         members = _members(connection, tenant, segment_id)
         result.members = len(members)
         for profile_ids in _pages(members):

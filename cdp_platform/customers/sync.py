@@ -1,10 +1,11 @@
 """Moves a tenant's changed documents from ArangoDB into PostgreSQL; no change is lost, and none is written twice.
 
 A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
-transaction, so a run that dies anywhere is repeated from the last whole batch. A run also reads again what the
-watermark alone would miss: the last minutes (`OVERLAP`, for writers that commit late), documents without a timestamp,
-and all documents if the source has more than have come here or the mapping changed. A document whose hash is the stored
-one is neither mapped nor written. `updated_at` says how timestamps in other layouts than LEO CDP's are found.
+transaction, so a run that dies anywhere is repeated from the last whole batch; `full_read` says how two processes share
+a run. A run also reads again what the watermark alone would miss: the last minutes (`OVERLAP`, for writers that commit
+late), documents without a timestamp, and all documents if the source has more than have come here or the mapping
+changed. A document whose hash is the stored one is neither mapped nor written. `updated_at` says how timestamps in
+other layouts than LEO CDP's are found.
 
 No incremental run sees a document that was deleted, or one that changed without a newer timestamp. `reconcile` finds
 both.
@@ -19,7 +20,7 @@ import psycopg
 
 from cdp_platform.customers.counter import held
 from cdp_platform.customers.full_read import SecondWorker, read_everything
-from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_in_turn, move
+from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_and_move, move
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.ops import locks, rejected, watermark
@@ -32,9 +33,7 @@ from cdp_platform.warehouse.connection import tenant_transaction
 # servers.
 OVERLAP = timedelta(minutes=10)
 
-# From this number of documents on, a second worker saves more than its start takes: a connection for a thread, a second
-# for a process.
-_WORTH_A_THREAD = 10_000
+# From this number of documents on, a second process saves more than its start takes, which is a second of a core.
 _WORTH_A_PROCESS = 50_000
 
 Progress = Callable[[int, int | None], None]
@@ -59,8 +58,7 @@ def sync(
         tenant: the owner of the rows.
         mapper: of the collection.
         full: read every document again, not only those since the watermark.
-        second: shares a full read that is large enough; None to read alone. A process is used for a very large one
-            only.
+        second: shares a full read that is large enough; None to read alone.
         progress: called after each batch.
 
     Raises:
@@ -69,7 +67,7 @@ def sync(
         WorkerLostError: the second process was ended from outside. Batches before that are landed, too.
     """
     collection, database = mapper.collection, tenant.arango_database
-    with locks.held(connection, locks.sync(tenant.tenant_id, collection)), load.collector_at_rest():
+    with locks.syncing(connection, tenant.tenant_id, collection), load.collector_at_rest():
         with tenant_transaction(connection, tenant.tenant_id):
             known = watermark.read(
                 connection, tenant.tenant_id, collection, database=database, mapper_version=mapper.version
@@ -88,7 +86,7 @@ def sync(
             ):
                 with closing(batches):
                     for batch in batches:
-                        land_in_turn(connection, part, mapper, batch, lambda: so_far)
+                        land_and_move(connection, part, mapper, batch, so_far.add)
                         progress(result.read, None)
             # An import or a restore brings documents with older timestamps, which the watermark does not show.
             with tenant_transaction(connection, tenant.tenant_id):
@@ -107,7 +105,7 @@ def sync(
                 # Without a position: after a restore of the source, its greatest timestamp may lie before ours.
                 so_far=SoFar(result, None),
                 progress=lambda read: progress(read, total),
-                second=_worth(second, total),
+                second=second if total >= _WORTH_A_PROCESS else None,
             )
         with tenant_transaction(connection, tenant.tenant_id):
             if result.full:
@@ -136,7 +134,7 @@ def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, ba
         BusyError: a sync of this tenant and collection did not end in time; nothing was done.
     """
     result = SyncResult()
-    with locks.held(connection, locks.sync(tenant.tenant_id, mapper.collection)):
+    with locks.syncing(connection, tenant.tenant_id, mapper.collection):
         after = ""
         while True:
             with tenant_transaction(connection, tenant.tenant_id):
@@ -147,13 +145,6 @@ def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, ba
                 return result
             result.add(land(connection, tenant, mapper, [document for _, document in page]))
             after = page[-1][0]
-
-
-def _worth(second: SecondWorker | None, documents: int) -> SecondWorker | None:
-    """The second worker as far as it is worth its start for this number of documents."""
-    if second is None or documents < _WORTH_A_THREAD:
-        return None
-    return replace(second, as_process=second.as_process and documents >= _WORTH_A_PROCESS)
 
 
 def _now(connection: psycopg.Connection) -> datetime:

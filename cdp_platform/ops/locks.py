@@ -129,6 +129,15 @@ def erasure(tenant_id: str) -> Lock:
     return Lock(12, f"erase {tenant_id}", busy)
 
 
+def second_worker(tenant_id: str, collection: str) -> Lock:
+    """Shared by transactions of the second process of a full read, and taken once by whoever has taken `sync`.
+
+    So none of a read whose first process was killed is committed after the next work on the collection has begun.
+    """
+    busy = f"An earlier sync of {collection} for tenant {tenant_id} is still being written. Try again later."
+    return Lock(13, f"second worker {tenant_id} {collection}", busy)
+
+
 @contextmanager
 def held(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | None = None) -> Generator[None]:
     """Hold a lock over many transactions.
@@ -162,6 +171,28 @@ def tried(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | N
             yield True
         finally:
             mine.remove(lock)
+
+
+@contextmanager
+def syncing(connection: psycopg.Connection, tenant_id: str, collection: str) -> Generator[None]:
+    """Hold `sync` over many transactions, after the last of an earlier `second_worker` has ended.
+
+    Raises:
+        BusyError: other work on the collection did not end in time; nothing was done.
+    """
+    with held(connection, sync(tenant_id, collection)):
+        with connection.transaction():
+            take(connection, second_worker(tenant_id, collection))
+        yield
+
+
+def is_held(connection: psycopg.Connection, lock: Lock, *, by: int) -> bool:
+    """Whether the session with this process id of the server has the lock alone."""
+    query = sql.SQL(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted"
+        " AND pid = {} AND (classid::bigint << 32 | objid::bigint) = {})"
+    ).format(sql.Literal(by), advisory_key(lock.name))
+    return connection.execute(query).fetchone() == (True,)
 
 
 def take(connection: psycopg.Connection, lock: Lock) -> None:

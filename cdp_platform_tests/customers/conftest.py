@@ -1,5 +1,6 @@
 import pytest
 
+from cdp_platform.customers import full_read
 from cdp_platform.resources import arango
 
 
@@ -15,3 +16,16 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         arango.ArangoDatabase, "begin", lambda self, query, bind_vars, **_: begin(self, query, bind_vars, batch_size=3)
     )
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each batch of its own, the first worker waits for one of the second, however small the read."""
+    next_place = full_read._Landings.next_place
+
+    def after_a_report(self: full_read._Landings, slot: full_read._Slot) -> full_read._Place:
+        if self._reports is not None:
+            self._receive(self._reports)
+        return next_place(self, slot)
+
+    monkeypatch.setattr(full_read._Landings, "next_place", after_a_report)

@@ -1,16 +1,20 @@
 """A sync that is killed anywhere, and run again, leaves what a sync leaves that was never killed."""
 
 import itertools
-from collections.abc import Callable, Iterator
+import multiprocessing
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import metrics, profiles, transactions, value
+from cdp_platform.customers import full_read, metrics, profiles, transactions, value
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.replay import replay
 from cdp_platform.customers.source import TenantSource, stamp
@@ -194,6 +198,47 @@ def test_a_first_load_that_is_killed_anywhere_goes_on_where_it_was(leo: Leo, new
     )
     # The pipeline is that of the rejected documents.
     assert {"copy_end", "BasePipeline._exit_gen", "INSERT INTO ops.sync_watermark"} <= killed_after
+
+
+@contextmanager
+def _second_in_a_thread(work: full_read._Work | None, slot: full_read._Slot) -> Generator[Connection | None]:
+    """The second worker as a part of this process, so that its writes are points to kill at, too."""
+    assert work is not None
+    ours, theirs = multiprocessing.Pipe()
+
+    def take_batches() -> None:
+        with theirs:
+            full_read.take_batches(work, slot, theirs)
+
+    thread = threading.Thread(target=take_batches, daemon=True)
+    thread.start()
+    with ours:
+        yield ours
+    thread.join()
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_first_load_by_two_workers_that_is_killed_anywhere_goes_on_where_it_was(
+    leo: Leo, new_leo: Callable[..., Leo], alone: Any, monkeypatch: pytest.MonkeyPatch
+):
+    _fill(leo)
+    numbers = itertools.count(1)
+    _run(leo)
+    exchanges = set()
+
+    def run(of: Leo) -> None:
+        monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
+        monkeypatch.setattr(full_read, "_reports_on", _second_in_a_thread)
+        of.sync("profiles", second_process=True)
+
+    for point, killed in crashes.after_every_write(
+        alone(run), lambda: new_leo(f"tenant{next(numbers)}", database=leo.tenant.arango_database)
+    ):
+        _check_that_nothing_was_skipped(killed, _stamps(leo), point)
+        _run(killed)
+        assert _state(killed) == _state(leo), point
+        exchanges.add(point.exchange)
+    assert {"copy_end", "INSERT INTO ops.sync_watermark"} <= exchanges
 
 
 def test_an_incremental_run_that_is_killed_anywhere_goes_on_where_it_was(

@@ -12,9 +12,8 @@ import psycopg
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import full_read, metrics
+from cdp_platform.customers import landing, metrics
 from cdp_platform.customers import sync as sync_module
-from cdp_platform.customers.landing import land
 from cdp_platform.embeddings import jobs, models
 from cdp_platform.embeddings.providers import opener
 from cdp_platform.embeddings.worker import drain
@@ -58,12 +57,13 @@ class Work:
             raise self.error
 
 
-def somebody_waits_for_the_erasure_lock(connection: psycopg.Connection) -> bool:
+def waiting_for_the_erasure_lock(connection: psycopg.Connection) -> int:
     row = connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     ).fetchone()
-    return bool(row and row[0])
+    assert row
+    return row[0]
 
 
 def somebody_waits_for_a_lock(connection: psycopg.Connection) -> bool:
@@ -73,55 +73,39 @@ def somebody_waits_for_a_lock(connection: psycopg.Connection) -> bool:
     return bool(row and row[0])
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"not within {LIMIT_SECONDS} s"
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("second_process", [False, True], ids=["thread", "process"])
 def test_an_erasure_during_a_full_read_by_two_workers_ends(
-    leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, *, second_process: bool
+    leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ):
-    """The second worker stands in its transaction and waits for the first, which has not begun to write, and then
-    somebody is erased: whoever holds a lock while waiting for the other worker stops all three for ever."""
-    for name in ("_WORTH_A_THREAD", "_WORTH_A_PROCESS"):
-        monkeypatch.setattr(sync_module, name, 1)
+    """The erasure waits for one worker's transaction, and the other's waits for the erasure."""
+    monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
     for number in range(14):
         leo.profile(f"p{number:02}", number + 1, firstName=f"secret{number:02}x")
-    is_ready, land_in_turn, hand_over = full_read._Other.is_ready, full_read.land_in_turn, full_read._Other.hand_over
-    handed_over: list[int] = []
+    land = landing.land
     erasures: list[Work] = []
 
-    def waits_for_the_second(self: full_read._Other) -> bool:
-        while not self._reading.poll():
-            time.sleep(0.01)
-        return is_ready(self)
-
-    def noted(self: full_read._Other, bookmark: Any) -> None:
-        handed_over.append(threading.get_ident())
-        hand_over(self, bookmark)
-
-    def slow(*arguments: Any) -> Any:
-        if handed_over and threading.get_ident() == handed_over[0] and not erasures:
-            with connect(settings.postgres()) as watching:
-                query = (
-                    "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname ="
-                    " current_database()"
-                )
-                until(lambda: watching.execute(query).fetchone() == (1,))
+    def slow(*arguments: Any, then: Callable[..., Any]) -> Any:
+        def erases(landed: Any) -> None:
+            # The first worker has written its batch and not committed it.
+            if not erasures:
                 erasures.append(Work(lambda: leo.erase("p05")))
-                until(lambda: erasures[0].is_done or somebody_waits_for_the_erasure_lock(watching))
-        return land_in_turn(*arguments)
+                with connect(settings.postgres()) as watching:
+                    until(lambda: waiting_for_the_erasure_lock(watching) == 2)
+            then(landed)
 
-    monkeypatch.setattr(full_read._Other, "is_ready", waits_for_the_second)
-    monkeypatch.setattr(full_read._Other, "hand_over", noted)
-    monkeypatch.setattr(full_read, "land_in_turn", slow)
+        return land(*arguments, then=erases)
+
+    monkeypatch.setattr(landing, "land", slow)
 
     def read() -> None:
         with connect(settings.postgres()) as connection:
-            replace(leo, connection=connection).sync(full=True, second_process=second_process)
+            replace(leo, connection=connection).sync(full=True, second_process=True)
 
     reading = Work(read)
     reading.ends()
@@ -164,7 +148,7 @@ def erase_after(number: int, leo: Leo, monkeypatch: pytest.MonkeyPatch) -> bool 
             result = wait(self, *args, **options)
             if self is syncing and next(exchanges) == number:
                 erasures.append(Work(lambda: leo.erase("nam")))
-                until(lambda: erasures[0].is_done or somebody_waits_for_the_erasure_lock(watching))
+                until(lambda: erasures[0].is_done or waiting_for_the_erasure_lock(watching))
                 waited = not erasures[0].is_done
             return result
 
@@ -217,9 +201,9 @@ def test_a_purchase_that_is_being_written_while_its_buyer_is_merged_with_an_eras
     with connect(settings.postgres()) as writer, leo.reading("transactions") as (source, mapper):
         documents = source.documents("cdp_profile2conversion", ["e1"])
         with tenant_transaction(writer, "acme"):
-            assert land(writer, leo.tenant, mapper, documents).new == 1
+            assert landing.land(writer, leo.tenant, mapper, documents).new == 1
             merging = Work(merge)
-            until(lambda: somebody_waits_for_the_erasure_lock(leo.connection))
+            until(lambda: waiting_for_the_erasure_lock(leo.connection))
     merging.ends()
     assert leo.keys("transactions") == set()
     assert found(warehouse, ["aliassecret"]) == set()
@@ -232,7 +216,7 @@ def test_a_refresh_of_metrics_and_an_erasure_wait_for_each_other(leo: Leo):
         with tenant_transaction(computing, "acme"):
             metrics.refresh(computing, "acme", full=True)
             erasing = Work(lambda: leo.erase("nam"))
-            until(lambda: somebody_waits_for_the_erasure_lock(leo.connection))
+            until(lambda: waiting_for_the_erasure_lock(leo.connection))
         erasing.ends()
     assert leo.rows("SELECT DISTINCT profile_id FROM customers.customer_metrics") == [("mai",)]
 
@@ -272,6 +256,6 @@ def test_an_export_of_worksheets_and_an_erasure_wait_for_each_other(leo: Leo):
     with connect(settings.postgres()) as exporting:
         with locks.held(exporting, locks.erasure("acme")):
             erasing = Work(lambda: leo.erase("nam"))
-            until(lambda: somebody_waits_for_the_erasure_lock(leo.connection))
+            until(lambda: waiting_for_the_erasure_lock(leo.connection))
         erasing.ends()
     assert leo.keys() == set()

@@ -2,16 +2,15 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
+import psycopg
 import pytest
 
 from cdp_platform import settings
@@ -19,50 +18,43 @@ from cdp_platform.build import build_definitions
 from cdp_platform.customers import full_read
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.errors import SourceError, WorkerLostError
+from cdp_platform.ops import locks
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
 from cdp_platform.resources.arango import open_database
 from cdp_platform.warehouse.connection import connect
+from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.leo import STAMP, Leo
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 
+LIMIT_SECONDS = 60
+
 
 @pytest.fixture(autouse=True)
-def _worth_sharing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_module, "_WORTH_A_THREAD", 1)
+def _worth_sharing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
-
-
-@pytest.fixture(autouse=True)
-def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What the second process was told, in order; it is waited for, however small the read."""
-    told: list[str] = []
-    is_ready, hand_over = full_read._Other.is_ready, full_read._Other.hand_over
-
-    def waits(self: full_read._Other) -> bool:
-        while not self._reading.poll():
-            time.sleep(0.01)
-        return is_ready(self)
-
-    def noted(self: full_read._Other, bookmark: full_read.Bookmark) -> None:
-        told.append("read on" if bookmark.has_more else "the end")
-        hand_over(self, bookmark)
-
-    monkeypatch.setattr(full_read._Other, "is_ready", waits)
-    monkeypatch.setattr(full_read._Other, "hand_over", noted)
-    yield told
+    yield
     assert not second_processes()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {LIMIT_SECONDS} s"
+        time.sleep(0.01)
 
 
 def second_processes() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
-        # What another test has ended may still be in the table of processes, without a command.
-        with suppress(psutil.NoSuchProcess):
-            if "multiprocessing.spawn" in " ".join(child.cmdline()):
+        try:
+            if child.status() != psutil.STATUS_ZOMBIE and "be_second" in " ".join(child.cmdline()):
                 found.append(child)
+        except psutil.NoSuchProcess:
+            # Another test has just ended it.
+            pass
     return found
 
 
@@ -71,28 +63,99 @@ def fill(leo: Leo, number: int) -> None:
         leo.profile(f"p{each:02}", each + 1, firstName=f"n{each}", primaryEmail="x" if each % 4 == 0 else "a@b.de")
 
 
-PROCESS = pytest.mark.parametrize("second_process", [False, True], ids=["thread", "process"])
+def before_first_lands(monkeypatch: pytest.MonkeyPatch, do: Callable[[int], None]) -> None:
+    """Call this before each batch of the first worker, with the number of batches that it has landed."""
+    land_and_move, landed = full_read.land_and_move, iter(range(99))
+
+    def after_it(*arguments: Any) -> None:
+        do(next(landed))
+        land_and_move(*arguments)
+
+    monkeypatch.setattr(full_read, "land_and_move", after_it)
 
 
-@PROCESS
-@pytest.mark.parametrize("number", [1, 3, 4, 6, 7, 9, 14])
-def test_two_leave_what_one_leaves(
-    leo: Leo, new_leo: Callable[..., Leo], monkeypatch: pytest.MonkeyPatch, *, turns: list[str], second_process, number
-):
+def held_in_first_batch(leo: Leo, monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
+    """Hold up the first batch until the second worker has committed all others of fourteen documents; then do this."""
+
+    def waits(landed: int) -> None:
+        if landed == 0:
+            with connect(settings.postgres()) as watching:
+                other = Leo(leo.sandbox, watching, leo.tenant)
+                until(lambda: len(other.keys()) == 14 - 3)
+                assert other.stamp() is None
+            do()
+
+    before_first_lands(monkeypatch, waits)
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("number", [0, 2, 3, 5, 14])
+def test_two_leave_what_one_leaves(leo: Leo, new_leo: Callable[..., Leo], number: int):
     alone = new_leo("alone")
     for each in (leo, alone):
         fill(each, number)
         each.profile("broken", 1, inSegments={"id": "x"})
-    shared = leo.sync(second_process=second_process)
-    assert len(turns) >= number // 6
-    monkeypatch.setattr(sync_module, "_WORTH_A_THREAD", 10_000)
-    single = alone.sync()
-    assert shared == single
-    assert shared.remarks["unusable_contacts"] == (number + 3) // 4
+        if number > 2:
+            each.profile("undated", None, firstName="u")
+            each.profile("odd", None, updatedAt="2026-01-03 10:00:00", firstName="o")
+            each.profile("ahead", None, updatedAt="2999-01-01T00:00:00.000Z")
+    result = leo.sync(second_process=True)
+    assert result == alone.sync()
+    assert result.undated == (2 if number > 2 else 0)
+    assert result.remarks["unusable_contacts"] == (number + 3) // 4
     query = "SELECT profile_id, first_name, document - '_id', document_hash FROM customers.cdp_profiles ORDER BY 1"
     assert leo.rows(query) == alone.rows(query)
-    assert leo.stamp() == alone.stamp() == STAMP.format(day=number)
+    assert leo.stamp() == alone.stamp() is not None
     assert [record.document_key for record in leo.waiting()] == ["broken"]
+
+
+@pytest.mark.usefixtures("shared")
+def test_many_with_one_timestamp_are_all_there(leo: Leo):
+    for number in range(14):
+        leo.profile(f"p{number:02}", 5)
+    assert leo.sync(second_process=True).new == 14
+    assert leo.sync().new == 0
+
+
+def test_neither_waits_for_the_other_and_the_watermark_waits_for_both(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    fill(leo, 14)
+    stamps: list[str | None] = []
+    held_in_first_batch(leo, monkeypatch, lambda: stamps.append(leo.stamp()))
+    assert leo.sync(second_process=True).new == 14
+    assert stamps == [None]
+    assert leo.stamp() == STAMP.format(day=14)
+
+
+def test_what_was_committed_early_is_read_again_after_a_failure(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    fill(leo, 14)
+
+    def fails() -> None:
+        raise RuntimeError("killed")
+
+    held_in_first_batch(leo, monkeypatch, fails)
+    with pytest.raises(RuntimeError, match="killed"):
+        leo.sync(second_process=True)
+    assert leo.stamp() is None
+    assert len(leo.keys()) == 11
+    monkeypatch.undo()
+    again = leo.sync()
+    assert (again.new, again.unchanged) == (3, 11)
+    assert leo.stamp() == STAMP.format(day=14)
+
+
+def test_a_document_that_changes_during_the_read_is_in_the_next_run(leo: Leo, monkeypatch: pytest.MonkeyPatch):
+    fill(leo, 14)
+
+    def change() -> None:
+        leo.profile("p00", 20, firstName="changed")
+        leo.profile("p13", 21, firstName="changed")
+
+    held_in_first_batch(leo, monkeypatch, change)
+    leo.sync(second_process=True)
+    monkeypatch.undo()
+    assert leo.sync().changed == 2
+    changed = leo.rows("SELECT profile_id FROM customers.cdp_profiles WHERE first_name = 'changed' ORDER BY 1")
+    assert changed == [("p00",), ("p13",)]
 
 
 def _noting(connection_of: str, *arguments: Any, **options: Any) -> Any:
@@ -116,6 +179,7 @@ class _Arango(ArangoResource):
         return partial(_noting, "arango")
 
 
+@pytest.mark.usefixtures("shared")
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 def test_the_second_process_opens_what_replaced_resources_say(
     leo: Leo, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -133,96 +197,99 @@ def test_the_second_process_opens_what_replaced_resources_say(
         assert len(processes) >= 2
 
 
-def test_a_small_read_is_not_worth_a_second_process(leo: Leo, monkeypatch: pytest.MonkeyPatch, turns: list[str]):
-    monkeypatch.setattr(sync_module, "_WORTH_A_THREAD", 10_000)
+def test_a_small_read_is_not_worth_a_second_process(leo: Leo, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 50_000)
     fill(leo, 7)
+    monkeypatch.setattr(full_read.subprocess, "Popen", None)
     assert leo.sync(second_process=True).new == 7
-    assert turns == []
 
 
-def test_a_second_process_that_is_killed_is_an_error_and_the_next_run_goes_on(leo: Leo, monkeypatch):
+def while_second_writes(
+    leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, do: Callable[[psycopg.Connection], None]
+) -> None:
+    """Do this, as the superuser, while the second worker is in a transaction and the first has landed nothing."""
+
+    def waits(landed: int) -> None:
+        if landed == 0:
+            with warehouse.superuser() as superuser:
+                with connect(settings.postgres()) as other, other.transaction():
+                    locks.take(other, locks.erasure(leo.tenant.tenant_id))
+                    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid <> %s"
+                    until(lambda: superuser.execute(query, [leo.connection.info.backend_pid]).fetchone() == (1,))
+                    do(superuser)
+                query = (
+                    "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND datname = %s"
+                    " AND pid <> pg_backend_pid() AND pid <> %s"
+                )
+                given = [warehouse.settings.db_name, leo.connection.info.backend_pid]
+                until(lambda: superuser.execute(query, given).fetchone() == (0,))
+
+    before_first_lands(monkeypatch, waits)
+
+
+def test_a_second_process_that_is_killed_is_an_error_and_the_next_run_goes_on(
+    leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+):
     fill(leo, 14)
-    hand_over = full_read._Other.hand_over
-    killed: list[int] = []
 
-    def kills_the_second_time(self: full_read._Other, bookmark: full_read.Bookmark) -> None:
-        killed.append(0)
-        if len(killed) == 2:
-            (child,) = second_processes()
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
-        hand_over(self, bookmark)
+    def kill(_: psycopg.Connection) -> None:
+        (child,) = second_processes()
+        child.send_signal(signal.SIGKILL)
+        until(lambda: not second_processes())
 
-    monkeypatch.setattr(full_read._Other, "hand_over", kills_the_second_time)
+    while_second_writes(leo, warehouse, monkeypatch, kill)
     with pytest.raises(WorkerLostError, match="goes on from the watermark"):
         leo.sync(second_process=True)
-    assert len(killed) == 2
-    # The first batch was ours; the second process was killed before or after it committed the second.
-    assert len(leo.keys()) in {3, 6}
-    assert leo.stamp() == STAMP.format(day=len(leo.keys()))
+    # The first worker sees it before its own batch is committed.
+    assert leo.keys() == set()
     monkeypatch.undo()
     leo.sync()
     assert len(leo.keys()) == 14
 
 
-@PROCESS
-def test_what_goes_wrong_in_the_second_is_told_by_the_first(leo: Leo, second_process):
+def test_a_second_process_commits_nothing_after_the_session_of_the_first_has_ended(
+    leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+):
+    fill(leo, 14)
+
+    def end_first(superuser: psycopg.Connection) -> None:
+        first = leo.connection.info.backend_pid
+        superuser.execute("SELECT pg_terminate_backend(%s)", [first])
+        query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        until(lambda: superuser.execute(query, [first]).fetchone() == (0,))
+
+    while_second_writes(leo, warehouse, monkeypatch, end_first)
+    with pytest.raises((psycopg.OperationalError, WorkerLostError)):
+        leo.sync(second_process=True)
+    with connect(settings.postgres()) as connection:
+        assert Leo(leo.sandbox, connection, leo.tenant).keys() == set()
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_goes_wrong_in_the_second_is_told_by_the_first(leo: Leo):
     fill(leo, 14)
     # The second process fetches the batch after the first one.
     leo.sandbox.spoil(
         {"match": {"path_regex": r"/_api/cursor/\d+/2"}, "action": "status", "status": 500, "times": None}
     )
     with pytest.raises(SourceError, match="no usable answer"):
-        leo.sync(second_process=second_process)
+        leo.sync(second_process=True)
     assert leo.sandbox.fired()[0] >= 1
     leo.sandbox.clear()
     leo.sync()
     assert len(leo.keys()) == 14
 
 
-@PROCESS
-def test_a_first_that_fails_leaves_no_second_behind(leo: Leo, monkeypatch: pytest.MonkeyPatch, second_process):
+def test_a_first_that_fails_leaves_no_second_behind(leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch):
     fill(leo, 14)
-    land_in_turn, calls = full_read.land_in_turn, iter(range(99))
 
-    def fails_the_second_time(*arguments):
-        if next(calls) == 1:
-            raise RuntimeError("killed")
-        return land_in_turn(*arguments)
+    def fail(_: psycopg.Connection) -> None:
+        raise RuntimeError("killed")
 
-    monkeypatch.setattr(full_read, "land_in_turn", fails_the_second_time)
+    while_second_writes(leo, warehouse, monkeypatch, fail)
     with pytest.raises(RuntimeError, match="killed"):
-        leo.sync(second_process=second_process)
+        leo.sync(second_process=True)
+    assert not second_processes()
     monkeypatch.undo()
-    assert leo.sync().read > 0
+    assert leo.sync().read == 14
     assert len(leo.keys()) == 14
-
-
-def test_no_batch_is_committed_before_the_one_before_it(leo: Leo, monkeypatch: pytest.MonkeyPatch):
-    """While our batch is held up, the second has the next one ready and does not commit it."""
-    fill(leo, 9)
-    land_in_turn = full_read.land_in_turn
-    seen: list[int] = []
-    held = threading.Event()
-
-    def slow(connection, reading, mapper, batch, turn):
-        def waits():
-            if not held.is_set():
-                held.set()
-                deadline = time.monotonic() + 60
-                query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> %s"
-                own = connection.info.backend_pid
-                # The second process stands in an open transaction with its batch.
-                while leo.connection.execute(query, [own]).fetchone() == (0,) and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                seen.append(len(leo.keys()))
-            return turn()
-
-        return land_in_turn(connection, reading, mapper, batch, waits)
-
-    monkeypatch.setattr(full_read, "land_in_turn", slow)
-    with_other = leo.sync(second_process=True)
-    assert with_other.new == 9
-    # Ours is not written before its turn either.
-    assert seen == [0]

@@ -12,7 +12,7 @@ import pytest
 import cdp_platform
 from cdp_platform.errors import BusyError
 from cdp_platform.ops import locks
-from cdp_platform.ops.locks import Lock, held, share, take, tried
+from cdp_platform.ops.locks import Lock, held, share, syncing, take, tried
 from cdp_platform.warehouse.connection import advisory_key, connect
 from cdp_platform_tests.conftest import Warehouse
 
@@ -29,6 +29,7 @@ ALL = [
     locks.payments("acme"),
     locks.enrichment("acme"),
     locks.erasure("acme"),
+    locks.second_worker("acme", "cdp_profile"),
 ]
 
 
@@ -100,6 +101,19 @@ def test_a_lock_is_free_after_what_was_done_with_it(app: psycopg.Connection, oth
             share(other, lock)
         assert not is_free(other, lock)
     assert is_free(other, lock)
+
+
+def test_a_sync_begins_after_a_second_worker_of_an_earlier_one(app: psycopg.Connection, other: psycopg.Connection):
+    with app.transaction():
+        share(app, locks.second_worker("acme", "cdp_profile"))
+        with pytest.raises(BusyError, match="still being written"), syncing(other, "acme", "cdp_profile"):
+            pytest.fail("it began")
+    with syncing(other, "acme", "cdp_profile"):
+        lock = locks.sync("acme", "cdp_profile")
+        assert locks.is_held(app, lock, by=other.info.backend_pid)
+        assert not locks.is_held(app, lock, by=app.info.backend_pid)
+        assert not locks.is_held(app, locks.sync("acme", "another"), by=other.info.backend_pid)
+    assert not locks.is_held(app, lock, by=other.info.backend_pid)
 
 
 def test_another_order_is_refused_before_it_waits(app: psycopg.Connection):

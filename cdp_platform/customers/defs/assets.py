@@ -196,7 +196,7 @@ def _materialize(
                     rows = held(connection, tenant, mapper).rows
                 note = f"The CDP has no collection {collection}: nothing was read."
                 return {"dagster/partition_row_count": rows, "read": 0, "note": note}
-            second = SecondWorker(warehouse.opener, arango.opener, as_process=True)
+            second = SecondWorker(warehouse.opener, arango.opener)
             return _sync(connection, source, tenant, mapper, config=config, second=second, watch=watch)
 
     return for_each_tenant(context, warehouse, work)

@@ -9,7 +9,8 @@ ALTER TABLE ops.reconciliation ADD COLUMN miscounted bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN ops.reconciliation.miscounted IS 'By how much held_rows and deleted_rows of ops.sync_watermark were wrong; they are right since.';
 
 -- Trigger of such a table. Argument: the source. Writers of a tenant's table take turns (the lock of its sync, or an erasure that
--- has the tenant alone), so none waits here for another.
+-- has the tenant alone) but for the two processes of a full read. These do not wait here for each other in a first load, since
+-- nothing is counted before its end.
 CREATE FUNCTION customers.count_held() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -19,7 +20,7 @@ BEGIN
             SELECT tenant_id, count(*) AS held, count(*) FILTER (WHERE closed_reason = 'deleted') AS deleted
             FROM new_rows GROUP BY tenant_id
         ) AS n
-        WHERE w.tenant_id = n.tenant_id AND w.source = TG_ARGV[0];
+        WHERE w.tenant_id = n.tenant_id AND w.source = TG_ARGV[0] AND w.held_rows IS NOT NULL;
     ELSIF TG_OP = 'UPDATE' THEN
         UPDATE ops.sync_watermark AS w
         SET deleted_rows = w.deleted_rows + n.deleted
@@ -32,7 +33,7 @@ BEGIN
             ) AS both_sides
             GROUP BY tenant_id
         ) AS n
-        WHERE w.tenant_id = n.tenant_id AND w.source = TG_ARGV[0] AND n.deleted <> 0;
+        WHERE w.tenant_id = n.tenant_id AND w.source = TG_ARGV[0] AND w.held_rows IS NOT NULL AND n.deleted <> 0;
     ELSE
         UPDATE ops.sync_watermark AS w
         SET held_rows = w.held_rows - o.held, deleted_rows = w.deleted_rows - o.deleted
@@ -40,7 +41,7 @@ BEGIN
             SELECT tenant_id, count(*) AS held, count(*) FILTER (WHERE closed_reason = 'deleted') AS deleted
             FROM old_rows GROUP BY tenant_id
         ) AS o
-        WHERE w.tenant_id = o.tenant_id AND w.source = TG_ARGV[0];
+        WHERE w.tenant_id = o.tenant_id AND w.source = TG_ARGV[0] AND w.held_rows IS NOT NULL;
     END IF;
     RETURN NULL;
 END
