@@ -5,7 +5,7 @@ import re
 from cdp_platform.catalog.jsonld import Document, as_text, many
 from cdp_platform.ops.rejected import RejectedDocumentError
 
-_TERMS = ("gtin", "gtin13", "gtin12", "gtin14", "gtin8")
+TERMS = ("gtin", "gtin13", "gtin12", "gtin14", "gtin8")
 _LENGTHS = frozenset({8, 12, 13, 14})
 # A GS1 Digital Link has the number after the application identifier 01.
 _DIGITAL_LINK = re.compile(r"https?://[^?#]*/(?:01|gtin)/(\d{8,14})(?:[/?#].*)?")
@@ -19,7 +19,7 @@ def read_gtin(item: Document) -> tuple[str | None, frozenset[str]]:
     A number that is not valid does not reject the item, which is known by its @id and SKU.
     """
     found, remarks = None, _NONE
-    for term in _TERMS:
+    for term in TERMS:
         if term not in item:
             continue
         stated = item[term]

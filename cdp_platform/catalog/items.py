@@ -27,7 +27,7 @@ _MAX_CATEGORY_BYTES = 1000
 _MOST_REMEMBERED = 10_000
 
 # Terms of schema.org for properties of a variant; they become attributes beside those of additionalProperty.
-_TRAITS = ("color", "size", "material", "pattern", "weight", "width", "height", "depth")
+TRAITS = ("color", "size", "material", "pattern", "weight", "width", "height", "depth")
 
 # Items rejected with these codes do not keep their row: the row is removed.
 DISOWNED = frozenset(
@@ -119,6 +119,19 @@ def read_shard(content: bytes, what: str) -> Iterator[Entry]:
     return _entries(elements)
 
 
+def with_variants(item: Any, path: str) -> Iterator[Entry]:
+    """An item, and after it the variants that are nested in it."""
+    if not isinstance(item, dict) or "hasVariant" not in item:
+        yield Entry(path, item)
+        return
+    yield Entry(path, {name: value for name, value in item.items() if name != "hasVariant"})
+    for number, variant in enumerate(many(item["hasVariant"])):
+        # A variant that is only named is an item elsewhere in the feed.
+        if isinstance(variant, dict) and variant.keys() <= {"@id", "@type"}:
+            continue
+        yield Entry(f"{path}.hasVariant[{number}]", variant, item)
+
+
 def is_group(entry: Entry) -> bool:
     """Whether an item is a product group rather than a product.
 
@@ -141,7 +154,7 @@ def to_group(entry: Entry, brands: Brands) -> Group:
     brand = brands.of(item, path)
     if brand is None:
         raise brand_names.missing(path)
-    categories, category_ids = _categories(item, path)
+    categories, category_ids = read_categories(item, path)
     images = _images(item, path)
     return Group(
         group_id=group_id(item, path),
@@ -167,7 +180,7 @@ def to_product(entry: Entry, brands: Brands, now: datetime | None = None) -> Pro
     brand = brands.of(item, path) or (brands.of(group, f"{path}.isVariantOf") if isinstance(group, dict) else None)
     if brand is None and group_id is None:
         raise brand_names.missing(path)
-    categories, category_ids = _categories(item, path)
+    categories, category_ids = read_categories(item, path)
     offers = read_offers(item, path, now or datetime.now(UTC))
     # An offer without an availability says nothing about the stock.
     stock = [can_be_bought(offer.availability) for offer in offers.taken if offer.availability]
@@ -232,15 +245,7 @@ def _entries(elements: list[Any]) -> Iterator[Entry]:
         path, item = f"$.itemListElement[{at}]", element
         if isinstance(element, dict) and "item" in element:
             path, item = f"{path}.item", element["item"]
-        if not isinstance(item, dict) or "hasVariant" not in item:
-            yield Entry(path, item)
-            continue
-        yield Entry(path, {name: value for name, value in item.items() if name != "hasVariant"})
-        for number, variant in enumerate(many(item["hasVariant"])):
-            # A variant that is only named is an item elsewhere in the feed.
-            if isinstance(variant, dict) and variant.keys() <= {"@id", "@type"}:
-                continue
-            yield Entry(f"{path}.hasVariant[{number}]", variant, item)
+        yield from with_variants(item, path)
 
 
 def _group_of(item: Document, path: str, parent: Document | None) -> str | None:
@@ -261,7 +266,7 @@ def _name(item: Document, path: str) -> str:
     return found
 
 
-def _categories(item: Document, path: str) -> tuple[list[str], list[str]]:
+def read_categories(item: Document, path: str) -> tuple[list[str], list[str]]:
     """Names of categories, and their paths of slugs, without repetitions."""
     found: dict[str, str] = {}
     stated = item.get("category")
@@ -306,17 +311,21 @@ def _images(item: Document, path: str) -> list[str]:
 
 
 def _attributes(item: Document, path: str) -> dict[str, str]:
-    """Names and values for people; a name that is stated twice has both values."""
-    stated = [(term, _plain(item[term])) for term in _TRAITS if term in item]
+    stated = [(term, plain_value(item[term])) for term in TRAITS if term in item]
     for at, each in enumerate(many(item.get("additionalProperty"))):
         where = f"{path}.additionalProperty[{at}]"
         if not isinstance(each, dict):
             raise RejectedDocumentError("attribute_not_understood", where, "an attribute is no object")
         name = label(each, "name", where) or label(each, "propertyID", where)
         if name:
-            stated.append((name, _plain(each.get("value"))))
+            stated.append((name, plain_value(each.get("value"))))
+    return joined(stated)
+
+
+def joined(stated: list[tuple[str, str]]) -> dict[str, str]:
+    """Values by name, of names and values in the order of the item; a name that is stated twice has both values."""
     found: dict[str, str] = {}
-    traits = {name for name, value in stated if value and name in _TRAITS}
+    traits = {name for name, value in stated if value and name in TRAITS}
     for stated_name, value in stated:
         # Another spelling of a trait, such as Color, is the same trait.
         name = stated_name.casefold() if stated_name.casefold() in traits else stated_name
@@ -327,15 +336,15 @@ def _attributes(item: Document, path: str) -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> str:
+def plain_value(value: Any) -> str:
     """The value of an attribute, for people."""
     if isinstance(value, str):
         return unescaped(value) or "" if "&" in value else jsonld.clean(value) or ""
     if isinstance(value, dict):
         unit = "unitText" if value.get("unitText") else "unitCode"
-        return " ".join(filter(None, (_plain(value.get(part)) for part in ("value", unit, "name", "@value"))))
+        return " ".join(filter(None, (plain_value(value.get(part)) for part in ("value", unit, "name", "@value"))))
     if isinstance(value, list):
-        return ", ".join(filter(None, map(_plain, value)))
+        return ", ".join(filter(None, map(plain_value, value)))
     if isinstance(value, bool):
         return "yes" if value else "no"
     number = exact(value)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from cdp_platform.catalog import items, registries, rounds
+from cdp_platform.catalog import registries, rounds, shards
 from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.config import Ingestor
 from cdp_platform.catalog.errors import IngestorError, InvalidDocumentError, ProcessingError
@@ -125,7 +125,7 @@ def _take(
             return
         with stage.tables():
             for number, (what, content) in enumerate(feed.shards(), start=1):
-                stage.take(number, items.read_shard(content, what))
+                stage.take(number, shards.read_shard(content, what))
                 if stage.items > ingestor.limits.max_items:
                     raise InvalidDocumentError(
                         f"The feed has more than {ingestor.limits.max_items} items (max_items). Raise it if the number"

@@ -104,7 +104,7 @@ def _completed(found: Offer, offer: Document, path: str) -> Offer:
     level = single(offer.get("inventoryLevel"))
     if isinstance(level, dict):
         level = single(level.get("value"))
-    found.seller_id = _seller(offer)
+    found.seller_id = seller_of(offer)
     found.availability = _availability(offer, path)
     if is_given(level):
         found.inventory_level = read_number(level, f"{path}.inventoryLevel", "inventory")
@@ -127,7 +127,7 @@ def _availability(offer: Document, path: str) -> str | None:
             return None
     except RejectedDocumentError:
         stated = None
-    known = _known_availability(stated) if stated else None
+    known = known_availability(stated) if stated else None
     if known is None:
         raise RejectedDocumentError(
             "availability_unknown", f"{path}.availability", "the availability is none of schema.org's"
@@ -136,13 +136,15 @@ def _availability(offer: Document, path: str) -> str | None:
 
 
 @lru_cache(maxsize=1000)
-def _known_availability(stated: str) -> str | None:
+def known_availability(stated: str) -> str | None:
+    """The last part of schema.org's address of an availability, such as ``InStock``; None if it is none of them."""
     word = _AVAILABILITY.fullmatch(stated)
     known = _AVAILABILITIES.get(re.sub(r"[ _-]", "", word[1]).lower()) if word else None
     return known[0] if known else None
 
 
-def _seller(offer: Document) -> str | None:
+def seller_of(offer: Document) -> str | None:
+    """The URN of the organization that an offer names as its seller, if any."""
     stated = single(offer.get("seller"))
     if isinstance(stated, str):
         return jsonld.as_urn(stated)

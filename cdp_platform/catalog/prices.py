@@ -111,9 +111,7 @@ def read_price(offer: Document, path: str, now: datetime) -> Offer:
     if _MORE.isdisjoint(offer):
         if not is_given(offer.get("price")):
             raise RejectedDocumentError("price_missing", f"{path}.price", "an offer has no price")
-        found = read_amount(offer["price"], f"{path}.price")
-        currency = _known_currency(own_currency, path)
-        return Offer(found, currency, remarks=_finer(currency, found))
+        return own_price(offer["price"], own_currency, path)
     stated = stated_prices(offer, path, now)
     if not stated:
         raise RejectedDocumentError("price_missing", f"{path}.price", "an offer has no price")
@@ -140,6 +138,13 @@ def read_price(offer: Document, path: str, now: datetime) -> Offer:
         changes_at=changes_at,
         remarks=remarks | _finer(currency, found, listed),
     )
+
+
+def own_price(stated: Any, currency: str | None, path: str) -> Offer:
+    """The offer that states only this price and currency; raises RejectedDocumentError."""
+    found = read_amount(stated, f"{path}.price")
+    known = _known_currency(currency, path)
+    return Offer(found, known, remarks=_finer(known, found))
 
 
 # The choice ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ WITH ranked AS (
     FROM stage_entry WHERE code IS NULL AND {value} IS NOT NULL AND is_group = ANY (%(groups)s)
 ), loser AS (
     UPDATE stage_entry AS e
-    SET code = %(code)s, message = %(message)s, path = path || %(step)s, document = staged.document
+    SET code = %(code)s, message = %(message)s, path = item_path || %(step)s, document = staged.document
     FROM (
         SELECT r.number, coalesce(g.document, p.document)::text AS document
         FROM ranked AS r LEFT JOIN stage_group AS g USING (number) LEFT JOIN stage_product AS p USING (number)

@@ -13,7 +13,7 @@ WITH heir AS (
 ), loser AS (
     UPDATE stage_entry AS e
     SET code = found.code, message = 'it has no brand, nor one that its group in the feed may give it',
-        path = path || '.brand', document = found.document
+        path = item_path || '.brand', document = found.document
     FROM (
         SELECT h.number, h.document, coalesce(o.brand_code, 'brand_missing') AS code
         FROM heir AS h LEFT JOIN origin AS o ON o.item_id = h.group_id

@@ -1,5 +1,5 @@
 -- A page of the feed's rejected items. The document of an unchanged item is in its table.
-SELECT e.number, e.document_key, e.code, e.path, e.message,
+SELECT e.number, %(organization)s || ' shard ' || e.shard || ' ' || e.item_path, e.code, e.path, e.message,
        coalesce(e.document::json, g.document::json, p.document::json, '{}'::json)
 FROM stage_entry AS e
 LEFT JOIN catalog.product_group AS g

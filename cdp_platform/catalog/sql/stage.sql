@@ -1,8 +1,8 @@
 -- Every item of a feed, and the rows of items that are new or changed.
 CREATE TEMPORARY TABLE stage_entry (
     number bigint, is_group boolean, item_id text, sku text, product_group_id text, held boolean, changed boolean,
-    code text, path text, message text, document_key text, document text, brand_id text, brand_name text,
-    brand_code text, changes_at timestamptz
+    shard int, item_path text, brand_id text, brand_name text, brand_code text, code text, path text, message text,
+    document text, changes_at timestamptz
 );
 CREATE TEMPORARY TABLE stage_group (
     number bigint, group_id text, brand_id text, brand_name text, product_group_id text, name text, description text,
