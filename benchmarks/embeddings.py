@@ -26,9 +26,12 @@ the vectors and another one 12 %. The third is so small that the platform compar
 Every vector compared is `search.nearest_exact`, for a tenth of the queries in the same run. Vectors are generated: 500
 groups of 256 dimensions.
 
+The scale `million` measures searches alone: a tenant has a million vectors, and another one ten thousand. They are
+copied into the table, and the indexes are built as after a load. It takes about ten minutes and 6 GB of memory.
+
 The peak of memory is that of this process, with all generated vectors and texts; it does not include PostgreSQL.
 
-    python -m benchmarks.embeddings [--texts N] [--vectors N] [--rounds N] [--json]
+    python -m benchmarks.embeddings [--scale usual|million] [--texts N] [--vectors N] [--rounds N] [--json]
 """
 
 import os
@@ -36,9 +39,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -47,8 +50,9 @@ from psycopg import sql
 
 from benchmarks.database import BenchmarkDatabase, benchmark_database
 from benchmarks.reporting import Bar, arguments, finish, narrate
+from benchmarks.searches import QUERIES, Million, Searched, measure
 from benchmarks.vectors import Given, Watched, fill, grouped
-from cdp_platform.embeddings import indexes, jobs, models, search, worker
+from cdp_platform.embeddings import indexes, jobs, models, worker
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Provider, opener
 from cdp_platform.embeddings.settlement import Answer, settle
@@ -63,7 +67,6 @@ _CLAIMED, _REQUESTED = 100, 64
 _SMALL_SHARE, _MIDDLE_SHARE = 0.01, 0.12
 # The live index holds one half of the vectors, and gets a tenth.
 _HELD_SHARE, _LIVE_SHARE = 2, 10
-_QUERIES, _NEAREST = 1_000, 10
 _TABLES = [sql.Identifier("embeddings", name) for name in ("embedding_job", "embedding", "passage")]
 
 CLAIM, CLAIM_AND_WRITE = f"claim and ack, {_CLAIMED} a time", "the same, with vectors and passages"
@@ -71,23 +74,6 @@ PROVIDER, WORKER = f"the provider alone, {_REQUESTED} a time", "the worker with 
 IN_PROVIDER = "of that, in the provider"
 UNCHANGED = "the worker, unchanged texts"
 FIRST, BUILD, LIVE = "first load, indexes afterwards", "of that, building", "into a live index"
-
-
-@dataclass(frozen=True)
-class Searched:
-    """How long searches took, and their recall.
-
-    Attributes:
-        p50: milliseconds.
-        p95: milliseconds.
-        recall: 0..1, mean of the queries; None where every vector was compared.
-        worst: recall of the worst query.
-    """
-
-    p50: float
-    p95: float
-    recall: float | None = None
-    worst: float | None = None
 
 
 class Bench:
@@ -210,7 +196,7 @@ class Bench:
 
     def measure_vectors(self, count: int) -> None:
         """Load vectors, search them, and load some of them again into an index that is in use."""
-        vectors, queries = grouped(count, self._model.dimensions, queries=_QUERIES)
+        vectors, queries = grouped(count, self._model.dimensions, queries=QUERIES)
         provider = Given(vectors, self._model.dimensions)
         with self._database.superuser() as connection:
             connection.execute(
@@ -229,7 +215,14 @@ class Bench:
         self._load(FIRST, count, provider, builds=2)
         self._database.settle(*_TABLES)
         for tenant_id, those in numbers.items():
-            self._search(tenant_id, vectors[those.start : those.stop], queries)
+            self.searches[tenant_id] = measure(
+                self._connection,
+                tenant_id,
+                _KIND,
+                self._model,
+                vectors=vectors[those.start : those.stop],
+                queries=queries,
+            )
         narrate(f"a live index over {count // _HELD_SHARE:,}")
         more = count // _LIVE_SHARE
         indexes.drop(self._connection, _KIND, self._model.model_id)
@@ -267,32 +260,6 @@ class Bench:
                     sql.SQL("SELECT embeddings.{}(%s, %s, %s)").format(sql.Identifier(function)), [_LARGE, _KIND, ids]
                 )
 
-    def _search(self, tenant_id: str, vectors: np.ndarray, queries: np.ndarray) -> None:
-        def exact(query: np.ndarray) -> list[tuple[str, float]]:
-            with tenant_transaction(self._connection, tenant_id):
-                return search.nearest_exact(self._connection, tenant_id, _KIND, self._model, query, k=_NEAREST)
-
-        def nearest(query: np.ndarray) -> list[tuple[str, float]]:
-            return search.nearest(self._connection, tenant_id, _KIND, self._model, query, k=_NEAREST)
-
-        narrate(f"  search, {tenant_id}")
-        for query in queries[:20]:
-            exact(query), nearest(query)
-        # Both alternate, so that other work on the machine slows both.
-        milliseconds: dict[str, list[float]] = {"exact": [], "nearest": []}
-        recalls = []
-        for number, query in enumerate(queries):
-            if number % 10 == 0:
-                _timed(milliseconds["exact"], exact, query)
-            found = _timed(milliseconds["nearest"], nearest, query)
-            # Vectors that are as near as the last of the nearest are as good.
-            last = np.partition(vectors @ query, -_NEAREST)[-_NEAREST]
-            recalls.append(sum(bool(similarity >= last - 1e-6) for _, similarity in found) / _NEAREST)
-        self.searches[_exactly(tenant_id)] = Searched(*_percentiles(milliseconds["exact"]))
-        self.searches[tenant_id] = Searched(
-            *_percentiles(milliseconds["nearest"]), recall=sum(recalls) / len(recalls), worst=min(recalls)
-        )
-
     # What was measured.
 
     def rows(self) -> list[dict[str, Any]]:
@@ -312,18 +279,9 @@ class Bench:
             }
             for name in order
         ] + [
-            {
-                "what": f"search, {name}",
-                "jobs": _QUERIES if searched.recall is not None else _QUERIES // 10,
-                "seconds": None,
-                "jobs/s": None,
-                "microseconds a job": None,
-                "p50 ms": round(searched.p50, 2),
-                "p95 ms": round(searched.p95, 2),
-                "recall@10": searched.recall and round(searched.recall, 4),
-                "worst": searched.worst,
-            }
-            for name, searched in self.searches.items()
+            dict.fromkeys(("what", "jobs", "seconds", "jobs/s", "microseconds a job")) | row
+            for tenant_id, searched in self.searches.items()
+            for row in searched.rows(tenant_id)
         ]
 
     def bars(self) -> list[Bar]:
@@ -338,37 +296,40 @@ class Bench:
         ]
 
     def _bars_of_searches(self, tenant_id: str) -> list[Bar]:
-        found, exact = self.searches[tenant_id], self.searches[_exactly(tenant_id)]
+        found = self.searches[tenant_id]
         bars = [
-            Bar(f"recall@10, {tenant_id}", found.recall or 0.0, 0.98),
-            Bar(f"recall@10 of the worst query, {tenant_id}", found.worst or 0.0, 0.8),
+            Bar(f"recall@10, {tenant_id}", found.recall, 0.98),
+            Bar(f"recall@10 of the worst query, {tenant_id}", found.worst, 0.8),
             Bar(f"p95 of a search, {tenant_id}, milliseconds", found.p95, 10, at_least=False),
         ]
         if tenant_id != _SMALL:
-            bars.append(Bar(f"p95 of a search, {tenant_id}, to exact ones", found.p95 / exact.p95, 0.2, at_least=False))
+            bars.append(
+                Bar(f"p95 of a search, {tenant_id}, to exact ones", found.p95 / found.exact_p95, 0.2, at_least=False)
+            )
         return bars
-
-
-def _timed(
-    milliseconds: list[float], how: Callable[[np.ndarray], list[tuple[str, float]]], query: np.ndarray
-) -> list[tuple[str, float]]:
-    began = time.perf_counter()
-    found = how(query)
-    milliseconds.append((time.perf_counter() - began) * 1_000)
-    return found
-
-
-def _percentiles(milliseconds: Sequence[float]) -> tuple[float, float]:
-    cuts = quantiles(milliseconds, n=20, method="inclusive")
-    return cuts[9], cuts[18]
-
-
-def _exactly(tenant_id: str) -> str:
-    return f"{tenant_id}, every vector compared"
 
 
 def _load_average() -> str:
     return ", ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
+def _settings(connection: psycopg.Connection) -> EmbeddingSettings:
+    settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)
+    models.ensure_default(connection, settings, opener(settings))
+    return settings
+
+
+def _million(*, as_json: bool) -> int:
+    with (
+        benchmark_database(dict.fromkeys(Million.tenants, "none")) as database,
+        connect(database.settings) as connection,
+    ):
+        _settings(connection)
+        million = Million(database, connection, models.active(connection))
+        million.measure()
+        notes = million.notes()
+    title = "searches of a tenant with a million vectors, and of one with a hundredth as many beside it"
+    return finish(title, million.rows(), million.bars(), notes=notes, as_json=as_json)
 
 
 def main() -> int:
@@ -377,14 +338,16 @@ def main() -> int:
     parser.add_argument("--texts", type=int, default=20_000, help="for the queue and the worker")
     parser.add_argument("--vectors", type=int, default=100_000, help="for loads and searches; 90,000 or more")
     parser.add_argument("--rounds", type=int, default=5, help="how often queue and worker are measured")
+    parser.add_argument("--scale", choices=["usual", "million"], default="usual", help="million: searches alone")
     given = parser.parse_args()
+    if given.scale == "million":
+        return _million(as_json=given.as_json)
     load_before = _load_average()
     with (
         benchmark_database(dict.fromkeys((_QUEUE, _LARGE, _MIDDLE, _SMALL), "none")) as database,
         connect(database.settings) as connection,
     ):
-        settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)
-        models.ensure_default(connection, settings, opener(settings))
+        settings = _settings(connection)
         bench = Bench(database, connection, models.active(connection), settings)
         bench.measure_queue(given.texts, given.rounds)
         bench.measure_vectors(given.vectors)

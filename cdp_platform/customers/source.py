@@ -143,6 +143,15 @@ class TenantSource:
         except MissingCollectionError:
             return []
 
+    def product_names(self, since: datetime | None) -> Generator[list[Document]]:
+        """Key, title, keywords and ``updatedAt`` of products that changed from ``since`` on, or of all, in batches.
+
+        The oldest change comes first. None if the CDP has no such collection.
+        """
+        with suppress(MissingCollectionError):
+            bind_vars = {"since": stamp(since) if since else None, "tenant": self._only}
+            yield from self._database.stream(aql("product_names"), bind_vars)
+
     def states(self) -> dict[str, SourceState]:
         """Number of documents and greatest timestamp of each collection that is there.
 

@@ -13,6 +13,7 @@ STORES = {
 IMPERSONAL = {
     "customers.cdp_segments",
     "customers.metrics_refresh",
+    "customers.product_name",
     "customers.tenant_metrics_config",
     "customers.value_model",
 }

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from cdp_platform.embeddings import texts
+from cdp_platform.embeddings.reconcile import reconcile
 from cdp_platform.warehouse.connection import tenant_transaction
-from cdp_platform_tests.embeddings.texts import Desk, Tenant
+from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant
 
 _PROFILE = """
 INSERT INTO customers.cdp_profiles SELECT r.* FROM jsonb_populate_record(NULL::customers.cdp_profiles,
@@ -45,6 +46,14 @@ class Author:
         with tenant_transaction(self.desk.app, self.tenant.tenant_id):
             self.desk.app.execute(_TRANSACTION, [self.tenant.tenant_id, entity_id, Jsonb(columns)])
         return self.read(entity_id, "transaction").content
+
+    def name_product(self, product_id: str, name: str, *keywords: str, tenant_id: str = "acme") -> None:
+        with tenant_transaction(self.desk.app, tenant_id):
+            self.desk.app.execute(
+                "INSERT INTO customers.product_name (tenant_id, product_id, name, keywords) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT (tenant_id, product_id) DO UPDATE SET name = excluded.name",
+                [tenant_id, product_id, name, list(keywords)],
+            )
 
     def read(self, entity_id: str, kind: Any = "profile") -> texts.EntityText:
         found = texts.read(self.desk.app, self.tenant.tenant_id, kind, entity_id, self.desk.model)
@@ -107,16 +116,64 @@ def test_a_closed_entity_has_no_text(author: Author):
 
 def test_a_transaction_is_what_was_done_and_of_what_worth(author: Author):
     text = author.transaction(
-        event_name="purchase",
+        event_name="first-purchase",
         order_id="ORD-20240131-000123",
         amount="1250000.50",
         currency="VND",
+        quantity=2,
         product_id="p7",
-        asset_group_ids=["shop"],
-        segment_ids=[],
+        asset_group_ids=["240d5e8c1fa24b6f9d0c"],
+        segment_ids=["2POEJ7QXFb5S4quoYYMjq6"],
         total_event=3,
+        occurred_at="2024-01-31T23:30:00Z",
     )
-    assert text == ("purchase ORD-20240131-000123; product p7; amount 1250000.5 VND; asset groups shop; total events 3")
+    assert text == "first purchase; 2 pieces; 1250000.5 VND; 31 January 2024; order ORD-20240131-000123"
+
+
+def test_a_transaction_says_the_name_and_the_keywords_of_its_product(author: Author):
+    author.name_product("p7", "Cà phê phin", "coffee", "gift")
+    text = author.transaction(event_name="purchase", product_id="p7", currency="VND", quantity=1)
+    assert text == "purchase; Cà phê phin; coffee, gift; VND"
+    author.desk.tenant("bonsai")
+    author.name_product("p8", "of another tenant", tenant_id="bonsai")
+    assert author.transaction("u", event_name="purchase", product_id="p8") == "purchase"
+
+
+@pytest.mark.parametrize("opaque", ["240d5e8c1fa24b6f9d0c", "240D5E8C-1FA2-4B6F-9D0C", "2POEJ7QXFb5S4quoYYMjq6"])
+def test_an_order_number_that_nobody_types_is_left_out(author: Author, opaque: str):
+    assert author.transaction(event_name="purchase", order_id=opaque, currency="VND") == "purchase; VND"
+
+
+@pytest.mark.parametrize("number", ["ORD-2025-0091", "2026042300001234", "CDNOW-4-19970101-2", "deadbeef", "4711"])
+def test_an_order_number_that_people_type_stays(author: Author, number: str):
+    text = author.transaction(event_name="purchase", order_id=number)
+    assert text == f"purchase; order {number}"
+
+
+def test_a_change_of_what_the_text_says_waits_for_its_vector_and_no_other(author: Author):
+    author.transaction(event_name="purchase", product_id="p7", currency="VND", quantity=1)
+
+    def waits_after(change: str) -> bool:
+        author.desk.drain(Recorder(), author.tenant, kind="transaction")
+        author.tenant.change(f"UPDATE customers.transactions SET {change}")
+        return ("acme", "transaction") in author.tenant.rows("SELECT tenant_id, kind FROM embeddings.waiting()")
+
+    for change in ("product_id = 'p8'", "amount = 12", "order_id = 'o2'", "occurred_at = '2026-01-01'", "quantity = 3"):
+        assert waits_after(change), change
+    for change in ("segment_ids = '[\"s\"]'", "asset_group_ids = '[\"g\"]'", "total_event = 4", "amount = 12.00"):
+        assert not waits_after(change), change
+
+
+def test_the_nightly_comparison_finds_the_purchases_of_a_renamed_product(author: Author):
+    author.name_product("p7", "Rain jacket")
+    author.transaction(event_name="purchase", product_id="p7")
+    author.transaction("other", event_name="purchase", product_id="p8")
+    author.desk.drain(Recorder(), author.tenant, kind="transaction")
+    author.name_product("p7", "Waxed rain jacket")
+    assert reconcile(author.desk.app, author.tenant.tenant_id, "transaction").enqueued == 1
+    recorder = Recorder()
+    author.desk.drain(recorder, author.tenant, kind="transaction")
+    assert recorder.texts == ["purchase; Waxed rain jacket"]
 
 
 def test_nobodys_address_is_in_the_text_of_a_transaction(author: Author):

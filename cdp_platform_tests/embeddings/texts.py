@@ -12,6 +12,7 @@ import numpy as np
 import psycopg
 
 from cdp_platform.embeddings import jobs, models, worker
+from cdp_platform.embeddings.kinds import Kind
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Embedded, Provider
 from cdp_platform.embeddings.worker import DrainResult
@@ -196,11 +197,18 @@ class Desk:
         tenants.add(self.app, tenant_id, arango_database=tenant_id)
         return Tenant(self.warehouse, self.app, tenant_id)
 
-    def drain(self, provider: Provider, *tenants: Tenant, batch_size: int = 64, **options: Any) -> DrainResult:
+    def drain(
+        self,
+        provider: Provider,
+        *tenants: Tenant,
+        kind: Kind = "profile",
+        batch_size: int = 64,
+        **options: Any,
+    ) -> DrainResult:
         """One run; returns the result of the first tenant."""
         given: dict[str, Any] = {"open_provider": lambda _model: provider, "batch_size": batch_size}
         names = [tenant.tenant_id for tenant in tenants]
-        return worker.drain(self.connect, names, "profile", **given | options)[names[0]]
+        return worker.drain(self.connect, names, kind, **given | options)[names[0]]
 
     def rests(self) -> list[tuple[float, int]]:
         """Seconds until each model may be called again, and how often in a row its gate opened."""

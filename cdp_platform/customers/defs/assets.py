@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from cdp_platform.customers import metrics, profiles, segment_sync, segments, transactions
+from cdp_platform.customers import metrics, product_names, profiles, segment_sync, segments, transactions
 from cdp_platform.customers.counter import held
 from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.landing import SyncResult
@@ -197,7 +197,16 @@ def _materialize(
                 note = f"The CDP has no collection {collection}: nothing was read."
                 return {"dagster/partition_row_count": rows, "read": 0, "note": note}
             second = SecondWorker(warehouse.opener, arango.opener)
-            return _sync(connection, source, tenant, mapper, config=config, second=second, watch=watch)
+            figures: dict[str, Any] = {}
+            if collection == transactions.COLLECTION:
+                # Before the lines, whose texts say the names.
+                every = config.full or config.reconcile
+                named = product_names.refresh(connection, source, tenant.tenant_id, full=every)
+                figures = {"product_names": named.written, "product_names_unusable": named.unusable}
+            return {
+                **_sync(connection, source, tenant, mapper, config=config, second=second, watch=watch),
+                **figures,
+            }
 
     return for_each_tenant(context, warehouse, work)
 
@@ -236,8 +245,8 @@ def transaction_lines(
 ) -> dg.MaterializeResult:
     """One row per conversion edge, that is per product line; `customers.orders` sums the lines of an order.
 
-    Amounts are exact and keep their currency; none is assumed. Incremental, rejected documents and repeats as for
-    `cdp_profiles`.
+    Amounts are exact and keep their currency; none is assumed. Names of products are read too, for the texts of the
+    lines. Incremental, rejected documents and repeats as for `cdp_profiles`.
     """
     return _materialize(transactions.COLLECTION, context=context, config=config, warehouse=warehouse, arango=arango)
 
