@@ -2,20 +2,28 @@
 
 It is Dagster's `storage: postgres` with the same configuration, and three differences. A variable that is not set gives
 one line that says what to do, instead of a stack trace of 120 lines. An error of the database never shows the values of
-its statement, since those are events of runs and may contain tenants' data. A process keeps its connections open:
-Dagster opens one per event, which takes most of the time of a run over many tenants.
+its statement, since those are events of runs and may contain tenants' data. A process keeps its connections open, for
+all its instances: Dagster opens one per event, which takes most of the time of a run over many tenants, and makes an
+instance for each tick of a sensor.
 """
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import click
 import dagster as dg
 from dagster_postgres import DagsterPostgresStorage
-from dagster_postgres.utils import create_pg_engine
+from dagster_postgres.utils import create_pg_engine, pg_url_from_config
 
 from cdp_platform.settings import require_host
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+# Idle ones of a process. A thread that finds them all in use opens another one and closes it.
+_KEPT_CONNECTIONS = 3
 
 
 class PostgresStorage(DagsterPostgresStorage):
@@ -36,10 +44,14 @@ class PostgresStorage(DagsterPostgresStorage):
         """
         hide_statement_values()
         database = _with_variables(config_value["postgres_db"])
-        configuration: Any = {"postgres_db": database}
         try:
-            storage = super().from_config_value(inst_data, configuration)
-            _keep_connections(storage)
+            url = pg_url_from_config({"postgres_db": database})
+            engine = _engine(url)
+            # The engine was made with all tables.
+            storage = DagsterPostgresStorage(url, should_autocreate_tables=False, inst_data=inst_data)
+            for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
+                # The only public way is `optimize_for_webserver`, whose connections break when the server restarts.
+                part._engine = engine  # ty: ignore[invalid-assignment]
             return storage
         # Dagster and the driver raise errors of different classes.
         except Exception as error:
@@ -59,24 +71,13 @@ def hide_statement_values() -> None:
         event.listen(Engine, "handle_error", _hide)
 
 
-def _keep_connections(storage: DagsterPostgresStorage) -> None:
-    """Keep one connection open for each of the three parts; threads that need one at the same time open more."""
-    engines = []
-    for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
-        # The only public way is `optimize_for_webserver`, whose connections break when the server restarts.
-        engine = create_pg_engine(
-            storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
-        )
-        part._engine = engine  # ty: ignore[invalid-assignment]
-        engines.append(engine)
-
-    def close() -> None:
-        for engine in engines:
-            engine.dispose()
-
-    # An instance that ends disposes of its run storage only. Each tick of a sensor has an instance of its own, and
-    # connections left to the garbage collector would add up until the server has none left.
-    storage.run_storage.dispose = close
+@lru_cache(maxsize=1)
+def _engine(url: str) -> "Engine":
+    """The connections of this process, after Dagster made its tables where they are missing."""
+    DagsterPostgresStorage(url)
+    return create_pg_engine(
+        url, isolation_level="AUTOCOMMIT", pool_size=_KEPT_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
+    )
 
 
 def first_reason(error: BaseException) -> str:

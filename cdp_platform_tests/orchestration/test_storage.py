@@ -165,17 +165,38 @@ def backends(home: Path, server: Server) -> Callable[[], set[int]]:
     return now
 
 
-def test_an_instance_that_has_ended_holds_no_connection_although_something_refers_to_it(backends):
-    kept = []
-    for _ in range(3):
+def test_instances_share_connections_that_do_not_add_up(backends):
+    kept, opened = [], set()
+    for _ in range(5):
         with dg.DagsterInstance.get() as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("first"))
             instance.get_runs(limit=1)
             instance.all_instigator_state()
-            assert backends()
         kept.append(instance)
+        opened |= backends()
+    # One makes the tables, and is closed.
+    assert len(opened) <= storage._KEPT_CONNECTIONS
+    assert backends() <= opened
+
+
+def test_threads_that_work_at_once_leave_no_more_connections_than_are_kept(backends):
+    together = threading.Barrier(8)
+    # Makes the tables.
+    dg.DagsterInstance.get().dispose()
+
+    def work() -> None:
+        with dg.DagsterInstance.get() as instance:
+            together.wait(60)
+            for _ in range(5):
+                instance.get_runs(limit=1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     deadline = time.monotonic() + 60
-    while backends():
+    while len(backends()) > storage._KEPT_CONNECTIONS:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
