@@ -112,7 +112,7 @@ class Bench:
                     "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'catalog'"
                 ).fetchall()
             ]
-        self._emptied = [*self._tables, sql.Identifier("embeddings", "embedding_job")]
+        self._emptied = [*self._tables, sql.Identifier("embeddings", "text_batch")]
 
     def run_round(self) -> None:
         """Let each contestant run once."""

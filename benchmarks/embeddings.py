@@ -1,19 +1,7 @@
-"""What embedding costs beside the provider: the queue, the worker, loading vectors with an index, and searching them.
+"""Loading vectors with an index, and searching them. `benchmarks.text_queue` has the queue and the worker.
 
-The texts are those of the profiles that `benchmarks.sync` loads: about 74 characters, which the local provider embeds
-in 13 microseconds or more. Longer texts take longer, and the worker's share is smaller then. Everything runs on one
-embedded PostgreSQL, as the platform's role, bound by row-level security. The figures include what else the machine
-does; each is the median of its rounds unless said otherwise.
-
-Claim and ack is one connection that claims 100 jobs in a transaction (`jobs.claim`: it also ends expired leases, makes
-the texts, hashes them and compares the hashes) and completes them in another (`settlement.settle`: it locks those that
-the claim still has), until the queue is empty. Nothing is embedded, and no vector, passage or usage is written;
-another row of the table has vectors and passages written too.
-
-The worker is `worker.drain`, from its first connection to its last commit: texts without vectors get them, 64 per
-request. The provider's own time is for the same batches, embedded by the provider alone; both alternate. There is no
-index on the vectors, as in a new installation. Unchanged is `worker.drain` over texts that have their vectors.
-Enqueuing is not measured, since it is part of the transaction that writes a row.
+Everything runs on one embedded PostgreSQL, as the platform's role, bound by row-level security. The figures include
+what else the machine does.
 
 A load is what the asset does: drain, and build missing indexes. Vectors come from a table, so a load includes the time
 of the queue and the worker, and no time of a provider. The first load has all vectors of three tenants and no index
@@ -31,157 +19,57 @@ copied into the table, and the indexes are built as after a load. It takes about
 
 The peak of memory is that of this process, with all generated vectors and texts; it does not include PostgreSQL.
 
-    python -m benchmarks.embeddings [--scale usual|million] [--texts N] [--vectors N] [--rounds N] [--json]
+    python -m benchmarks.embeddings [--scale usual|million] [--vectors N] [--json]
 """
 
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from statistics import median
 from typing import Any
 
-import numpy as np
 import psycopg
 from psycopg import sql
 
 from benchmarks.database import BenchmarkDatabase, benchmark_database
 from benchmarks.reporting import Bar, arguments, finish, narrate
 from benchmarks.searches import QUERIES, Million, Searched, measure
-from benchmarks.vectors import Given, Watched, fill, grouped
-from cdp_platform.embeddings import indexes, jobs, models, worker
+from benchmarks.vectors import Given, fill, grouped
+from cdp_platform.embeddings import indexes, models, worker
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Provider, opener
-from cdp_platform.embeddings.settlement import Answer, settle
 from cdp_platform.embeddings.worker import DrainResult
 from cdp_platform.settings import EmbeddingSettings
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 
-_QUEUE, _LARGE, _MIDDLE, _SMALL = "queue", "large", "middle", "small"
+_LARGE, _MIDDLE, _SMALL = "large", "middle", "small"
 _KIND = "profile"
-_CLAIMED, _REQUESTED = 100, 64
+_REQUESTED = 64
 # Shares of all vectors. The large tenant has the remaining ones.
 _SMALL_SHARE, _MIDDLE_SHARE = 0.01, 0.12
 # The live index holds one half of the vectors, and gets a tenth.
 _HELD_SHARE, _LIVE_SHARE = 2, 10
-_TABLES = [sql.Identifier("embeddings", name) for name in ("embedding_job", "embedding", "passage")]
+_TABLES = [sql.Identifier("embeddings", name) for name in ("text_batch", "embedding_job", "embedding", "passage")]
 
-CLAIM, CLAIM_AND_WRITE = f"claim and ack, {_CLAIMED} a time", "the same, with vectors and passages"
-PROVIDER, WORKER = f"the provider alone, {_REQUESTED} a time", "the worker with it"
-IN_PROVIDER = "of that, in the provider"
-UNCHANGED = "the worker, unchanged texts"
 FIRST, BUILD, LIVE = "first load, indexes afterwards", "of that, building", "into a live index"
 
 
 class Bench:
-    """The measurements. Measure the queue before loads, which empty the tables."""
+    """The measurements."""
 
-    def __init__(
-        self, database: BenchmarkDatabase, connection: psycopg.Connection, model: Model, settings: EmbeddingSettings
-    ) -> None:
-        self.seconds: dict[str, list[float]] = {}
+    def __init__(self, database: BenchmarkDatabase, connection: psycopg.Connection, model: Model) -> None:
+        self.seconds: dict[str, float] = {}
         self.jobs: dict[str, int] = {}
-        self.calls_for_unchanged = 0
         self.searches: dict[str, Searched] = {}
         self._database = database
         self._connection = connection
         self._model = model
-        self._local = opener(settings)(model)
 
     def per_second(self, name: str) -> float:
-        """Jobs or vectors per second, median of the rounds."""
-        return median(self.jobs[name] / seconds for seconds in self.seconds[name])
-
-    def overhead(self) -> float:
-        """Time of the worker beyond the provider's own time, as a share of the provider's, median of the rounds."""
-        pairs = zip(self.seconds[WORKER], self.seconds[PROVIDER], strict=True)
-        return median(ours / alone for ours, alone in pairs) - 1
-
-    # The queue and the worker.
-
-    def measure_queue(self, texts: int, rounds: int) -> None:
-        """Claim and ack, embed, and look at unchanged texts, in turns."""
-        narrate(f"{texts:,} profiles")
-        fill(self._connection, _QUEUE, range(texts))
-        made = grouped(_CLAIMED, self._model.dimensions, queries=0)[0]
-        # Loads the provider's model before the first round.
-        self._local.embed(["warm"], purpose="document")
-        for number in range(1, rounds + 1):
-            narrate(f"round {number} of {rounds}")
-            self._begin_anew()
-            self._measure(CLAIM, texts, partial(self._claim_and_ack, None))
-            self._begin_anew()
-            self._measure(CLAIM_AND_WRITE, texts, partial(self._claim_and_ack, made))
-            self._begin_anew()
-            watched = self._watch()
-            self._drain_whole(WORKER, texts, watched, "embedded")
-            self.seconds.setdefault(IN_PROVIDER, []).append(watched.seconds)
-            self.jobs[IN_PROVIDER] = texts
-            self._measure(PROVIDER, texts, partial(self._embed_alone, watched.batches))
-            self._enqueue_all()
-            watched = self._watch()
-            self._drain_whole(UNCHANGED, texts, watched, "unchanged")
-            self.calls_for_unchanged += len(watched.batches)
-
-    def _watch(self) -> Watched:
-        return Watched(self._local, self._local.dimensions, self._local.max_characters)
-
-    def _begin_anew(self) -> None:
-        """All texts wait, and none has a vector."""
-        with self._database.superuser() as connection:
-            connection.execute("TRUNCATE embeddings.embedding, embeddings.passage, embeddings.embedding_job")
-        self._enqueue_all()
-
-    def _enqueue_all(self) -> None:
-        with tenant_transaction(self._connection, _QUEUE):
-            self._connection.execute(
-                "SELECT embeddings.enqueue(%s, %s, array_agg(profile_id)) FROM customers.cdp_profiles", [_QUEUE, _KIND]
-            )
-        self._database.settle(*_TABLES)
-
-    def _measure(self, name: str, jobs: int, work: Callable[[], object]) -> None:
-        narrate(f"  {name}")
-        began = time.perf_counter()
-        work()
-        self.seconds.setdefault(name, []).append(time.perf_counter() - began)
-        self.jobs[name] = jobs
-
-    def _claim_and_ack(self, vectors: np.ndarray | None) -> None:
-        # A connection as the worker has it.
-        with connect(self._database.settings) as connection:
-            connection.execute("SET jit = off")
-            while self._claim_and_ack_once(connection, vectors):
-                pass
-
-    def _claim_and_ack_once(self, connection: psycopg.Connection, vectors: np.ndarray | None) -> int:
-        with tenant_transaction(connection, _QUEUE):
-            live = {model.model_id: model for model in models.live(connection)}
-            claim = jobs.claim(connection, _QUEUE, _KIND, list(live.values()), at_most=_CLAIMED)
-        if vectors is None:
-            # Complete as they are, so that nothing but the job is written.
-            answers = [Answer(replace(text, stale=())) for text in claim.texts]
-        else:
-            answers = [
-                Answer(text, {self._model.model_id: vector}) for text, vector in zip(claim.texts, vectors, strict=False)
-            ]
-        with tenant_transaction(connection, _QUEUE):
-            settled, left_out = settle(connection, claim, answers, live)
-        if settled.embedded != claim.jobs or left_out:
-            raise RuntimeError(f"of {claim.jobs} claimed jobs {settled.embedded} were completed")
-        return claim.jobs
-
-    def _embed_alone(self, batches: Sequence[Sequence[str]]) -> None:
-        for batch in batches:
-            self._local.embed(batch, purpose="document")
-
-    def _drain_whole(self, name: str, texts: int, provider: Provider, outcome: str) -> None:
-        outcomes: dict[str, DrainResult] = {}
-        self._measure(name, texts, lambda: outcomes.update(self._drain([_QUEUE], provider)))
-        if (done := vars(outcomes[_QUEUE])[outcome]) != texts:
-            raise RuntimeError(f"{name}: {done} of {texts} texts are {outcome}: {outcomes[_QUEUE]}")
+        """Vectors per second."""
+        return self.jobs[name] / self.seconds[name]
 
     def _drain(self, tenant_ids: Sequence[str], provider: Provider) -> Mapping[str, DrainResult]:
         return worker.drain(
@@ -198,10 +86,6 @@ class Bench:
         """Load vectors, search them, and load some of them again into an index that is in use."""
         vectors, queries = grouped(count, self._model.dimensions, queries=QUERIES)
         provider = Given(vectors, self._model.dimensions)
-        with self._database.superuser() as connection:
-            connection.execute(
-                "TRUNCATE customers.cdp_profiles, embeddings.embedding, embeddings.passage, embeddings.embedding_job"
-            )
         narrate(f"{count:,} profiles")
         small, middle = int(count * _SMALL_SHARE), int(count * _MIDDLE_SHARE)
         numbers = {
@@ -242,9 +126,9 @@ class Bench:
         loaded = sum(outcome.embedded for outcome in outcomes.values())
         if loaded != count or built != builds:
             raise RuntimeError(f"{name}: {loaded} of {count} loaded, indexes built: {built}")
-        self.seconds[name], self.jobs[name] = [ended - began], count
+        self.seconds[name], self.jobs[name] = ended - began, count
         if built:
-            self.seconds[BUILD], self.jobs[BUILD] = [ended - drained], count
+            self.seconds[BUILD], self.jobs[BUILD] = ended - drained, count
 
     def _forget_all_but(self, held: int, more: int) -> None:
         """Leave the large tenant with ``held`` vectors, and with ``more`` texts that wait for theirs."""
@@ -264,12 +148,11 @@ class Bench:
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per measurement."""
-        order = (CLAIM, CLAIM_AND_WRITE, PROVIDER, WORKER, IN_PROVIDER, UNCHANGED, FIRST, BUILD, LIVE)
         return [
             {
                 "what": name,
                 "jobs": self.jobs[name],
-                "seconds": round(median(self.seconds[name]), 2),
+                "seconds": round(self.seconds[name], 2),
                 "jobs/s": round(self.per_second(name)),
                 "microseconds a job": round(1e6 / self.per_second(name), 1),
                 "p50 ms": None,
@@ -277,7 +160,7 @@ class Bench:
                 "recall@10": None,
                 "worst": None,
             }
-            for name in order
+            for name in (FIRST, BUILD, LIVE)
         ] + [
             dict.fromkeys(("what", "jobs", "seconds", "jobs/s", "microseconds a job")) | row
             for tenant_id, searched in self.searches.items()
@@ -287,10 +170,6 @@ class Bench:
     def bars(self) -> list[Bar]:
         """The bars that the measurements must meet."""
         return [
-            Bar(f"{CLAIM}: jobs per second", self.per_second(CLAIM), 20_000),
-            Bar("the worker beyond the provider's own time, share", self.overhead(), 0.25, at_least=False),
-            Bar(f"{UNCHANGED}: jobs per second", self.per_second(UNCHANGED), 25_000),
-            Bar(f"{UNCHANGED}: requests to the provider", self.calls_for_unchanged, 0, at_least=False),
             Bar(f"{LIVE}, to a first load", self.per_second(LIVE) / self.per_second(FIRST), 0.3),
             *(bar for tenant_id in (_LARGE, _MIDDLE, _SMALL) for bar in self._bars_of_searches(tenant_id)),
         ]
@@ -313,10 +192,9 @@ def _load_average() -> str:
     return ", ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
-def _settings(connection: psycopg.Connection) -> EmbeddingSettings:
+def _use_local_model(connection: psycopg.Connection) -> None:
     settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)
     models.ensure_default(connection, settings, opener(settings))
-    return settings
 
 
 def _million(*, as_json: bool) -> int:
@@ -324,7 +202,7 @@ def _million(*, as_json: bool) -> int:
         benchmark_database(dict.fromkeys(Million.tenants, "none")) as database,
         connect(database.settings) as connection,
     ):
-        _settings(connection)
+        _use_local_model(connection)
         million = Million(database, connection, models.active(connection))
         million.measure()
         notes = million.notes()
@@ -335,25 +213,22 @@ def _million(*, as_json: bool) -> int:
 def main() -> int:
     """Run the benchmark; returns the exit code."""
     parser = arguments(__doc__)
-    parser.add_argument("--texts", type=int, default=20_000, help="for the queue and the worker")
     parser.add_argument("--vectors", type=int, default=100_000, help="for loads and searches; 90,000 or more")
-    parser.add_argument("--rounds", type=int, default=5, help="how often queue and worker are measured")
     parser.add_argument("--scale", choices=["usual", "million"], default="usual", help="million: searches alone")
     given = parser.parse_args()
     if given.scale == "million":
         return _million(as_json=given.as_json)
     load_before = _load_average()
     with (
-        benchmark_database(dict.fromkeys((_QUEUE, _LARGE, _MIDDLE, _SMALL), "none")) as database,
+        benchmark_database(dict.fromkeys((_LARGE, _MIDDLE, _SMALL), "none")) as database,
         connect(database.settings) as connection,
     ):
-        settings = _settings(connection)
-        bench = Bench(database, connection, models.active(connection), settings)
-        bench.measure_queue(given.texts, given.rounds)
+        _use_local_model(connection)
+        bench = Bench(database, connection, models.active(connection))
         bench.measure_vectors(given.vectors)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return finish(
-        f"embedding of {given.texts:,} texts, median of {given.rounds} rounds, and {given.vectors:,} vectors",
+        f"loads and searches of {given.vectors:,} vectors",
         bench.rows(),
         bench.bars(),
         notes=[

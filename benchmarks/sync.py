@@ -203,14 +203,14 @@ class Race:
     def _empty(self) -> None:
         with self._database.superuser() as connection:
             connection.execute(
-                sql.SQL("TRUNCATE {}, customers.touched_customer, embeddings.embedding_job, ops.sync_watermark").format(
+                sql.SQL("TRUNCATE {}, customers.touched_customer, embeddings.text_batch, ops.sync_watermark").format(
                     self._table
                 )
             )
         self._settle()
 
     def _settle(self) -> None:
-        beside = [("customers", "touched_customer"), ("embeddings", "embedding_job")]
+        beside = [("customers", "touched_customer"), ("embeddings", "text_batch")]
         self._database.settle(self._table, *(sql.Identifier(*table) for table in beside))
 
 

@@ -256,7 +256,6 @@ class RetentionSettings(BaseSettings):
 
     rejected_retention_days: int = Field(default=30, ge=0)
     reconciliation_retention_days: int = Field(default=365, ge=0)
-    embedding_job_retention_days: int = Field(default=30, ge=0)
     usage_retention_days: int = Field(default=730, ge=1)
     export_retention_days: int = Field(default=90, ge=0)
     delivery_retention_days: int = Field(default=730, ge=30)

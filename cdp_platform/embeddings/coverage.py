@@ -17,7 +17,7 @@ class Coverage:
     Attributes:
         texts: number of texts.
         done: those that have a vector, also one of an older version of the text.
-        given_up: those without one whose job is failed or dead.
+        given_up: those without one that failed or are dead.
     """
 
     tenant_id: str

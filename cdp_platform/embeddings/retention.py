@@ -8,11 +8,9 @@ from cdp_platform.warehouse.statements import statement
 
 
 def kept(settings: RetentionSettings) -> Sequence[Kept]:
-    """Jobs of texts that have their vectors, and what was sent to providers and spent there."""
-    jobs, usage = statement("embeddings", "old_jobs"), statement("embeddings", "old_usage")
-    spend = statement("embeddings", "old_spend")
+    """What was sent to providers and spent there."""
+    usage, spend = statement("embeddings", "old_usage"), statement("embeddings", "old_spend")
     return (
-        Kept("embeddings.embedding_job", settings.embedding_job_retention_days, jobs),
         Kept("embeddings.usage", settings.usage_retention_days, usage),
         Kept("embeddings.spend", settings.usage_retention_days, spend),
     )

@@ -1,4 +1,9 @@
-"""Settling a batch: its vectors and the ends of its jobs are written in one transaction."""
+"""Settling texts: vectors, passages and failures are written in one transaction, and with the last ones the claim ends.
+
+The row that a text is made of is locked until the transaction ends, and what was embedded is compared with its text. So
+an older text never takes the place of a newer one, and an entity that is gone gets no vector, however many workers and
+writers are at work: a change waits for this transaction, and comes with a batch of its own.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,9 +12,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import sql
 
 from cdp_platform.embeddings import jobs
 from cdp_platform.embeddings.jobs import Claim, Text
+from cdp_platform.embeddings.kinds import SOURCES, texts_of
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.texts import write_passages
 from cdp_platform.warehouse.statements import statement
@@ -35,6 +42,10 @@ class Answer:
     refusal: str | None = None
     refused_by: Model | None = None
 
+    def content_hash(self) -> bytes:
+        """The hash of the text as it was claimed."""
+        return hashlib.sha256(self.text.content.encode()).digest()
+
     def hash(self, model: Model) -> bytes:
         """The hash of the text as this model gets it; `embeddings.text_hash` in SQL."""
         return hashlib.sha256(self.text.content[: model.max_characters].encode()).digest()
@@ -46,14 +57,14 @@ class SettleResult:
 
     Attributes:
         embedded: have their vectors.
-        reopened: changed meanwhile, and are in the queue again.
+        changed: are another text by now, or gone; nothing was written. A changed text is in another batch.
         failed: wait for another attempt.
         dead: failed too often.
-        lost: another worker has them now, or they are gone; nothing was written.
+        lost: another worker has the claim now; nothing was written.
     """
 
     embedded: int = 0
-    reopened: int = 0
+    changed: int = 0
     failed: int = 0
     dead: int = 0
     lost: int = 0
@@ -68,31 +79,37 @@ def settle(
     put_off_until: datetime | None = None,
     wait_for: str | None = None,
 ) -> tuple[SettleResult, list[Answer]]:
-    """Write vectors and the ends of their jobs, inside the tenant's transaction.
+    """Write vectors and failures, inside the tenant's transaction.
 
     Args:
-        connection: inside a transaction of the claim's tenant that has locked no other job.
-        claim: that the answers are for.
+        connection: inside a transaction of the claim's tenant that has locked no text.
+        claim: that the answers are for. Texts without all answers are noted in its ``again``.
         answers: no text twice.
         models: those that there are vectors of.
         put_off_until: when texts that are to be sent again may be claimed; None for at once.
-        wait_for: the one entity whose job is waited for. Others are left out if their jobs are locked.
+        wait_for: the one entity whose row is waited for. Others are left out if their rows are locked.
 
     Returns:
         What became of them, and the answers that were left out.
     """
-    locked = jobs.lock(connection, claim, [answer.text.entity_id for answer in answers], wait_for=wait_for)
-    ours = [answer for answer in answers if answer.text.entity_id in locked]
-    left_out: list[Answer] = []
-    if len(ours) < len(answers):
-        others = [answer.text.entity_id for answer in answers if answer.text.entity_id not in locked]
-        still_ours = jobs.still_claimed(connection, claim, others)
-        left_out = [answer for answer in answers if answer.text.entity_id in still_ours]
-    result = SettleResult(lost=len(answers) - len(ours) - len(left_out))
-    _write_vectors(connection, claim, [answer for answer in ours if answer.vectors], models)
-    result.reopened = len(jobs.reopen(connection, claim.tenant_id, claim.kind, locked))
-    complete, put_back = [], []
-    for answer in ours:
+    if not claim.is_held(connection):
+        return SettleResult(lost=len(answers)), []
+    ids = [answer.text.entity_id for answer in answers]
+    if wait_for is not None:
+        _lock(connection, claim, [wait_for], sql.SQL(""))
+    locked = _lock(connection, claim, ids, sql.SQL(" SKIP LOCKED"))
+    # A statement of its own: it sees every change that was committed before the row was locked.
+    hashes = _hashes(connection, claim, ids)
+    left_out = [answer for answer in answers if answer.text.entity_id in hashes.keys() - locked]
+    same = [
+        answer
+        for answer in answers
+        if answer.text.entity_id in locked and hashes.get(answer.text.entity_id) == answer.content_hash()
+    ]
+    result = SettleResult(changed=len(answers) - len(same) - len(left_out))
+    _write_vectors(connection, claim, [answer for answer in same if answer.vectors], models)
+    complete = []
+    for answer in same:
         entity_id = answer.text.entity_id
         if answer.refusal is not None and answer.refused_by is not None:
             content_hash = answer.hash(answer.refused_by)
@@ -100,19 +117,40 @@ def settle(
             result.failed += status == "failed"
             result.dead += status == "dead"
         elif len(answer.vectors) == len(answer.text.stale):
-            complete.append(entity_id)
+            complete.append(answer.text)
         else:
-            put_back.append(entity_id)
+            claim.again[entity_id] = put_off_until
     jobs.complete(connection, claim, complete)
-    jobs.put_back(connection, claim, put_back, until=put_off_until)
-    result.embedded = len(complete)
+    passages = {
+        answer.text.entity_id: answer.text.content for answer in same if answer.vectors or not answer.text.stale
+    }
+    write_passages(connection, claim.tenant_id, claim.kind, passages)
+    result.embedded = sum(bool(text.stale) for text in complete)
     return result, left_out
+
+
+def _lock(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], how: sql.SQL) -> set[str]:
+    """Lock the rows that texts are made of against changes; returns whose rows are locked."""
+    source, key = SOURCES[claim.kind]
+    lock_rows = statement("embeddings", "lock_rows").format(source=source, key=key)
+    rows = connection.execute(lock_rows + how, {"tenant_id": claim.tenant_id, "ids": entity_ids})
+    return {entity_id for (entity_id,) in rows.fetchall()}
+
+
+def _hashes(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str]) -> dict[str, bytes]:
+    """The hashes of the texts as they are now, cut as the claim cut them. None of an entity without a text."""
+    rows = connection.execute(
+        statement("embeddings", "hash_texts").format(texts=texts_of(claim.kind)),
+        {"tenant_id": claim.tenant_id, "ids": entity_ids, "longest": claim.longest},
+        binary=True,
+    )
+    return dict(rows.fetchall())
 
 
 def _write_vectors(
     connection: psycopg.Connection, claim: Claim, answers: Sequence[Answer], models: Mapping[int, Model]
 ) -> None:
-    """Upsert the vectors of models that are still live, and the passages."""
+    """Upsert the vectors of models that are still live."""
     if not answers:
         return
     live = connection.execute(
@@ -131,8 +169,6 @@ def _write_vectors(
             for answer, vector in zip(embedded, vectors, strict=True):
                 writer.write_row((answer.text.entity_id, model_id, vector, answer.hash(models[model_id])))
     connection.execute(statement("embeddings", "merge_vectors"), {"tenant_id": claim.tenant_id, "kind": claim.kind})
-    passages = {answer.text.entity_id: answer.text.content for answer in answers}
-    write_passages(connection, claim.tenant_id, claim.kind, passages)
 
 
 def _binary(vectors: "Sequence[np.ndarray]") -> list[bytes]:

@@ -22,12 +22,12 @@ class KindStatus:
     Attributes:
         texts: number of texts.
         vectors: number of texts that have a vector of the active model.
-        pending: number of jobs that wait.
-        processing: number of jobs that a worker has claimed.
-        failed: number of jobs that will be tried again.
-        dead: number of jobs that failed too often, and wait for their text to change or for `cdp embeddings retry`.
-        oldest_waiting_at: when the job that waits longest was enqueued; None if none waits.
-        refusals: number of failed and dead jobs by reason, the five most frequent ones.
+        pending: number of texts that wait. One that changed twice since may be counted twice, here and below.
+        processing: number of texts that a worker has claimed.
+        failed: number of texts that will be tried again.
+        dead: number of texts that failed too often, and wait for a change or for `cdp embeddings retry`.
+        oldest_waiting_at: when the text that waits longest was enqueued; None if none waits.
+        refusals: number of failed and dead texts by reason, the five most frequent ones.
     """
 
     tenant_id: str
@@ -66,13 +66,15 @@ class SentToday:
 
 
 def of_texts(connection: psycopg.Connection, tenant_ids: Iterable[str], active: Model) -> list[KindStatus]:
-    """The status per tenant and kind that has texts or jobs."""
+    """The status per tenant and kind that has texts, or had some that wait or failed."""
     found = []
     for tenant_id in tenant_ids:
         covered = {each.kind: each for each in coverage(connection, [tenant_id]) if each.model_id == active.model_id}
         with tenant_transaction(connection, tenant_id):
             queued = connection.execute(
-                "SELECT DISTINCT kind FROM embeddings.embedding_job WHERE tenant_id = %s", [tenant_id]
+                "SELECT kind FROM embeddings.text_batch WHERE tenant_id = %(tenant_id)s"
+                " UNION SELECT kind FROM embeddings.embedding_job WHERE tenant_id = %(tenant_id)s",
+                {"tenant_id": tenant_id},
             ).fetchall()
             for kind in sorted({*covered, *(kind for (kind,) in queued)}):
                 counts = jobs.counts(connection, tenant_id, kind)

@@ -1,8 +1,8 @@
 """The worker that embeds the waiting texts of some tenants.
 
-It goes round the tenants and claims some jobs of each, so that a large backlog of one tenant delays no other. While the
-provider works on a batch, one thread writes the batches before it and another one claims the next jobs, each on a
-connection of its own. The provider is called outside any transaction.
+It goes round the tenants and claims some texts of each, so that a large backlog of one tenant delays no other. While
+the provider works on a request, one thread writes the answers before it and another one claims the next texts, each on
+a connection of its own. The provider is called outside any transaction.
 """
 
 import time
@@ -28,11 +28,13 @@ from cdp_platform.ops import erasure
 from cdp_platform.ops.leases import Connect, Leases
 from cdp_platform.warehouse.connection import tenant_transaction
 
-# Most jobs of one claim. With a slow provider a claim has about a second's work, so that no tenant waits long.
+# Most texts of one claim. With a slow provider a claim has about a second's work, so that no tenant waits long.
 _MOST_CLAIMED = 2_000
 # Answers are written together: this number of texts, or those of this time.
 _WRITE_TEXTS = 500
 _WRITE_SECONDS = 1.0
+# Batches that another worker is claiming are looked at again after this time; they may be split.
+_WHILE_OTHERS_CLAIM_SECONDS = 0.01
 # A text that waits for a model whose provider is away is put off by this, so that others are claimed before it.
 _PUT_OFF = timedelta(minutes=1)
 
@@ -43,11 +45,11 @@ class DrainResult:
 
     Attributes:
         embedded: texts that got their vectors.
-        unchanged: texts that had them already; nothing was sent.
+        unchanged: texts that had them already, or were refused before; nothing was sent.
         emptied: entities without a text, which are forgotten.
         failed: texts that were refused and will be tried again.
         dead: texts that have failed too often.
-        waiting: jobs in the queue at the end of the run, among them failed ones.
+        waiting: texts in the queue at the end of the run, among them failed ones.
         calls: number of requests to providers, among them failed ones.
         tokens: as the providers counted them; an estimate for requests whose answer was lost.
         cost: US dollars.
@@ -97,8 +99,8 @@ def drain(
 
     Raises:
         ConfigurationError: no model is live.
-        psycopg.OperationalError: the warehouse was lost. Commits stay, and claimed jobs go back into the queue, at the
-            latest when their leases end.
+        psycopg.OperationalError: the warehouse was lost. Commits stay, and claimed texts go back into the queue, at
+            the latest when their leases end.
     """
     tenant_ids = list(tenant_ids)
     with (
@@ -130,18 +132,20 @@ def drain(
 
 @dataclass
 class _Claimed:
-    """The jobs that were claimed for one tenant.
+    """The texts that were claimed for one tenant.
 
     Attributes:
         models: the live ones, the active one first.
         reserved: ids of the models for which the cost of the claim was estimated and reserved.
-        is_last: whether the tenant has no more jobs that can be claimed.
+        is_last: whether the tenant has no more texts that can be claimed.
+        has_failed: whether answers could not be written. The claim is left to the end of its lease.
     """
 
     claim: Claim
     models: dict[int, Model]
     reserved: set[int]
     is_last: bool
+    has_failed: bool = False
 
 
 @dataclass
@@ -157,8 +161,8 @@ class _Run:
     """One run. The main thread calls providers, a second one claims, a third one writes.
 
     Attributes:
-        waiting: tenants that may have jobs to claim, in the order in which they are claimed.
-        claim_size: number of jobs of the next claim.
+        waiting: tenants that may have texts to claim, in the order in which they are claimed.
+        claim_size: number of texts of the next claim.
         live: the live models, the active one first.
         unwritten: answers that no thread writes yet.
         written_at: when answers were last handed over to the thread that writes.
@@ -195,8 +199,8 @@ class _Run:
         ahead = self._claim_ahead()
         while ahead is not None:
             claimed = ahead.result()
-            if claimed is not None and not claimed.is_last and self.results[claimed.claim.tenant_id].error is None:
-                self.waiting.append(claimed.claim.tenant_id)
+            if claimed is not None and not claimed.is_last:
+                self._look_again(claimed.claim.tenant_id)
             ahead = self._claim_ahead()
             if claimed is not None and claimed.claim.texts:
                 self._embed(claimed)
@@ -204,11 +208,16 @@ class _Run:
                 # Nothing to send, so the claim took little time.
                 self.claim_size = min(_MOST_CLAIMED, 2 * self.claim_size)
             if ahead is None:
-                # Texts that changed while they were processed are in the queue again.
+                # Texts that changed while they were processed are in other batches.
                 self._wait_for_writes(but=0)
                 ahead = self._claim_ahead()
         for tenant_id, result in self.results.items():
             self._conclude(tenant_id, result)
+
+    def _look_again(self, tenant_id: str) -> None:
+        """Claim for the tenant once more, in its turn, unless it has a fault."""
+        if self.results[tenant_id].error is None and tenant_id not in self.waiting:
+            self.waiting.append(tenant_id)
 
     # The main thread.
 
@@ -289,6 +298,8 @@ class _Run:
             return None
         if claim.texts:
             self.leases.hold(claim)
+        elif not (claim.size or claim.is_last):
+            time.sleep(_WHILE_OTHERS_CLAIM_SECONDS)
         if not within_budget:
             result.note = f"the budget of ${self.budget} for today (UTC) is used up"
         result.unchanged += claim.unchanged
@@ -300,7 +311,7 @@ class _Run:
             claim,
             models={model.model_id: model for model in live},
             reserved={model.model_id for model in priced},
-            is_last=claim.jobs < at_most or not within_budget,
+            is_last=claim.is_last or not within_budget,
         )
 
     def _reserve(self, claim: Claim, priced: Sequence[Model]) -> bool:
@@ -310,11 +321,14 @@ class _Run:
         ]
         spend = usage.spend(claim.tenant_id, claim.day)
         affordable = spend.reserve(self.claiming, costs, limit=self.budget)
-        jobs.put_back(self.claiming, claim, [text.entity_id for text in claim.texts[affordable:]])
-        del claim.texts[affordable:]
         if affordable < len(costs):
-            # Due jobs would make the sensor ask for run after run, which have nothing to spend.
-            jobs.put_off(self.claiming, claim.tenant_id, claim.kind, _midnight_after(claim.day))
+            # Due texts would make the sensor ask for run after run, which have nothing to spend.
+            midnight = _midnight_after(claim.day)
+            jobs.put_off(self.claiming, claim.tenant_id, claim.kind, midnight)
+            claim.again |= {text.entity_id: midnight for text in claim.texts[affordable:]}
+            del claim.texts[affordable:]
+            if not claim.texts:
+                claim.end(self.claiming)
         return affordable == len(costs)
 
     # The thread that writes.
@@ -322,7 +336,7 @@ class _Run:
     def _settle(self, claimed: _Claimed, done: _Answered, put_off_until: datetime | None, *, is_last: bool) -> None:
         tenant_id = claimed.claim.tenant_id
         result = self.results[tenant_id]
-        left_out, wait_for = done.answers, None
+        left_out, wait_for, is_noted = done.answers, None, False
         try:
             while left_out:
                 with tenant_transaction(self.writing, tenant_id):
@@ -335,13 +349,14 @@ class _Run:
                         put_off_until=put_off_until,
                         wait_for=wait_for,
                     )
-                    if wait_for is None:
+                    if not is_noted:
                         self._note(claimed, done, result)
+                    if is_last and not left_out and not claimed.has_failed:
+                        claimed.claim.end(self.writing)
+                is_noted = True
                 result.embedded += settled.embedded
                 result.failed += settled.failed
                 result.dead += settled.dead
-                if settled.reopened or settled.lost:
-                    self.waiting.append(tenant_id)
                 self.progress(tenant_id, settled.embedded + settled.failed + settled.dead)
                 wait_for = left_out[0].text.entity_id if left_out else None
         except psycopg.Error as error:
@@ -349,9 +364,11 @@ class _Run:
                 raise
             result.error = error
             # The end of its lease counts as a failed attempt, so texts that cannot be stored are not sent for ever.
+            claimed.has_failed = True
             self.leases.let_go(claimed.claim)
         if is_last:
             self.leases.let_go(claimed.claim)
+            self._look_again(tenant_id)
 
     def _note(self, claimed: _Claimed, done: _Answered, result: DrainResult) -> None:
         for model_id, sent in done.sent.items():

@@ -239,10 +239,10 @@ def test_an_event_has_a_text_to_embed_that_follows_its_name(acme: Sender, apply:
     apply(plan())
     of_event = "SELECT entity_id, content FROM embeddings.entity_text WHERE kind = 'event'"
     assert acme.rows(of_event) == [("spring-1", "Spring sale; Ten percent off")]
-    waiting = "SELECT entity_id, status FROM embeddings.embedding_job WHERE kind = 'event'"
-    assert acme.rows(waiting) == [("spring-1", "pending")]
-    acme.rows("UPDATE embeddings.embedding_job SET status = 'completed'")
+    waiting = "SELECT entity_ids FROM embeddings.text_batch WHERE kind = 'event'"
+    assert acme.rows(waiting) == [(["spring-1"],)]
+    acme.rows("DELETE FROM embeddings.text_batch")
     apply(plan(end="2099-03-01T21:00:00"))
-    assert acme.rows(waiting) == [("spring-1", "completed")]
+    assert acme.rows(waiting) == []
     apply(plan(end="2099-03-01T21:00:00", name="Spring!"))
-    assert acme.rows(waiting) == [("spring-1", "pending")]
+    assert acme.rows(waiting) == [(["spring-1"],)]

@@ -211,12 +211,12 @@ def test_products_become_texts_and_removed_ones_none(shop: Shop):
         ),
         (f"{ORGANIZATION}#urn:cmp:sku:2", "Product 2; brand: Northwind; in stock"),
     ]
-    jobs = "SELECT entity_id FROM embeddings.embedding_job WHERE kind = 'product' ORDER BY 1"
-    assert len(shop.rows(jobs)) == 2
-    shop.rows("UPDATE embeddings.embedding_job SET status = 'completed' RETURNING 1")
+    waiting = "SELECT unnest(entity_ids) FROM embeddings.text_batch WHERE kind = 'product' ORDER BY 1"
+    assert len(shop.rows(waiting)) == 2
+    shop.rows("DELETE FROM embeddings.text_batch RETURNING 1")
     shop.write_feed(shard(product(1, description="Warm", category="A > B", url="https://acme.example/1")))
     shop.take()
-    assert shop.rows(jobs) == [(f"{ORGANIZATION}#urn:cmp:sku:1",)]
+    assert shop.rows(waiting) == [(f"{ORGANIZATION}#urn:cmp:sku:1",)]
     assert shop.rows(texts)[1] == (f"{ORGANIZATION}#urn:cmp:sku:2", None)
 
 

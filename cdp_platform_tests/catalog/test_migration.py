@@ -25,4 +25,4 @@ def test_products_that_left_their_feed_stay_removed_and_have_no_text(server: Ser
         texts = "SELECT entity_id, content IS NULL FROM embeddings.entity_text WHERE kind = 'product' ORDER BY 1"
         assert connection.execute(texts).fetchall() == [("#kept", False), ("#left", True)]
         connection.execute("UPDATE catalog.product SET removed_at = NULL, name = 'Back' WHERE product_id = 'left'")
-        assert connection.execute("SELECT entity_id FROM embeddings.embedding_job").fetchall() == [("#left",)]
+        assert connection.execute("SELECT entity_ids FROM embeddings.text_batch").fetchall() == [(["#left"],)]

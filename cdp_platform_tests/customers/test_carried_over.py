@@ -62,7 +62,8 @@ def test_consent_that_was_no_data_is_no_refusal_any_more(server: Server, older: 
             f"SELECT profile_id, {', '.join(COLUMNS)} FROM customers.cdp_profiles ORDER BY 1".encode()
         ).fetchall()
         assert found == [("a", True, None, False, None, None), ("b", True, False, None, None, False)]
-        assert connection.execute("SELECT count(*) FROM embeddings.embedding_job").fetchone() == queued
+        waits = "SELECT sum(cardinality(entity_ids)) FROM embeddings.text_batch"
+        assert connection.execute(waits.encode()).fetchone() == queued
         # The triggers follow the table again, and row-level security holds for the owner.
         insert_profile(connection, "c", receiveEmail=1)
         touched = connection.execute("SELECT profile_id FROM customers.touched_customer").fetchall()

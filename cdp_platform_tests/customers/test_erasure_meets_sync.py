@@ -14,7 +14,7 @@ import pytest
 from cdp_platform import settings
 from cdp_platform.customers import landing, metrics
 from cdp_platform.customers import sync as sync_module
-from cdp_platform.embeddings import jobs, models
+from cdp_platform.embeddings import models, settlement
 from cdp_platform.embeddings.providers import opener
 from cdp_platform.embeddings.worker import drain
 from cdp_platform.ops import locks
@@ -222,13 +222,13 @@ def test_a_refresh_of_metrics_and_an_erasure_wait_for_each_other(leo: Leo):
 
 
 def test_a_worker_that_writes_vectors_and_an_erasure_wait_for_each_other(leo: Leo, monkeypatch: pytest.MonkeyPatch):
-    """While the worker holds jobs, an erasure that wanted them would stop both for ever."""
+    """While the worker holds rows, an erasure that wanted them would stop both for ever."""
     leo.profile("nam", contentKeywords=["sailing"])
     leo.profile("mai", contentKeywords=["skiing"])
     leo.sync()
     open_provider = opener(settings.embeddings())
     models.ensure_default(leo.connection, settings.embeddings(), open_provider)
-    lock = jobs.lock
+    lock = settlement._lock
     erasures: list[Work] = []
 
     def meet(*given: Any, **options: Any) -> Any:
@@ -239,7 +239,7 @@ def test_a_worker_that_writes_vectors_and_an_erasure_wait_for_each_other(leo: Le
                 until(lambda: erasures[0].is_done or somebody_waits_for_a_lock(watching))
         return locked
 
-    monkeypatch.setattr(jobs, "lock", meet)
+    monkeypatch.setattr(settlement, "_lock", meet)
     results = drain(
         lambda: connect(settings.postgres()), ["acme"], "profile", open_provider=open_provider, batch_size=64
     )

@@ -40,6 +40,7 @@ SAVED = (
     "customers.touched_customer",
     "ops.rejected_record",
     "embeddings.embedding_job",
+    "embeddings.text_batch",
     "embeddings.embedding",
     "embeddings.passage",
     "embeddings.lookalike_audience",
@@ -120,6 +121,9 @@ class Erasure(RuleBasedStateMachine):
             f"SELECT '{table}', entity_id FROM {table} WHERE kind = 'profile' AND entity_id = ANY (%(erased)s)"
             for table in ("embeddings.embedding_job", "embeddings.embedding", "embeddings.passage")
         ]
+        queries.append(
+            "SELECT 'waits', id FROM embeddings.text_batch, unnest(entity_ids) AS id WHERE id = ANY (%(erased)s)"
+        )
         queries.append("SELECT 'rejected', document_key FROM ops.rejected_record WHERE profile_ids && %(erased)s")
         return self.tracker.rows(" UNION ALL ".join(queries), {"erased": sorted(erased)})
 

@@ -79,11 +79,11 @@ def test_a_provider_that_is_away_fails_the_run_and_costs_nothing(new_tenant, run
     assert openai.fired()[0] >= 1
     assert not outcome.success
     assert "1 texts wait" in outcome.errors[0]
-    assert (one.jobs(), one.attempts()) == ({"a": "pending"}, {"a": 0})
+    assert (one.states(), one.attempts()) == ({"a": "pending"}, {"a": 0})
     openai.clear()
     one.connection.execute("UPDATE ops.gate SET open_until = now()")
     assert run("one").success
-    assert one.jobs() == {"a": "completed"}
+    assert one.states() == {}
 
 
 def test_a_refused_text_is_one_warning_and_not_a_failure(new_tenant, run, openai: OpenAIStub):

@@ -103,9 +103,9 @@ def test_status_says_which_model_is_paused_and_why_and_what_was_refused(office: 
     gate = gate_of(office.app, office.add_model("text-embedding-3-small", "building"))
     assert gate is not None
     gate.rest(600, "quota [of the day]")
-    office.tenant("acme").change(
-        "UPDATE embeddings.embedding_job SET status = 'dead', last_error = 'too odd' WHERE entity_id <> 'nurse'"
-    )
+    acme = office.tenant("acme")
+    for entity_id in PEOPLE.keys() - {"nurse"}:
+        acme.fail(entity_id, "dead", attempts=5, error="too odd")
     said = says("embeddings", "status")
     assert "paused: openai:text-embedding-3-small (16) until" in said
     assert "quota [of the day]" in said

@@ -68,8 +68,8 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next_and_pays_for_no_
         "copy_end",
         "INSERT INTO embeddings.embedding",
         "INSERT INTO embeddings.usage",
-        "UPDATE embeddings.embedding_job",
-        "WITH text AS",
+        "DELETE FROM embeddings.text_batch",
+        "SELECT batch_id",
     )
     assert all(any(exchange.startswith(each) for exchange in killed_after) for each in written)
 
@@ -84,12 +84,12 @@ def test_a_run_that_is_killed_around_any_call_is_completed_by_the_next(
         pair = fresh()
         if not _is_killed(_Mortal(call, _remote(desk, openai_stub), answered=answered), desk, pair):
             break
-        processing = [{job for job, status in tenant.jobs().items() if status == "processing"} for tenant in pair]
+        processing = [{text for text, state in tenant.states().items() if state == "processing"} for tenant in pair]
         assert any(processing)
         # Texts that may still be with a worker are not taken.
         work(pair)
         for tenant, texts in zip(pair, processing, strict=True):
-            assert {job for job, status in tenant.jobs().items() if status == "processing"} == texts
+            assert {text for text, state in tenant.states().items() if state == "processing"} == texts
         _require_completed(desk, openai_stub, pair, work)
     assert call > 8
 
@@ -102,7 +102,6 @@ def _require_completed(
     work(pair)
     for tenant in pair:
         tenant.require_right(desk.model)
-        assert max(tenant.attempts().values()) <= 1, where
     sent = sum(count_tokens(text) for batch in openai_stub.requests() for text in batch)
     assert sum(tenant.usage()[3] for tenant in pair) >= sent * _TOKEN_DOLLARS, where
 

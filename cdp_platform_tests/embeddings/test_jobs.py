@@ -1,33 +1,31 @@
-"""The jobs of texts: which texts are enqueued, when they are claimed, and what is stored afterwards."""
+"""The queue of texts: which texts are enqueued, when they are claimed, and what is stored afterwards."""
 
 import itertools
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdp_platform.embeddings import jobs
+from cdp_platform.embeddings import jobs, settlement
 from cdp_platform.errors import UnavailableError
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
 
 
-def test_there_is_at_most_one_job_for_an_entity(desk: Desk, acme: Tenant):
+def test_a_text_that_is_in_several_batches_is_sent_once(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi"})
     acme.write({"p1": "hue"})
     acme.enqueue("p1", "p1")
-    assert acme.jobs() == {"p1": "pending"}
+    assert acme.states() == {"p1": "pending"}
     provider = Recorder()
-    desk.drain(provider, acme)
+    assert desk.drain(provider, acme).embedded == 1
     assert provider.texts == ["hue"]
-    acme.write({"p1": "saigon"})
-    acme.write({"p1": "vinh"})
-    assert acme.jobs() == {"p1": "pending"}
+    acme.require_right(desk.model)
 
 
 def test_a_text_that_changes_while_it_is_processed_is_done_again(desk: Desk, acme: Tenant):
@@ -43,20 +41,19 @@ def test_only_what_changes_a_text_gets_into_the_queue(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi", "p2": "hue", "p3": "vinh"})
     desk.drain(Recorder(), acme)
     acme.change("UPDATE customers.cdp_profiles SET primary_email = profile_id || '@example.com', age = 30")
-    assert desk.counts(acme) == {"completed": 3}
+    assert desk.counts(acme) == {}
     acme.change("UPDATE customers.cdp_profiles SET living_location = 'saigon' WHERE profile_id = 'p2'")
-    assert acme.jobs() == {"p1": "completed", "p2": "pending", "p3": "completed"}
+    assert acme.states() == {"p2": "pending"}
     acme.change("UPDATE customers.cdp_profiles SET living_location = profile_id || '@example.com' || living_location")
     desk.drain(Recorder(), acme)
     assert not [text for text in acme.texts().values() if "@" in text]
 
 
 @pytest.mark.parametrize("how", ["close", "delete"])
-def test_a_closed_or_deleted_entity_loses_vector_passage_and_job(desk: Desk, acme: Tenant, how: str):
+def test_a_closed_or_deleted_entity_loses_vector_and_passage(desk: Desk, acme: Tenant, how: str):
     acme.write({"p1": "hanoi", "p2": "hue"})
     desk.drain(Recorder(), acme)
     getattr(acme, how)("p1")
-    assert acme.jobs() == {"p2": "completed"}
     acme.require_right(desk.model)
     assert acme.vectors(desk.model).keys() == {"p2"}
     acme.write({"p1": "hanoi"})
@@ -70,7 +67,7 @@ def test_an_entity_without_a_text_is_sent_nowhere_and_forgotten(desk: Desk, acme
     provider = Recorder()
     outcome = desk.drain(provider, acme)
     assert (outcome.emptied, outcome.embedded, provider.texts) == (2, 1, ["hue"])
-    assert acme.jobs() == {"p3": "completed"}
+    acme.require_right(desk.model)
 
 
 def test_a_text_of_a_megabyte_is_cut_and_lands(desk: Desk, acme: Tenant):
@@ -99,27 +96,127 @@ def test_two_workers_share_a_tenant_and_send_each_text_once(desk: Desk, acme: Te
     acme.require_right(desk.model)
 
 
-def test_failed_and_dead_jobs_can_be_put_back(desk: Desk, acme: Tenant):
+def test_failed_and_dead_texts_can_be_put_back(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi", "p2": "hue", "p3": "vinh"})
-    acme.change("UPDATE embeddings.embedding_job SET status = 'dead', attempts = 5 WHERE entity_id = 'p1'")
-    acme.change(
-        "UPDATE embeddings.embedding_job SET status = 'failed', attempts = 2, not_before = now() + interval '1 hour'"
-        " WHERE entity_id = 'p2'"
-    )
+    acme.fail("p1", "dead", attempts=5)
+    acme.fail("p2", "failed", attempts=2, hours=1)
     assert desk.counts(acme) == {"dead": 1, "failed": 1, "pending": 1}
-    with tenant_transaction(desk.app, "acme"):
-        assert jobs.retry(desk.app, "acme", "profile") == 2
-        assert jobs.retry(desk.app, "acme", "profile") == 0
+    assert acme.retry() == 2
+    assert acme.retry() == 0
     assert acme.attempts() == {"p1": 0, "p2": 0, "p3": 0}
+    assert desk.counts(acme) == {"pending": 3}
     provider = Recorder()
     desk.drain(provider, acme)
-    assert provider.texts[0] == "vinh"
+    assert provider.texts == ["vinh", "hanoi", "hue"]
+    acme.require_right(desk.model)
+
+
+def test_an_older_text_that_is_answered_last_does_not_take_the_place_of_a_newer_one(desk: Desk, acme: Tenant):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+    other = Recorder()
+
+    def meanwhile() -> None:
+        for text in ("saigon", "vinh", "dalat"):
+            acme.write({"p1": text})
+            desk.drain(other, acme)
+
+    outcome = desk.drain(Recorder(once(meanwhile)), acme)
+    assert (other.texts, outcome.embedded) == (["saigon", "vinh", "dalat"], 1)
+    acme.require_right(desk.model)
+
+
+@pytest.mark.parametrize("how", ["write", "close", "delete"])
+def test_a_change_between_the_look_at_a_text_and_the_write_of_its_vector_waits(
+    desk: Desk, acme: Tenant, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+    write_vectors = settlement._write_vectors
+    changed = threading.Event()
+
+    def change() -> None:
+        with desk.connect() as connection:
+            tenant = Tenant(acme.warehouse, connection, "acme")
+            if how == "write":
+                tenant.write({"p1": "saigon"})
+            else:
+                getattr(tenant, how)("p1")
+        desk.drain(Recorder(), acme)
+        changed.set()
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def meanwhile(*arguments: Any) -> None:
+            monkeypatch.setattr(settlement, "_write_vectors", write_vectors)
+            pool.submit(change)
+            # Long enough for a change that does not wait, and for another worker that embeds it.
+            assert not changed.wait(1.5)
+            write_vectors(*arguments)
+
+        monkeypatch.setattr(settlement, "_write_vectors", meanwhile)
+        assert desk.drain(Recorder(), acme).embedded >= 1
+    assert changed.is_set()
+    assert desk.drain(Recorder(), acme).waiting == 0
+    acme.require_right(desk.model)
+
+
+def test_two_workers_and_writers_that_change_the_same_texts_end_with_the_last_ones(desk: Desk, acme: Tenant):
+    names = [f"p{number}" for number in range(8)]
+    acme.write(dict.fromkeys(names, "town"))
+    is_over = threading.Event()
+
+    def write(seed: int) -> None:
+        draw = random.Random(seed)  # noqa: S311
+        with desk.connect() as connection:
+            tenant = Tenant(acme.warehouse, connection, "acme")
+            for number in range(80):
+                # In the order of the keys, as every writer of the platform.
+                some = sorted(draw.sample(names, 3))
+                what = draw.choice(["write", "write", "write", "close", "delete"])
+                if what == "write":
+                    tenant.write(dict.fromkeys(some, f"town {seed} {number}"))
+                else:
+                    getattr(tenant, what)(some[0])
+
+    def work() -> list[Exception]:
+        faults = []
+        while not is_over.is_set():
+            with desk.connect() as connection:
+                mine = Tenant(acme.warehouse, connection, "acme")
+                outcome = desk.drain(Recorder(), mine, batch_size=2)
+            faults += [outcome.error] if outcome.error else []
+        return faults
+
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(work) for _ in range(2)]
+        writers = [pool.submit(write, seed) for seed in range(2)]
+        for writer in writers:
+            writer.result()
+        is_over.set()
+        assert [fault for worker in workers for fault in worker.result()] == []
+    assert desk.drain(Recorder(), acme).waiting == 0
+    acme.require_right(desk.model)
+
+
+@pytest.mark.parametrize(("status", "hours"), [("dead", 0), ("failed", 1)])
+def test_a_refused_text_that_is_told_again_is_not_sent_before_it_changes(
+    desk: Desk, acme: Tenant, status: str, hours: int
+):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+    acme.fail("p1", status, attempts=5, hours=hours)
+    acme.enqueue("p1", "p2")
+    provider = Recorder()
+    desk.drain(provider, acme)
+    assert (provider.texts, acme.states()) == (["hue"], {"p1": status})
+    acme.write({"p1": "vinh"})
+    desk.drain(provider, acme)
+    assert provider.texts == ["hue", "vinh"]
     acme.require_right(desk.model)
 
 
 def test_it_says_since_when_the_first_one_waits(desk: Desk, acme: Tenant):
-    acme.write({"p1": "hanoi", "p2": "hue"})
-    acme.change("UPDATE embeddings.embedding_job SET enqueued_at = now() - interval '2 hours' WHERE entity_id = 'p2'")
+    acme.write({"p1": "hanoi"})
+    acme.change("UPDATE embeddings.text_batch SET enqueued_at = now() - interval '2 hours'")
+    acme.write({"p2": "hue"})
     with tenant_transaction(desk.app, "acme"):
         since = jobs.oldest_waiting(desk.app, "acme", "profile")
         assert since is not None
@@ -129,7 +226,7 @@ def test_it_says_since_when_the_first_one_waits(desk: Desk, acme: Tenant):
         assert jobs.oldest_waiting(desk.app, "acme", "profile") is None
 
 
-def test_a_worker_holds_no_job_while_it_waits_for_one_that_somebody_enqueues(desk: Desk, acme: Tenant):
+def test_a_worker_waits_for_a_row_that_somebody_changes_and_locks_none_meanwhile(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi", "p2": "hue", "p3": "vinh"})
     change = "UPDATE customers.cdp_profiles SET living_location = 'saigon' WHERE profile_id = %s"
     holds_p3 = threading.Event()
@@ -139,11 +236,8 @@ def test_a_worker_holds_no_job_while_it_waits_for_one_that_somebody_enqueues(des
             connection.execute(change, ["p3"])
             holds_p3.set()
             # In the opposite order of a worker.
-            within(10, lambda: acme_jobs(connection)["p1"] == "completed")
+            within(10, lambda: connection.execute("SELECT FROM embeddings.embedding").rowcount == 2)
             connection.execute(change, ["p1"])
-
-    def acme_jobs(connection: psycopg.Connection) -> dict[str, str]:
-        return dict(connection.execute("SELECT entity_id, status FROM embeddings.embedding_job").fetchall())
 
     with ThreadPoolExecutor(1) as pool:
         futures = []
@@ -216,8 +310,7 @@ def test_whatever_happens_in_whichever_order_vectors_are_those_of_the_texts_in_t
             change(what, *arguments)
     tenant.let_time_pass()
     assert desk.drain(Recorder(), tenant).error is None
-    # A job whose worker vanished five times is dead until a person retries it.
-    with tenant_transaction(desk.app, tenant.tenant_id):
-        jobs.retry(desk.app, tenant.tenant_id, "profile")
+    # A text whose worker vanished five times is dead until a person retries it.
+    tenant.retry()
     assert desk.drain(Recorder(), tenant).waiting == 0
     tenant.require_right(desk.model)

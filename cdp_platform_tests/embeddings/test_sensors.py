@@ -78,7 +78,7 @@ def test_a_change_that_comes_while_it_listens_ends_the_tick(desk: Desk, look: Lo
             )
 
     acme.write({"p": "shoes"})
-    acme.change("DELETE FROM embeddings.embedding_job")
+    acme.change("DELETE FROM embeddings.text_batch")
     writer = threading.Thread(target=change)
     began = time.monotonic()
     writer.start()
@@ -194,7 +194,7 @@ def test_nothing_is_asked_for_while_the_provider_wants_patience(desk: Desk, look
 def test_what_may_be_tried_again_only_later_is_not_asked_for_now(desk: Desk, look: Look):
     acme = desk.tenant("acme")
     acme.write({"p": "shoes"})
-    acme.change("UPDATE embeddings.embedding_job SET status = 'failed', not_before = now() + interval '1 minute'")
+    acme.fail("p", "failed", attempts=1, hours=1)
     assert isinstance(look(), dg.SkipReason)
     acme.let_time_pass()
     assert asked(look())
@@ -203,10 +203,7 @@ def test_what_may_be_tried_again_only_later_is_not_asked_for_now(desk: Desk, loo
 def test_the_work_of_a_worker_that_vanished_is_asked_for_when_its_lease_ends(desk: Desk, look: Look):
     acme = desk.tenant("acme")
     acme.write({"p": "shoes"})
-    acme.change(
-        "UPDATE embeddings.embedding_job SET status = 'processing', claim = gen_random_uuid(),"
-        " lease_until = now() + interval '1 minute'"
-    )
+    acme.vanish(seconds=60)
     assert isinstance(look(), dg.SkipReason)
     acme.expire_leases()
     assert asked(look())

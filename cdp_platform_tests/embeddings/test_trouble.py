@@ -8,13 +8,13 @@ from functools import partial
 import psycopg
 import pytest
 
-from cdp_platform.embeddings import worker
+from cdp_platform.embeddings import jobs, worker
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.providers import Provider, open_provider
 from cdp_platform.errors import ConfigurationError, SourceError
 from cdp_platform.ops.leases import Leases
 from cdp_platform.orchestration.failures import is_transient
-from cdp_platform.warehouse.connection import connect
+from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests.conftest import PASSWORD, Server, Warehouse, postgres_settings, running_server
 from cdp_platform_tests.embeddings.texts import Desk, Recorder, Tenant, once, within
@@ -49,7 +49,6 @@ def test_a_provider_that_asks_for_patience_gets_it_and_no_attempt_is_counted(
     assert openai_stub.fired() == [2]
     assert time.monotonic() - began >= 2
     assert (outcome.embedded, outcome.failed, outcome.note, outcome.error) == (100, 0, None, None)
-    assert set(acme.attempts().values()) == {0}
     acme.require_right(desk.model)
     ((seconds, openings),) = desk.rests()
     assert (seconds <= 0, openings) == (True, 0)
@@ -140,7 +139,7 @@ def test_after_an_outage_one_worker_asks_and_the_others_burn_no_attempt(
 
     assert desk.drain(Recorder(once(meanwhile)), acme).embedded == 10
     assert desk.drain(Recorder(), other).embedded == 10
-    assert set(other.attempts().values()) == {0}
+    assert other.states() == {}
 
 
 def test_a_provider_that_fails_in_the_middle_keeps_what_it_answered(desk: Desk, acme: Tenant, openai_stub: OpenAIStub):
@@ -200,7 +199,7 @@ def test_an_answer_that_comes_after_the_lease_writes_nothing(desk: Desk, acme: T
     other = Recorder()
 
     def meanwhile() -> None:
-        assert acme.expire_leases() == 2
+        assert acme.expire_leases() == 1
         acme.write({"p1": "saigon"})
         assert desk.drain(other, acme).embedded == 2
 
@@ -212,26 +211,31 @@ def test_an_answer_that_comes_after_the_lease_writes_nothing(desk: Desk, acme: T
 
 def test_a_worker_that_vanished_is_a_failed_attempt_and_five_are_enough(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi"})
-    vanish = (
-        "UPDATE embeddings.embedding_job"
-        " SET status = 'processing', claim = gen_random_uuid(), lease_until = now() - interval '1 second'"
-    )
-    acme.change("UPDATE embeddings.embedding_job SET attempts = 3")
-    acme.change(vanish)
-    assert desk.drain(Recorder(), acme, seconds=30).embedded == 1
-    acme.write({"p1": "hue"})
-    acme.change("UPDATE embeddings.embedding_job SET attempts = 4")
-    acme.change(vanish)
+    for attempt in range(5):
+        with tenant_transaction(desk.app, "acme"):
+            assert jobs.claim(desk.app, "acme", "profile", [desk.model], at_most=1).size == 1
+        assert acme.attempts() == {"p1": attempt}
+        assert acme.expire_leases() == 1
     outcome = desk.drain(Recorder(), acme)
     assert (outcome.dead, outcome.embedded) == (1, 0)
     words = acme.rows("SELECT status, attempts, last_error FROM embeddings.embedding_job")
     assert words == [("dead", 5, "its worker vanished")]
     # A text that changed while the worker had it is another text.
     acme.write({"p1": "vinh"})
-    acme.change(vanish)
-    acme.change("UPDATE embeddings.embedding_job SET attempts = 4, changed_meanwhile = true")
     assert desk.drain(Recorder(), acme).embedded == 1
     acme.require_right(desk.model)
+
+
+def test_of_a_batch_whose_workers_vanished_only_texts_without_vectors_are_dead(desk: Desk, acme: Tenant):
+    acme.write({"p1": "hanoi"})
+    desk.drain(Recorder(), acme)
+    acme.write({"p2": "hue"})
+    acme.change("DELETE FROM embeddings.text_batch")
+    acme.enqueue("p1", "p2")
+    acme.vanish()
+    acme.change("UPDATE embeddings.text_batch SET attempts = 4")
+    assert desk.drain(Recorder(), acme).dead == 1
+    assert acme.states() == {"p2": "dead"}
 
 
 def test_a_lease_is_extended_while_the_provider_works(desk: Desk, acme: Tenant, monkeypatch: pytest.MonkeyPatch):
@@ -239,11 +243,11 @@ def test_a_lease_is_extended_while_the_provider_works(desk: Desk, acme: Tenant, 
     acme.write({"p1": "hanoi"})
 
     def slow() -> None:
-        acme.change("UPDATE embeddings.embedding_job SET lease_until = now() + interval '1 second'")
+        acme.change("UPDATE embeddings.text_batch SET lease_until = now() + interval '1 second'")
         within(
             10,
             lambda: (
-                acme.rows("SELECT 1 FROM embeddings.embedding_job WHERE lease_until > now() + interval '50 seconds'")
+                acme.rows("SELECT 1 FROM embeddings.text_batch WHERE lease_until > now() + interval '50 seconds'")
                 == [(1,)]
             ),
         )

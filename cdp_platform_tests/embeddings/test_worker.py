@@ -46,7 +46,7 @@ def test_without_a_live_model_it_says_what_to_do(desk: Desk, acme: Tenant):
     acme.write({"p1": "hanoi"})
     with pytest.raises(ConfigurationError, match="No embedding model is active"):
         desk.drain(Recorder(), acme)
-    assert acme.jobs() == {"p1": "pending"}
+    assert acme.states() == {"p1": "pending"}
 
 
 def test_a_large_backlog_of_one_tenant_does_not_delay_another(desk: Desk, acme: Tenant):
@@ -134,7 +134,7 @@ def test_a_budget_stops_at_the_text_that_would_exceed_it_and_says_so(desk: Desk,
     # The estimate was too high: after the correction, the rest of the budget is available for a retry.
     acme.retry()
     assert desk.drain(provider, acme, budget=Decimal(60)).embedded == 2
-    assert desk.counts(acme) == {"completed": 14, "pending": 86}
+    assert desk.counts(acme) == {"pending": 86}
     assert sorted(acme.vectors(desk.model)) == list(texts)[:14]
     acme.change("UPDATE embeddings.spend SET day = day - 1")
     acme.let_time_pass()
@@ -221,7 +221,8 @@ def test_while_one_of_two_models_is_away_the_other_is_served(desk: Desk, acme: T
     assert (len(recorders[building.model_id].batches), outcome.waiting) == (1, 600)
     assert str(outcome.error) == "no answer; 600 texts wait."
     # They are put off, so that texts without a vector of the other model are claimed first.
-    assert acme.rows("SELECT count(*) FROM embeddings.embedding_job WHERE not_before > now()") == [(600,)]
+    put_off = "SELECT sum(cardinality(entity_ids)) FROM embeddings.text_batch WHERE not_before > now()"
+    assert acme.rows(put_off) == [(600,)]
     desk.wait()
     acme.let_time_pass()
     provider = Recorder()

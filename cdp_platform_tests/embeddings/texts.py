@@ -35,6 +35,19 @@ ON CONFLICT (tenant_id, profile_id) DO UPDATE
 SET living_location = excluded.living_location, closed_at = NULL, closed_reason = NULL
 """
 
+_STATES = """
+SELECT entity_id, status FROM embeddings.embedding_job WHERE kind = 'profile' AND status <> 'pending'
+UNION
+SELECT unnest(entity_ids), CASE WHEN claim IS NULL THEN 'pending' ELSE 'processing' END
+FROM embeddings.text_batch WHERE kind = 'profile'
+"""
+_ATTEMPTS = """
+SELECT entity_id, max(attempts) FROM (
+    SELECT entity_id, attempts FROM embeddings.embedding_job WHERE kind = 'profile'
+    UNION ALL SELECT unnest(entity_ids), attempts FROM embeddings.text_batch WHERE kind = 'profile'
+) AS found GROUP BY 1
+"""
+
 
 @dataclass
 class Recorder:
@@ -114,26 +127,48 @@ class Tenant:
             )
         )
 
-    def jobs(self) -> dict[str, str]:
-        return dict(self.rows("SELECT entity_id, status FROM embeddings.embedding_job WHERE kind = 'profile'"))
+    def states(self) -> dict[str, str]:
+        """By entity: pending, processing, failed or dead."""
+        return dict(self.rows(_STATES))
 
     def attempts(self) -> dict[str, int]:
-        return dict(self.rows("SELECT entity_id, attempts FROM embeddings.embedding_job WHERE kind = 'profile'"))
+        """By entity that waits or failed: how often a provider refused it, or its worker vanished."""
+        return dict(self.rows(_ATTEMPTS))
+
+    def fail(self, entity_id: str, status: str, *, attempts: int, error: str = "", hours: int = 0) -> None:
+        """As if a provider had refused the text so often, and the next attempt were due in some hours."""
+        self.change(
+            "INSERT INTO embeddings.embedding_job"
+            " (tenant_id, kind, entity_id, status, attempts, last_error, not_before, content_hash)"
+            " SELECT tenant_id, kind, entity_id, %s, %s, %s, now() + make_interval(hours => %s),"
+            " embeddings.text_hash(content, 1000) FROM embeddings.profile_texts WHERE entity_id = %s",
+            *(status, attempts, error, hours, entity_id),
+        )
+        self.change("SELECT embeddings.leave_out_of_batches(%s, 'profile', %s)", self.tenant_id, [entity_id])
+
+    def vanish(self, *, seconds: int = -1) -> int:
+        """As if a worker had claimed all batches and vanished; its leases end in some seconds."""
+        return self.change(
+            "UPDATE embeddings.text_batch"
+            " SET claim = gen_random_uuid(), lease_until = now() + make_interval(secs => %s)",
+            seconds,
+        )
 
     def enqueue(self, *entity_ids: str) -> None:
         self.change("SELECT embeddings.enqueue(%s, 'profile', %s)", self.tenant_id, list(entity_ids))
 
     def expire_leases(self) -> int:
         return self.change(
-            "UPDATE embeddings.embedding_job SET lease_until = now() - interval '1 second' WHERE status = 'processing'"
+            "UPDATE embeddings.text_batch SET lease_until = now() - interval '1 second' WHERE claim IS NOT NULL"
         )
 
     def let_time_pass(self) -> None:
-        """End all leases, and make all jobs due."""
+        """End all leases, and make all texts due."""
         self.expire_leases()
-        self.change(
-            "UPDATE embeddings.embedding_job SET not_before = now() - interval '1 second' WHERE not_before > now()"
-        )
+        for table in ("text_batch", "embedding_job"):
+            self.change(
+                f"UPDATE embeddings.{table} SET not_before = now() - interval '1 second' WHERE not_before > now()"
+            )
 
     def retry(self) -> int:
         with tenant_transaction(self.connection, self.tenant_id):
@@ -147,7 +182,7 @@ class Tenant:
         return {entity_id: np.array(vector) for entity_id, vector in found}
 
     def require_right(self, model: Model) -> None:
-        """Every text has its vector and its passage, nothing else has one, and no job is open."""
+        """Every text has its vector and its passage, nothing else has one, and nothing waits or failed."""
         texts, vectors = self.texts(), self.vectors(model)
         assert vectors.keys() == texts.keys()
         for entity_id, text in texts.items():
@@ -155,7 +190,7 @@ class Tenant:
             assert np.allclose(vectors[entity_id], expected, atol=1e-6), entity_id
         passages = self.rows("SELECT entity_id, content FROM embeddings.passage WHERE kind = 'profile'")
         assert dict(passages) == {entity_id: text[:20_000] for entity_id, text in texts.items()}
-        assert set(self.jobs().values()) <= {"completed"}
+        assert self.states() == {}
 
     def usage(self) -> tuple[int, int, int, Decimal]:
         """Calls, texts and tokens of all models and days, and the US dollars that are spent or reserved."""

@@ -140,7 +140,7 @@ def test_what_is_embedded_gains_the_work_and_no_address_or_number(leo: Leo, writ
     leo.profile("nam", primaryEmail="nam@example.com", livingCity="Huế", contentKeywords=["tea"])
     leo.profile("mai", primaryEmail="mai@example.com", livingCity="Vinh")
     leo.sync()
-    leo.rows("DELETE FROM embeddings.embedding_job RETURNING 1")
+    leo.rows("DELETE FROM embeddings.text_batch RETURNING 1")
     written.contact(
         written.search(),
         "nam@example.com",
@@ -160,7 +160,7 @@ def test_what_is_embedded_gains_the_work_and_no_address_or_number(leo: Leo, writ
     assert all(word in found for word in ("Lotus", "beverages", "head"))
     assert not any(word in found for word in ("@", "912", "Hanoi"))
     # Whose text did not change keeps its vector.
-    assert leo.rows("SELECT entity_id FROM embeddings.embedding_job") == [("nam",)]
+    assert leo.rows("SELECT entity_ids FROM embeddings.text_batch") == [(["nam"],)]
 
 
 def test_a_profile_that_was_not_enriched_has_the_text_that_it_had(leo: Leo):

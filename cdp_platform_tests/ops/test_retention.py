@@ -44,13 +44,6 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "goes": {"compared_at": OLD},
         "again": {"compared_at": FRESH},
     },
-    ("embeddings.embedding_job", "entity_id"): {
-        "goes": {"status": "completed", "finished_at": OLD},
-        "fresh": {"status": "completed", "finished_at": FRESH},
-        "pending": {"status": "pending", "enqueued_at": OLD},
-        "failed": {"status": "failed", "finished_at": OLD},
-        "dead": {"status": "dead", "finished_at": OLD},
-    },
     ("embeddings.usage", "model_id"): {"1": {"day": OLD}, "2": {"day": FRESH}},
     ("embeddings.spend", "account"): {"old": {"day": OLD}, "fresh": {"day": FRESH}},
     ("campaigns.delivery_outcome", "outcome_id"): {
@@ -98,7 +91,6 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
 GOES = {
     "ops.rejected_record": {"goes", "goes too", "read once"},
     "ops.reconciliation": {"goes"},
-    "embeddings.embedding_job": {"goes"},
     "embeddings.usage": {"1"},
     "embeddings.spend": {"old"},
     # An event of the first is in a spreadsheet; nobody knows of the third; the fourth is the last with raw data.

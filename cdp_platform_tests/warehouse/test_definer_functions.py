@@ -203,7 +203,7 @@ def planted(warehouse: Warehouse) -> Iterator[psycopg.Connection]:
     ) as attacker:
         for name in PLANTED_TYPES.split():
             attacker.execute(f"CREATE DOMAIN pg_temp.{name} AS public.{name} CHECK (public.trapped(VALUE))")
-        for table in ("tenant", "embedding", "embedding_model", "embedding_job", "passage"):
+        for table in ("tenant", "embedding", "embedding_model", "embedding_job", "text_batch", "passage"):
             attacker.execute(f"CREATE TEMPORARY TABLE {table} (name text, model_id int, dimensions int)")
         attacker.execute("SET search_path = pg_temp, public, pg_catalog")
         yield attacker

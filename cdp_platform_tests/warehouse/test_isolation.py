@@ -55,7 +55,7 @@ INSERT INTO {table} ({columns})
 SELECT {columns} FROM jsonb_populate_record(NULL::{table}, (
     SELECT jsonb_object_agg(attname, CASE
         WHEN attname = 'tenant_id' THEN to_jsonb(%(tenant)s::text)
-        WHEN attname = 'status' THEN to_jsonb(CASE WHEN %(table)s ~ 'embedding_job' THEN 'pending' ELSE 'active' END)
+        WHEN attname = 'status' THEN to_jsonb('active'::text)
         WHEN attname = 'kind' THEN to_jsonb('profile'::text)
         WHEN format_type(atttypid, NULL) = 'vector' THEN to_jsonb('[1]'::text)
         WHEN attname = 'currency' THEN to_jsonb('USD'::text)

@@ -142,7 +142,7 @@ EMBEDDINGS: dict[Kind, dg.AssetsDefinition] = {
         "profile",
         dg.AssetKey(["customers", "cdp_profiles"]),
         "One vector per open profile and live model, of where the person lives, works and is interested in, without "
-        "names and contacts. Follows every change of the text by the queue `embeddings.embedding_job`.",
+        "names and contacts. Follows every change of the text by the queue `embeddings.text_batch`.",
     ),
     "transaction": _embeddings_of(
         "transaction",

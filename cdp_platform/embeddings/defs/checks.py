@@ -30,7 +30,7 @@ def _in_step_with_texts(kind: Kind, asset: dg.AssetsDefinition) -> dg.AssetCheck
         return dg.AssetCheckResult(
             passed=not flaws,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={f"jobs_{status}": count for status, count in counts.items()},
+            metadata={f"texts_{status}": count for status, count in counts.items()},
             description=f"{'; '.join(flaws)}: `cdp embeddings status --tenant {tenant.tenant_id}` says why."
             if flaws
             else None,

@@ -1,2 +1,5 @@
-UPDATE embeddings.embedding_job SET lease_until = now() + %(lease)s
-WHERE tenant_id = %(tenant_id)s AND kind = %(kind)s AND entity_id = ANY (%(ids)s)
+UPDATE embeddings.text_batch SET lease_until = now() + %(lease)s
+WHERE tenant_id = %(tenant_id)s AND batch_id = ANY (ARRAY(
+    SELECT batch_id FROM embeddings.text_batch
+    WHERE tenant_id = %(tenant_id)s AND batch_id = ANY (%(batches)s) AND claim = %(claim)s
+    FOR UPDATE SKIP LOCKED))

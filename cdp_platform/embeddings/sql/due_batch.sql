@@ -1,0 +1,2 @@
+SELECT FROM embeddings.text_batch
+WHERE tenant_id = %(tenant_id)s AND kind = %(kind)s AND claim IS NULL AND not_before <= now() LIMIT 1
