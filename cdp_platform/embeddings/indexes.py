@@ -1,7 +1,8 @@
 """The approximate indexes of vectors (IVFFlat), one for each large tenant, kind and model.
 
 An index divides the vectors of a tenant into lists around centres, which it finds when it is built. The number of lists
-is the square root of the number of vectors. A tenant with few vectors has no index: exact searches are as fast.
+is the square root of the number of vectors, and at most 1,000. Vectors are in half precision. A tenant with few vectors
+has no index: exact searches are as fast.
 """
 
 import psycopg

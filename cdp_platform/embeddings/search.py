@@ -141,7 +141,7 @@ def nearest_by_index(
 ) -> list[tuple[str, float]]:
     """`nearest` by the index; inside the tenant's transaction.
 
-    Returns nothing if there is no index, or if it may have missed some: see the function in 0012_search.sql.
+    Returns nothing if there is no index, or if it may have missed some: see the function in 0029_purchase_texts.sql.
     """
     return _nearest(connection, tenant_id, kind, model, vector, how="nearest_by_index", k=k, exclude=exclude)
 

@@ -60,8 +60,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION embeddings.enqueue_updated(
 
 -- Indexes of vectors -------------------------------------------------------------------------------------------------
 
--- An index holds its vectors in half precision. That halves its size, its memory and the time of a search, and costs no
--- recall: a search takes half as many more from the index as it returns, and ranks them by the whole vectors.
+-- An index holds its vectors in half precision. That halves its size and makes searches faster. It costs no recall, because a
+-- search takes half as many more from the index as it returns, and ranks them by the whole vectors.
 -- The next run of the embeddings builds the indexes anew; until then searches compare all vectors.
 DO $$
 DECLARE
@@ -78,7 +78,7 @@ END
 $$;
 
 -- Kilobytes that pgvector needs to find the centres of so many lists: a sample of 50 vectors for each list, the distance of
--- each of these from each centre, and of the centres from each other. 256 MB for 1,000 lists of 256 dimensions.
+-- each of these from each centre, and of the centres from each other. 245 MB for 1,000 lists of 256 dimensions.
 CREATE FUNCTION embeddings.vector_index_kilobytes(lists int, dimensions int) RETURNS int
 LANGUAGE sql IMMUTABLE
 RETURN (greatest(50 * lists, 10000)::bigint * (2 * dimensions + 4 * lists + 32)
