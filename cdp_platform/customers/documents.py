@@ -9,7 +9,6 @@ import math
 import re
 from datetime import datetime
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Any, TypeGuard
 
 import orjson
@@ -17,11 +16,13 @@ import orjson
 from cdp_platform.json_documents import first_path, is_not_utf8, walk
 from cdp_platform.moments import moment
 from cdp_platform.ops.rejected import RejectedDocumentError
+from cdp_platform.resources.arango import parsed
 
 Document = dict[str, Any]
 
 # Types of JSON numbers; isinstance would accept booleans too.
 _NUMBERS = frozenset({int, float})
+_REVISION = b',"_rev":"'
 _DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
 
 
@@ -48,23 +49,38 @@ def canonical(document: Document) -> bytes:
     return encoded
 
 
-def fingerprint(document: Document, *, version: int, beside: Any = None) -> tuple[bytes, bytes]:
-    """Canonical bytes of a document, and the 16-byte hash that says whether it has to be written again.
+def unrevised(document: Document) -> bytes:
+    """The canonical document without ``_rev``, which changes on every write, also on one that changes nothing else.
 
-    ``_rev`` is left out of the hash: it changes on every write, also on one that changes nothing else.
-
-    Args:
-        document: the source document.
-        version: of the mapping; a higher one makes the next full read write every document again.
-        beside: other JSON values that the row is made of, such as joined documents.
+    Raises:
+        RejectedDocumentError: as `canonical`.
     """
-    unrevised = document.copy()
-    unrevised.pop("_rev", None)
-    content = canonical(unrevised)
-    digest = blake2b(content, digest_size=16, salt=version.to_bytes(16))
-    if beside:
-        digest.update(orjson.dumps(beside, option=orjson.OPT_SORT_KEYS))
-    return content, digest.digest()
+    content = document.copy()
+    content.pop("_rev", None)
+    return canonical(content)
+
+
+def cut(source: bytes) -> bytes:
+    """The JSON of a document without its ``_rev``: the same bytes for an unchanged document, whatever its revision.
+
+    It is the source's own JSON, since ArangoDB keeps the order of attributes, or `unrevised` if the revision is not
+    where ArangoDB writes it.
+
+    Raises:
+        RejectedDocumentError: as `canonical`, in the second case.
+        SourceError: in the second case, the document is not JSON in UTF-8.
+    """
+    begin = source.find(_REVISION)
+    end = source.find(b'"', begin + len(_REVISION))
+    # Within a string the quotes would be escaped. Where no inner object has begun, it is an attribute of the document.
+    if (
+        begin < 0
+        or source.find(b"{", 1, begin) >= 0
+        or source.find(b"\\", begin, end) >= 0
+        or source.find(b'"_rev"', end) >= 0
+    ):
+        return unrevised(parsed(source))
+    return source[:begin] + source[end + 1 :]
 
 
 def text(document: Document, name: str) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from cdp_platform.customers import persons, profiles
+from cdp_platform.customers.batches import Batch
 from cdp_platform.customers.documents import Document, key, owner
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.ops import erasure, locks
@@ -25,19 +26,16 @@ class ErasedDocuments:
     unread: list[Document]
 
     @classmethod
-    def of(
-        cls, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]
-    ) -> "ErasedDocuments":
+    def of(cls, connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Batch) -> "ErasedDocuments":
         """Look up tombstones of the documents and of their persons."""
         if not erasure.anybody_erased(connection, tenant.tenant_id):
             return cls(set(), [])
-        keys = [key(document) for document in batch]
-        known = erasure.erased(connection, tenant.tenant_id, mapper.collection, keys)
-        mentioned = [_persons(document, tenant, mapper) for document in batch]
+        known = erasure.erased(connection, tenant.tenant_id, mapper.collection, batch.keys)
+        mentioned = [_persons(document, tenant, mapper) for document in batch.documents]
         everybody = set().union(*mentioned)
         gone = erasure.erased(connection, tenant.tenant_id, profiles.COLLECTION, everybody).keys()
-        found = cls({each for each in keys if each in known}, [])
-        for document, each in zip(batch, mentioned, strict=True):
+        found = cls({each for each in batch.keys if each in known}, [])
+        for document, each in zip(batch.documents, mentioned, strict=True):
             if gone.isdisjoint(each):
                 continue
             found.left_out.add(key(document))
@@ -48,7 +46,7 @@ class ErasedDocuments:
 
 
 def leave_out_erased(
-    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]
+    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Batch
 ) -> tuple[set[str], int]:
     """Make erasures wait, and erase the profiles that belong to an erased person according to the batch.
 
@@ -83,13 +81,11 @@ def leave_out_erased(
     return erased.left_out, len(by_merge)
 
 
-def _leave_out(
-    connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document], keys: set[str]
-) -> None:
+def _leave_out(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Batch, keys: set[str]) -> None:
     if keys:
         documents = [
             erasure.LeftOut(key(document), _revision(document), _persons(document, tenant, mapper))
-            for document in batch
+            for document in batch.documents
             if key(document) in keys
         ]
         erasure.leave_out(

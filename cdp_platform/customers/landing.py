@@ -8,24 +8,31 @@ Two workers of one full read land batches at the same time. They have no row in 
 erasures take.
 """
 
+import json
+import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
 import psycopg
 
-from cdp_platform.customers import updated_at
-from cdp_platform.customers.documents import Document, key, owner
+from cdp_platform.customers import documents, updated_at
+from cdp_platform.customers.batches import Batch, Head
+from cdp_platform.customers.documents import key
 from cdp_platform.customers.erased_documents import ErasedDocuments, leave_out_erased
 from cdp_platform.customers.mappers import Mapper
+from cdp_platform.customers.typed import Column
 from cdp_platform.ops import rejected, watermark
 from cdp_platform.ops.rejected import RejectedDocumentError, Rejection
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.ops.watermark import Watermark
+from cdp_platform.resources.arango import parsed
 from cdp_platform.warehouse import load
 from cdp_platform.warehouse.connection import tenant_transaction
+
+_log = logging.getLogger(__name__)
 
 # A timestamp further ahead of the source's clock than this is an error; less may be the difference between two clocks.
 _AHEAD = timedelta(minutes=10)
@@ -120,7 +127,7 @@ def land_and_move(
     connection: psycopg.Connection,
     reading: Reading,
     mapper: Mapper,
-    batch: list[Document],
+    batch: Batch,
     note: Callable[[SoFar], Watermark | None],
 ) -> None:
     """Land a batch of a reading, and move the watermark in the same transaction.
@@ -162,7 +169,7 @@ def land(
     connection: psycopg.Connection,
     tenant: Tenant,
     mapper: Mapper,
-    batch: list[Document],
+    batch: Batch,
     *,
     then: Callable[[SyncResult], object] = lambda _landed: None,
 ) -> SyncResult:
@@ -188,50 +195,87 @@ class _Staged:
 
     Attributes:
         batch: all its documents.
+        names: the columns that the staged rows have.
         held: keys of the documents that the table has in some version.
         rows: keys of the documents that are staged.
         unchanged: keys of the documents that the table has in this version.
         rejections: of the documents that cannot be mapped.
     """
 
-    batch: list[Document]
+    batch: Batch
+    names: list[str]
     held: Collection[str]
     rows: set[str]
     unchanged: set[str]
     rejections: list[Rejection]
 
 
-def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: list[Document]) -> _Staged:
+def _stage(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Batch) -> _Staged:
     """Map a batch and copy its rows into the temporary table; locks nothing."""
+    left_out = ErasedDocuments.of(connection, tenant, mapper, batch).left_out
+    try:
+        with connection.transaction():
+            return _map(connection, tenant, mapper, batch, left_out=left_out, columns_of=mapper.columns)
+    except Exception as error:
+        if connection.closed:
+            raise
+        _log.warning(
+            "A batch of %s of %s is mapped document by document, which takes longer: %s",
+            *(mapper.collection, tenant.tenant_id, type(error).__name__),
+        )
+    return _map(connection, tenant, mapper, batch, left_out=left_out, columns_of=lambda *_: ([], {}))
+
+
+def _map(
+    connection: psycopg.Connection,
+    tenant: Tenant,
+    mapper: Mapper,
+    batch: Batch,
+    *,
+    left_out: set[str],
+    columns_of: Callable[[Sequence[bytes], Sequence[bytes], Sequence[bytes]], tuple[list[int], dict[str, Column]]],
+) -> _Staged:
+    """Map a batch, first with the function that makes columns, then the documents that it does not take one by one."""
     mapper.remarks.clear()
-    erased = ErasedDocuments.of(connection, tenant, mapper, batch)
     rejections: list[Rejection] = []
-    prints: dict[str, tuple[Document, bytes, bytes]] = {}
-    for document in batch:
-        if key(document) in erased.left_out:
+    prints: dict[str, tuple[bytes, bytes, bytes]] = {}
+    for source, head in zip(batch.sources, batch.heads, strict=True):
+        if head.key in left_out:
             continue
         try:
-            _belongs(document, tenant)
-            prints[key(document)] = (document, *mapper.fingerprint(document))
+            _belongs(head, tenant)
+            content = documents.cut(source)
+            prints[head.key] = source, content, mapper.fingerprint(content, head)
         except RejectedDocumentError as error:
-            rejections.append(_rejection(document, mapper, error))
+            rejections.append(_rejection(source, mapper, error))
     held = load.held_hashes(connection, mapper.target, tenant.tenant_id, prints.keys())
-    rows = {}
-    unchanged = set()
-    for document_key, (document, content, digest) in prints.items():
-        if held.get(document_key) == digest:
-            unchanged.add(document_key)
-            continue
-        try:
-            rows[document_key] = load.encoded(mapper.target, mapper.row(document, content, digest))
-        except RejectedDocumentError as error:
-            rejections.append(_rejection(document, mapper, error))
+    unchanged = {key for key, (_, _, digest) in prints.items() if held.get(key) == digest}
+    waiting = [each for key, each in prints.items() if key not in unchanged]
+    places, columns = columns_of(*zip(*waiting, strict=True)) if waiting else ([], {})
+    taken = set(places)
+    rows = []
+    for place, (source, _, digest) in enumerate(waiting):
+        if place not in taken:
+            document = parsed(source)
+            try:
+                row = mapper.row(document, documents.unrevised(document), digest)
+            except RejectedDocumentError as error:
+                rejections.append(_rejection(source, mapper, error))
+            else:
+                rows.append(load.encoded(mapper.target, row))
     if rows:
-        load.stage(connection, mapper.target, rows.values())
-    return _Staged(batch, held.keys(), set(rows), unchanged, rejections)
+        for (name, _), values in zip(mapper.target.columns, zip(*rows, strict=True), strict=True):
+            columns[name] = [*columns.get(name, ()), *values]
+    staged = columns[mapper.target.key] if columns else []
+    names = load.with_values(mapper.target, columns) if staged else []
+    if staged:
+        load.stage(connection, mapper.target, zip(*(columns[name] for name in names), strict=True), names)
+    return _Staged(batch, names, held.keys(), set(staged), unchanged, rejections)
 
 
-def _rejection(document: Document, mapper: Mapper, error: RejectedDocumentError) -> Rejection:
+def _rejection(source: bytes, mapper: Mapper, error: RejectedDocumentError) -> Rejection:
+    # Whole numbers of any size stay as they are.
+    document = json.loads(source)
     if error.code == FOREIGN_TENANT:
         # The document of another tenant is not kept here.
         return Rejection.of(key(document), {"_key": key(document)}, error, [])
@@ -248,7 +292,7 @@ def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, stage
     rejections = [rejection for rejection in staged.rejections if rejection.document_key not in left_out]
     changed = len(rows.intersection(staged.held))
     if rows:
-        load.merge(connection, mapper.target, replacing=changed > 0)
+        load.merge(connection, mapper.target, replacing=changed > 0, names=staged.names)
     rejected.record(connection, tenant.tenant_id, mapper.collection, rejections)
     rejected.resolve(connection, tenant.tenant_id, mapper.collection, rows | unchanged)
     return SyncResult(
@@ -257,34 +301,34 @@ def _write(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, stage
         changed=changed,
         unchanged=len(unchanged),
         rejected=len(rejections),
-        erased=sum(key(document) in left_out for document in staged.batch),
+        erased=sum(key in left_out for key in staged.batch.keys),
         erased_by_merge=by_merge,
         rejected_by_code=Counter(rejection.code for rejection in rejections),
         remarks=mapper.remarks.copy(),
     )
 
 
-def _position(batch: list[Document], trusted_until: datetime) -> Watermark | None:
+def _position(batch: Batch, trusted_until: datetime) -> Watermark | None:
     """The last document of a sorted batch whose timestamp may become the watermark before everything is read.
 
     Only timestamps in LEO CDP's layout may: AQL sorts them in the order of time, so a query for texts that are not
     before one finds everything later.
     """
-    for document in reversed(batch):
-        value = document.get("updatedAt")
+    for head in reversed(batch.heads):
+        value = head.updated_at
         if _is_in_order(value) and (moment := updated_at.usable(value)) and moment <= trusted_until:
-            return Watermark(updated_at.stamp(moment), key(document))
+            return Watermark(updated_at.stamp(moment), head.key)
     return None
 
 
-def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | None, int]:
+def _dated(batch: Batch, trusted_until: datetime) -> tuple[Watermark | None, int]:
     """The greatest timestamp of a batch in layouts without order, and the number of undated documents."""
-    greatest: tuple[datetime, Document] | None = None
+    greatest: tuple[datetime, str] | None = None
     undated = 0
     ahead = trusted_until + _AHEAD
     latest_text = updated_at.stamp(ahead)
-    for document in batch:
-        value = document.get("updatedAt")
+    for head in batch.heads:
+        value = head.updated_at
         if _is_in_order(value):
             # This is the usual case, and the text need not be parsed.
             undated += not "1971" <= value <= latest_text
@@ -293,8 +337,8 @@ def _dated(batch: list[Document], trusted_until: datetime) -> tuple[Watermark | 
         if moment is None or moment > ahead:
             undated += 1
         elif moment <= trusted_until and (greatest is None or moment > greatest[0]):
-            greatest = moment, document
-    return Watermark(updated_at.stamp(greatest[0]), key(greatest[1])) if greatest else None, undated
+            greatest = moment, head.key
+    return Watermark(updated_at.stamp(greatest[0]), greatest[1]) if greatest else None, undated
 
 
 def _is_in_order(value: Any) -> TypeGuard[str]:
@@ -309,6 +353,6 @@ def _later(one: Watermark | None, other: Watermark | None) -> Watermark | None:
     return one if datetime.fromisoformat(one.stamp) > datetime.fromisoformat(other.stamp) else other
 
 
-def _belongs(document: Document, tenant: Tenant) -> None:
-    if owner(document) not in (None, tenant.tenant_id):
+def _belongs(head: Head, tenant: Tenant) -> None:
+    if head.tenant_id not in (None, tenant.tenant_id):
         raise RejectedDocumentError(FOREIGN_TENANT, "$.tenant_id", "the document says that it is another tenant's")

@@ -1,14 +1,17 @@
 """The mappers of all collections: how documents become rows of a table."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cdp_platform.customers import profiles, segments, transactions
+from cdp_platform.customers.batches import Batch, Head
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.profiles import ProfileMapper
 from cdp_platform.customers.segments import SegmentMapper
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.customers.transactions import TransactionMapper
+from cdp_platform.customers.typed import Column
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse import load
 
@@ -30,7 +33,7 @@ class Mapper(Protocol):
     version: int
     remarks: Counter[str]
 
-    def prepare(self, batch: list[Document]) -> None:
+    def prepare(self, batch: Batch) -> None:
         """Fetch what the rows of this batch need in addition to their documents."""
 
     def persons(self, document: Document) -> list[str]:
@@ -41,8 +44,28 @@ class Mapper(Protocol):
         """E-mail addresses of the person that the document describes, as they are in the document."""
         ...
 
-    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
-        """Canonical bytes and hash; raises RejectedDocumentError."""
+    def fingerprint(self, content: bytes, head: Head) -> bytes:
+        """The 16-byte hash that says whether a document has to be written again.
+
+        Args:
+            content: the document, as `documents.cut` gives it.
+            head: its head; the batch was prepared.
+        """
+        ...
+
+    def columns(
+        self, sources: Sequence[bytes], contents: Sequence[bytes], digests: Sequence[bytes]
+    ) -> tuple[list[int], dict[str, Column]]:
+        """The columns of the documents in the usual form, as `row` gives them, and the places of these documents.
+
+        Args:
+            sources: the documents' JSON; the batch was prepared.
+            contents: the same, as `documents.cut` gives it.
+            digests: their hashes.
+
+        Returns:
+            Places in ``sources``, and every column of the target, its ``jsonb`` values encoded for `load.stage`.
+        """
         ...
 
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:

@@ -91,7 +91,7 @@ def not_here(connection: psycopg.Connection, tenant_id: str, profile_ids: Collec
 
 def not_in_source(source: TenantSource, profile_ids: Collection[str]) -> list[str]:
     """Those of the keys that no profile in the source has; raises SourceError if it cannot be asked."""
-    known = {document["_key"] for document in source.documents(profiles.COLLECTION, sorted(profile_ids))}
+    known = set(source.documents(profiles.COLLECTION, sorted(profile_ids)).keys)
     return sorted(set(profile_ids) - known)
 
 

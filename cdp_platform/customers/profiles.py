@@ -4,21 +4,25 @@ Grain: one row per profile and tenant. A profile that the CDP merged into anothe
 closed row with the reason. Fields and codes are those of LEO CDP's classes ``Profile`` and ``AbstractProfile``.
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
-from cdp_platform.customers import contacts
+from cdp_platform.customers import contacts, typed
 from cdp_platform.customers import documents as read
+from cdp_platform.customers.batches import Batch, Head
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.tenant_settings import CustomerSettings
 from cdp_platform.ops.rejected import RejectedDocumentError
 from cdp_platform.ops.tenants import Tenant
-from cdp_platform.warehouse.load import Target
+from cdp_platform.warehouse.load import Target, jsonb
 
 COLLECTION = "cdp_profile"
 
@@ -26,7 +30,7 @@ COLLECTION = "cdp_profile"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 # Raise it when the same document gives another row: the next sync then reads everything again.
-VERSION = 3
+VERSION = 4
 
 # ProfileGenderCode of LEO CDP.
 GENDERS = {
@@ -116,7 +120,82 @@ TARGET = Target(
         ("document", "jsonb"),
         ("document_hash", "bytea"),
     ),
+    empty={
+        **dict.fromkeys(("identities", "visitor_ids", "secondary_emails", "secondary_phones", "job_titles"), "[]"),
+        **dict.fromkeys(("data_labels", "content_keywords", "product_keywords", "media_channels"), "[]"),
+        **dict.fromkeys(("behavioral_events", "segments", "campaigns", "accounts", "journey_maps"), "[]"),
+        **dict.fromkeys(("top_engaged_touchpoints", "purchased_items"), "[]"),
+        **dict.fromkeys(("event_statistics", "ext_data"), "{}"),
+    },
 )
+
+
+@cache
+def form() -> typed.Form:
+    """Profiles as LEO CDP writes them."""
+    return typed.Form(
+        {
+            "profile_id": ("_key", typed.KEY),
+            "revision": ("_rev", typed.TEXT),
+            "profile_type": ("type", typed.INT32),
+            "status_code": ("status", typed.INT32),
+            "root_profile_id": ("rootProfileId", typed.TEXT),
+            "merge_code": ("mergeCode", typed.INT32),
+            "identities": ("identities", typed.TEXTS),
+            "visitor_id": ("visitorId", typed.TEXT),
+            "visitor_ids": ("visitorIds", typed.TEXTS),
+            "fingerprint_id": ("fingerprintId", typed.TEXT),
+            "crm_ref_id": ("crmRefId", typed.TEXT),
+            "primary_email_raw": ("primaryEmail", typed.TEXT),
+            "secondary_emails": ("secondaryEmails", typed.ANY_TEXTS),
+            "primary_phone_raw": ("primaryPhone", typed.TEXT),
+            "secondary_phones": ("secondaryPhones", typed.ANY_TEXTS),
+            "first_name": ("firstName", typed.TEXT),
+            "middle_name": ("middleName", typed.TEXT),
+            "last_name": ("lastName", typed.TEXT),
+            "gender": ("gender", typed.INT32),
+            "age": ("age", typed.INT32),
+            "primary_nationality": ("primaryNationality", typed.TEXT),
+            "living_location": ("livingLocation", typed.TEXT),
+            "living_city": ("livingCity", typed.TEXT),
+            "living_country": ("livingCountry", typed.TEXT),
+            "living_state": ("livingState", typed.TEXT),
+            "living_province": ("livingProvince", typed.TEXT),
+            "living_county": ("livingCounty", typed.TEXT),
+            "living_district": ("livingDistrict", typed.TEXT),
+            "living_ward": ("livingWard", typed.TEXT),
+            "job_titles": ("jobTitles", typed.TEXTS),
+            "data_labels": ("dataLabels", typed.TEXTS),
+            "content_keywords": ("contentKeywords", typed.TEXTS),
+            "product_keywords": ("productKeywords", typed.TEXTS),
+            "media_channels": ("mediaChannels", typed.TEXTS),
+            "behavioral_events": ("behavioralEvents", typed.TEXTS),
+            "segments": ("inSegments", typed.NAMED),
+            "campaigns": ("inCampaigns", typed.NAMED),
+            "accounts": ("inAccounts", typed.NAMED),
+            "journey_maps": ("inJourneyMaps", typed.JOURNEYS),
+            "event_statistics": ("eventStatistics", typed.OBJECT),
+            "top_engaged_touchpoints": ("topEngagedTouchpointIds", typed.ANY_TEXTS),
+            "funnel_stage": ("funnelStage", typed.TEXT),
+            "last_purchase_event": ("lastPurchaseEvent", typed.OBJECT_OR_NULL),
+            "purchased_items": ("purchasedItems", typed.OBJECTS),
+            "total_lead_score": ("totalLeadScore", typed.NUMBER),
+            "rfm_score": ("rfmScore", typed.NUMBER),
+            "churn_score": ("churnScore", typed.NUMBER),
+            "total_clv": ("totalCLV", typed.NUMBER),
+            "total_cac": ("totalCAC", typed.NUMBER),
+            "total_transaction_value": ("totalTransactionValue", typed.NUMBER),
+            "receive_email": ("receiveEmail", typed.CONSENT),
+            "receive_sms": ("receiveSMS", typed.CONSENT),
+            "receive_web_push": ("receiveWebPush", typed.CONSENT),
+            "receive_app_push": ("receiveAppPush", typed.CONSENT),
+            "receive_ads": ("receiveAds", typed.CONSENT),
+            "ext_data": ("extAttributes", typed.OBJECT),
+            "created_at": ("createdAt", typed.MOMENT),
+            "updated_at": ("updatedAt", typed.MOMENT),
+            "updated_by_crm_at": ("updatedByCrmAt", typed.MOMENT),
+        }
+    )
 
 
 class ProfileMapper:
@@ -135,19 +214,19 @@ class ProfileMapper:
         self._tenant_id = tenant.tenant_id
         self._region = CustomerSettings.of(tenant).phone_region
         self._fetch_touchpoints = fetch_touchpoints
-        self._touchpoints: dict[str, Document] = {}
+        self._touchpoints: dict[str, bytes] = {}
+        self._hash = blake2b(self._region.encode(), digest_size=16, salt=VERSION.to_bytes(16))
 
-    def prepare(self, batch: list[Document]) -> None:
+    def prepare(self, batch: Batch) -> None:
         """Fetch the touchpoints that these profiles name and that were not seen before, in one query."""
-        wanted = {key for document in batch for key in _touchpoint_keys(document)} - self._touchpoints.keys()
-        if wanted:
+        named = {key for head in batch.heads for key in _touchpoint_keys(head.touchpoints)}
+        if wanted := named - self._touchpoints.keys():
             # A touchpoint that does not exist any more is reduced to its id.
-            self._touchpoints |= {key: {"id": key} for key in wanted}
+            self._touchpoints |= {key: json.dumps({"id": key}).encode() for key in wanted}
             for touchpoint in self._fetch_touchpoints(sorted(wanted)):
                 # A touchpoint that PostgreSQL cannot store would cause every profile that names it to be rejected.
                 with suppress(RejectedDocumentError):
-                    read.canonical(touchpoint)
-                    self._touchpoints[touchpoint["id"]] = touchpoint
+                    self._touchpoints[touchpoint["id"]] = read.canonical(touchpoint)
 
     def persons(self, document: Document) -> list[str]:
         """The profile, and the profile that it was merged into."""
@@ -170,9 +249,49 @@ class ProfileMapper:
             ]
         return [value for value in found if isinstance(value, str) and read.is_storable(value)]
 
-    def fingerprint(self, document: Document) -> tuple[bytes, bytes]:
-        """Canonical bytes and hash; the hash also changes with a joined touchpoint and the phone region."""
-        return read.fingerprint(document, version=VERSION, beside=[self._region, self._joined(document)])
+    def fingerprint(self, content: bytes, head: Head) -> bytes:
+        """The hash, which also changes with a joined touchpoint and the phone region."""
+        digest = self._hash.copy()
+        digest.update(content)
+        if head.touchpoints:
+            digest.update(self._joined_json(_touchpoint_keys(head.touchpoints)))
+        return digest.digest()
+
+    def columns(
+        self, sources: Sequence[bytes], contents: Sequence[bytes], digests: Sequence[bytes]
+    ) -> tuple[list[int], dict[str, typed.Column]]:
+        """The columns of ``TARGET`` for the documents in the usual form, and the places of these documents."""
+        places, columns = form().taken(sources)
+        emails, phones = columns["primary_email_raw"], columns["primary_phone_raw"]
+        columns["tenant_id"] = [self._tenant_id] * len(places)
+        columns["primary_email"] = [contacts.email(raw) for raw in emails]
+        columns["primary_phone"] = [contacts.phone(raw, self._region) for raw in phones]
+        for raw, usable in ((emails, columns["primary_email"]), (phones, columns["primary_phone"])):
+            self.remarks["unusable_contacts"] += usable.count(None) - raw.count(None)
+        columns["secondary_emails"] = [_usable(raws, contacts.email) for raws in columns["secondary_emails"]]
+        columns["secondary_phones"] = [
+            _usable(raws, lambda raw: contacts.phone(raw, self._region)) for raws in columns["secondary_phones"]
+        ]
+        columns["gender"] = [None if code is None else GENDERS.get(code, "unknown") for code in columns["gender"]]
+        columns["age"] = [age or None for age in columns["age"]]
+        codes = columns["status_code"]
+        columns["closed_reason"] = reasons = [
+            _closed_reason(*each) for each in zip(codes, columns["root_profile_id"], columns["profile_id"], strict=True)
+        ]
+        columns["status"] = [_status(*each) for each in zip(codes, reasons, strict=True)]
+        columns["closed_at"] = [
+            (updated_at or created_at or _EPOCH) if reason else None
+            for reason, updated_at, created_at in zip(
+                reasons, columns["updated_at"], columns["created_at"], strict=True
+            )
+        ]
+        columns["top_engaged_touchpoints"] = [
+            b"\x01" + self._joined_json(keys) if keys else typed.EMPTY_LIST
+            for keys in columns["top_engaged_touchpoints"]
+        ]
+        columns["document"] = [b"\x01" + contents[place] for place in places]
+        columns["document_hash"] = [digests[place] for place in places]
+        return places, columns
 
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
         """The row, in the order of ``TARGET.columns``.
@@ -270,12 +389,21 @@ class ProfileMapper:
         )
 
     def _joined(self, document: Document) -> list[Document]:
-        return [self._touchpoints.get(key, {"id": key}) for key in _touchpoint_keys(document)]
+        keys = _touchpoint_keys(document.get("topEngagedTouchpointIds"))
+        return [orjson.loads(self._touchpoints[key]) for key in keys]
+
+    def _joined_json(self, keys: list[str]) -> bytes:
+        return b"[" + b",".join([self._touchpoints[key] for key in keys]) + b"]"
 
 
-def _touchpoint_keys(document: Document) -> list[str]:
+def _usable(raws: list[str] | None, normal_form: Callable[[str], str | None]) -> bytes:
+    if not raws:
+        return typed.EMPTY_LIST
+    return jsonb([usable for raw in raws if (usable := normal_form(raw))])
+
+
+def _touchpoint_keys(keys: Any) -> list[str]:
     """Keys of the touchpoints that a profile names; `row` rejects a value that is no list of texts."""
-    keys = document.get("topEngagedTouchpointIds")
     return [key for key in keys if isinstance(key, str) and key] if isinstance(keys, list) else []
 
 

@@ -57,7 +57,7 @@ def sync_profiles(
         before = set(_members(connection, tenant, segment_id))
         for batch in source.members(segment_id):
             result.landed.add(land(connection, tenant, mapper, batch))
-            before.difference_update(str(document["_key"]) for document in batch)
+            before.difference_update(batch.keys)
             progress(result.landed.read, None)
         result.members = result.landed.read
         if not result.members and not before and not source.has_segment(segment_id):

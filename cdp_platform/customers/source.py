@@ -1,7 +1,7 @@
 """Reads a tenant's ArangoDB database with the queries in `aql/`; what is done with the answers is not here."""
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,6 +10,7 @@ from typing import Any
 
 from cdp_platform import settings
 from cdp_platform.customers import profiles, segments, transactions, updated_at
+from cdp_platform.customers.batches import Batch
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.tenant_settings import CustomerSettings
 from cdp_platform.customers.updated_at import stamp
@@ -81,22 +82,25 @@ class TenantSource:
         self._database = database
         self._only = tenant.tenant_id if CustomerSettings.of(tenant).shared_database else None
 
-    def changed_since(self, collection: str, since: datetime) -> Generator[list[Document]]:
+    def changed_since(self, collection: str, since: datetime) -> Generator[Batch]:
         """Documents from ``since`` on whose timestamps sort by time, ordered by (updatedAt, _key), in batches."""
         for begin, end in updated_at.in_order(since):
             yield from self._stream("changed_documents", collection, begin=begin, end=end)
 
-    def scattered(self, collection: str, since: datetime, now: datetime) -> Generator[list[Document]]:
+    def scattered(self, collection: str, since: datetime, now: datetime) -> Generator[Batch]:
         """All other documents that may be from ``since`` on, and those without a usable timestamp, in no order."""
         return self._stream("scattered_documents", collection, name=collection, ranges=updated_at.scattered(since, now))
 
-    def begin(self, collection: str) -> tuple[list[Document], Bookmark]:
+    def begin(self, collection: str) -> tuple[Batch, Bookmark]:
         """Begin to read all documents, ordered by (updatedAt, _key): the first batch, and where to go on."""
-        return self._database.begin(aql("all_documents"), {"@collection": collection, "tenant": self._only})
+        bind_vars = {"@collection": collection, "tenant": self._only}
+        sources, bookmark = self._database.begin(aql("all_documents"), bind_vars)
+        return Batch(sources), bookmark
 
-    def resume(self, bookmark: Bookmark) -> tuple[list[Document], Bookmark]:
+    def resume(self, bookmark: Bookmark) -> tuple[Batch, Bookmark]:
         """The next batch, and where to go on then."""
-        return self._database.resume(bookmark)
+        sources, following = self._database.resume(bookmark)
+        return Batch(sources), following
 
     def end(self, bookmark: Bookmark) -> None:
         """Release what the server keeps for a reading that has ended."""
@@ -106,16 +110,16 @@ class TenantSource:
         """Key and revision of every document, in pages."""
         return self._database.stream(aql("keys"), {"@collection": collection, "tenant": self._only})
 
-    def documents(self, collection: str, keys: list[str]) -> list[Document]:
+    def documents(self, collection: str, keys: list[str]) -> Batch:
         """The documents of these keys that exist."""
-        bind_vars = {"@collection": collection, "tenant": self._only, "keys": keys}
-        return self._database.query(aql("documents_of_keys"), bind_vars)
+        found = self._stream("documents_of_keys", collection, keys=keys)
+        return Batch([source for batch in found for source in batch.sources])
 
-    def members(self, segment_id: str) -> Generator[list[Document]]:
+    def members(self, segment_id: str) -> Generator[Batch]:
         """The profiles in a segment, in batches."""
         return self._stream("segment_members", profiles.COLLECTION, segment=segment_id)
 
-    def conversions(self, profile_ids: list[str]) -> Generator[list[Document]]:
+    def conversions(self, profile_ids: list[str]) -> Generator[Batch]:
         """The conversion edges of these profiles, in batches."""
         name = settings.collections().profile_collection
         bind_vars = {"profiles": [f"{name}/{profile_id}" for profile_id in profile_ids]}
@@ -179,8 +183,11 @@ class TenantSource:
         (found,) = self._database.query(aql("source_state"), {"@collection": collection})
         return SourceState(found["count"], _greatest(found["greatest"], _moment_of(found["now"])))
 
-    def _stream(self, query: str, collection: str, **bind_vars: Any) -> Generator[list[Document]]:
-        return self._database.stream(aql(query), {"@collection": collection, "tenant": self._only, **bind_vars})
+    def _stream(self, query: str, collection: str, **bind_vars: Any) -> Generator[Batch]:
+        bind_vars |= {"@collection": collection, "tenant": self._only}
+        with closing(self._database.stream_json(aql(query), bind_vars)) as pages:
+            for sources in pages:
+                yield Batch(sources)
 
 
 def _moment_of(epoch_ms: int) -> datetime:

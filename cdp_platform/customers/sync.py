@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from cdp_platform.customers.batches import Batch
 from cdp_platform.customers.counter import held
 from cdp_platform.customers.full_read import SecondWorker, read_everything
 from cdp_platform.customers.landing import Reading, SoFar, SyncResult, land, land_and_move, move
@@ -143,7 +144,7 @@ def replay(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, *, ba
                 )
             if not page:
                 return result
-            result.add(land(connection, tenant, mapper, [document for _, document in page]))
+            result.add(land(connection, tenant, mapper, Batch.of(document for _, document in page)))
             after = page[-1][0]
 
 

@@ -4,12 +4,15 @@ Grain: one row per edge, that is per product line of an order; the lines of one 
 exact decimals with their currency. If the source has no currency, none is assumed.
 """
 
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 import orjson
 
 from cdp_platform import currencies, settings
 from cdp_platform.customers import documents as read
+from cdp_platform.customers import typed
 from cdp_platform.customers.documents import Document
 from cdp_platform.customers.plain_mapper import PlainMapper
 from cdp_platform.ops.rejected import RejectedDocumentError
@@ -19,7 +22,7 @@ from cdp_platform.warehouse.load import Target
 COLLECTION = "cdp_profile2conversion"
 
 # Raise it when the same document gives another row: the next sync then reads everything again.
-VERSION = 2
+VERSION = 3
 
 TARGET = Target(
     schema="customers",
@@ -48,7 +51,33 @@ TARGET = Target(
         ("document", "jsonb"),
         ("document_hash", "bytea"),
     ),
+    empty={"segment_ids": "[]", "asset_group_ids": "[]"},
 )
+
+
+@cache
+def form(profile_collection: str) -> typed.Form:
+    """Conversions as LEO CDP writes them."""
+    return typed.Form(
+        {
+            "line_id": ("_key", typed.KEY),
+            "profile_id": ("_from", typed.Kind(str, partial(_profile_ids, profile_collection), required=True)),
+            "product_id": ("_to", typed.Kind(str | None, _product_ids)),
+            "revision": ("_rev", typed.TEXT),
+            "event_name": ("eventMetricId", typed.TEXT),
+            "event_score": ("eventScore", typed.NUMBER),
+            "total_event": ("totalEvent", typed.INT64),
+            "quantity": ("quantity", typed.AMOUNT),
+            "order_id": ("transactionId", typed.TEXT),
+            "amount": ("transactionValue", typed.AMOUNT),
+            "currency": ("currencyCode", typed.Kind(str | None, _currencies)),
+            "segment_ids": ("segmentIds", typed.TEXTS),
+            "asset_group_ids": ("assetGroupIds", typed.TEXTS),
+            "touchpoint_id": ("targetMediaUnitId", typed.TEXT),
+            "occurred_at": ("createdAt", typed.MOMENT),
+            "updated_at": ("updatedAt", typed.MOMENT),
+        }
+    )
 
 
 class TransactionMapper(PlainMapper):
@@ -67,14 +96,28 @@ class TransactionMapper(PlainMapper):
         collection, _, profile_id = str(document.get("_from")).partition("/")
         return [profile_id] if collection == self._profiles and read.is_key(profile_id) else []
 
+    def columns(
+        self, sources: Sequence[bytes], contents: Sequence[bytes], digests: Sequence[bytes]
+    ) -> tuple[list[int], dict[str, typed.Column]]:
+        """The columns of ``TARGET`` for the documents in the usual form, and the places of these documents."""
+        places, columns = form(self._profiles).taken(sources)
+        nothing = [None] * len(places)
+        return places, columns | {
+            "tenant_id": [self._tenant_id] * len(places),
+            "closed_reason": nothing,
+            "closed_at": nothing.copy(),
+            "document": [b"\x01" + contents[place] for place in places],
+            "document_hash": [digests[place] for place in places],
+        }
+
     def row(self, document: Document, content: bytes, digest: bytes) -> tuple[Any, ...]:
         """The row, in the order of ``TARGET.columns``.
 
         Raises:
             RejectedDocumentError: a field has a wrong type or value.
         """
-        _, profile_id = _vertex(document, "_from", self._profiles)
-        product_id = _vertex(document, "_to")[1] if document.get("_to") else None
+        profile_id = _vertex_key(document.get("_from"), "_from", self._profiles)
+        product_id = _vertex_key(document["_to"], "_to") if document.get("_to") else None
         return (
             self._tenant_id,
             read.key(document),
@@ -100,14 +143,13 @@ class TransactionMapper(PlainMapper):
         )
 
 
-def _vertex(document: Document, name: str, collection: str | None = None) -> tuple[str, str]:
-    value = document.get(name)
+def _vertex_key(value: Any, name: str, collection: str | None = None) -> str:
     found, _, key = value.partition("/") if isinstance(value, str) else ("", "", "")
     if not key or (collection and found != collection):
         raise RejectedDocumentError(
             "not_a_vertex", f"$.{name}", f"{name} does not name a document of {collection or 'a collection'}"
         )
-    return found, key
+    return key
 
 
 def _currency(document: Document) -> str | None:
@@ -121,3 +163,17 @@ def _currency(document: Document) -> str | None:
     if code not in currencies.money():
         raise RejectedDocumentError("not_a_currency", "$.currencyCode", "currencyCode is no currency of ISO 4217")
     return code
+
+
+def _profile_ids(collection: str, values: Sequence[Any]) -> typed.Column:
+    return typed.each(values, lambda value: _vertex_key(value, "_from", collection))
+
+
+def _product_ids(values: Sequence[Any]) -> typed.Column:
+    return typed.each(values, lambda value: _vertex_key(value, "_to") if value else None)
+
+
+def _currencies(values: Sequence[Any]) -> typed.Column:
+    # A tenant has few currencies.
+    known = cache(lambda value: _currency({"currencyCode": value}))
+    return typed.each(values, known)

@@ -1,15 +1,18 @@
 """ArangoDB, read only, through python-arango.
 
 This module adds what python-arango lacks: a lost response loses no batch, bytes are parsed as UTF-8 without guessing,
-and a failed read is an error that says what to do, never an empty result.
+and a failed read is an error that says what to do, never an empty result. The rows of a result stay the JSON that the
+server sent, so that each reader decodes only what it needs of them.
 """
 
 import json
+import re
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import orjson
 
 from cdp_platform import settings
@@ -64,8 +67,16 @@ class ArangoDatabase:
         self._user = user
         self._failures = failures
 
-    def stream(self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE) -> Generator[list[Any]]:
+    def stream(self, query: str, bind_vars: Mapping[str, Any]) -> Generator[list[Any]]:
         """Yield the result of a query batch by batch, as one snapshot of the data."""
+        with closing(self.stream_json(query, bind_vars)) as batches:
+            for batch in batches:
+                yield [parsed(row) for row in batch]
+
+    def stream_json(
+        self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE
+    ) -> Generator[list[bytes]]:
+        """Yield the same as JSON, a row each."""
         batch, bookmark = self.begin(query, bind_vars, batch_size=batch_size)
         try:
             while True:
@@ -79,8 +90,8 @@ class ArangoDatabase:
 
     def begin(
         self, query: str, bind_vars: Mapping[str, Any], *, batch_size: int = BATCH_SIZE
-    ) -> tuple[list[Any], Bookmark]:
-        """The first batch of a query's result, and where to go on. The caller calls `end` in any case.
+    ) -> tuple[list[bytes], Bookmark]:
+        """The first batch of a query's result as JSON, and where to go on. The caller calls `end` in any case.
 
         With ``allow_retry`` the server keeps the latest batch until the next one is asked for by its number. Without it
         a response that is lost on the way is never read, because python-arango repeats the request and gets the batch
@@ -98,7 +109,7 @@ class ArangoDatabase:
             )
             return _taken(cast("Cursor", result))
 
-    def resume(self, bookmark: Bookmark) -> tuple[list[Any], Bookmark]:
+    def resume(self, bookmark: Bookmark) -> tuple[list[bytes], Bookmark]:
         """The next batch, and where to go on then."""
         from arango.cursor import Cursor  # noqa: PLC0415
 
@@ -163,7 +174,8 @@ def open_database(
         hosts=server.host,
         http_client=_http_client(timeout_seconds, failures),
         serializer=lambda document: orjson.dumps(document).decode(),
-        deserializer=_parse,
+        # It is given bytes by the client above.
+        deserializer=cast("Any", _parse),
         request_timeout=timeout_seconds,
     )
     try:
@@ -184,9 +196,28 @@ def _named(bind_vars: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _taken(cursor: "Cursor") -> tuple[list[Any], Bookmark]:
+def parsed(row: bytes) -> Any:
+    """The value of a row.
+
+    Raises:
+        SourceError: it is not JSON in UTF-8.
+    """
+    try:
+        return orjson.loads(row)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # Half a surrogate pair, NaN or 1e400: the lenient parser reads them, and the mapping rejects the document.
+        return json.loads(row)
+    except ValueError:
+        raise SourceError("ArangoDB sent a row that is not JSON in UTF-8.", transient=True) from None
+
+
+def _taken(cursor: "Cursor") -> tuple[list[bytes], Bookmark]:
     # python-arango has no public name for the number of the next batch.
-    return list(cursor.batch() or ()), Bookmark(cursor.id, cursor._next_batch_id, bool(cursor.has_more()))
+    return [bytes(row) for row in cursor.batch() or ()], Bookmark(
+        cursor.id, cursor._next_batch_id, bool(cursor.has_more())
+    )
 
 
 def _cursor_data(bookmark: Bookmark) -> dict[str, Any]:
@@ -195,21 +226,52 @@ def _cursor_data(bookmark: Bookmark) -> dict[str, Any]:
     return data | ({"nextBatchId": bookmark.next_batch} if bookmark.next_batch is not None else {})
 
 
-def _parse(body: bytes | str) -> Any:
+class _Page(msgspec.Struct):
+    """The answer with a batch, as far as python-arango needs it."""
+
+    result: list[msgspec.Raw]
+    hasMore: bool  # noqa: N815 (the server's name)
+    id: str | None = None
+    nextBatchId: str | None = None  # noqa: N815
+
+    def as_answer(self) -> dict[str, Any]:
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+_RESULT = re.compile(r'"result"\s*:\s*\[\s*')
+_COMMA = re.compile(r"\s*,?\s*")
+
+
+def _parse(body: bytes) -> Any:
     from requests.exceptions import InvalidJSONError  # noqa: PLC0415
 
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return _PAGE.decode(body).as_answer()
+    except (msgspec.MsgspecError, RecursionError):
+        # Another answer than a batch, or one with a value that only the lenient parser reads.
         pass
     try:
-        # Half a surrogate pair, NaN or 1e400 somewhere in the page: the lenient parser reads them, and the mapping
-        # rejects just the documents that hold them.
-        return json.loads(body)
-    except ValueError:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
         # A proxy's page, or half an answer. Not raised as a ValueError, since python-arango would then treat the answer
         # as text.
         raise InvalidJSONError("the answer is not JSON") from None
+    if isinstance(answer, dict) and "hasMore" in answer:
+        answer["result"] = list(_rows(body.decode()))
+    return answer
+
+
+def _rows(text: str) -> Generator[bytes]:
+    """The rows of a batch as the server sent them, found by the lenient parser."""
+    decoder = json.JSONDecoder()
+    begin = _RESULT.search(text)
+    at = begin.end() if begin else len(text)
+    while text[at : at + 1] not in {"]", ""}:
+        _, end = decoder.raw_decode(text, at)
+        yield text[at:end].encode()
+        separator = _COMMA.match(text, end)
+        at = separator.end() if separator else len(text)
 
 
 def _http_client(timeout_seconds: float, failures: list[Exception]) -> "HTTPClient":

@@ -5,9 +5,9 @@ A row whose document hash equals the stored one is neither copied nor updated.
 """
 
 import gc
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,6 @@ import orjson
 import psycopg
 from psycopg import adapters, sql
 from psycopg.adapt import PyFormat
-from psycopg.types.json import Json
 
 # psycopg's dumper in C. A COPY would take the one for `bytea` that was registered last, which is written in Python.
 _BYTES_DUMPER = adapters.get_dumper(bytes, PyFormat.BINARY)
@@ -30,12 +29,14 @@ class Target:
         table: its name; together with ``schema`` it has ``tenant_id`` and ``document_hash``.
         key: the column that is unique within a tenant.
         columns: name and PostgreSQL type of each column that a row carries, in order, ``tenant_id`` first.
+        empty: the JSON of each ``jsonb`` column that has one where there is no value; the others have NULL.
     """
 
     schema: str
     table: str
     key: str
     columns: tuple[tuple[str, str], ...]
+    empty: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,11 +58,6 @@ class Target:
         """The temporary table of staged rows."""
         return sql.Identifier(f"stage_{self.table}")
 
-    @property
-    def names(self) -> sql.Composable:
-        """The names of its columns, for statements."""
-        return sql.SQL(", ").join(sql.Identifier(name) for name, _ in self.columns)
-
 
 def held_hashes(
     connection: psycopg.Connection, target: Target, tenant_id: str, keys: Collection[str]
@@ -70,33 +66,43 @@ def held_hashes(
     # One JSON text: psycopg encodes an array key by key, which takes ten times as long.
     query = sql.SQL(
         "SELECT {key}, document_hash FROM {target}"
-        " WHERE tenant_id = %s AND {key} = ANY(ARRAY(SELECT json_array_elements_text(%s)))"
+        " WHERE tenant_id = %s AND {key} = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))"
     ).format(target=target.identifier, key=sql.Identifier(target.key))
-    rows = connection.execute(query, [tenant_id, Json(list(keys))], binary=True).fetchall()
+    rows = connection.execute(query, [tenant_id, orjson.dumps(list(keys)).decode()], binary=True).fetchall()
     return dict(rows)
 
 
-def stage(connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]]) -> None:
+def stage(
+    connection: psycopg.Connection, target: Target, rows: Iterable[Sequence[Any]], names: Sequence[str] | None = None
+) -> None:
     """Copy rows into a temporary table, which is emptied at the end of the transaction.
 
     Args:
         connection: inside a transaction of the rows' tenant.
         target: where they go.
-        rows: values in the order of ``target.columns``, those of ``jsonb`` columns as `jsonb` gives them; no key twice.
+        rows: their values, those of ``jsonb`` columns as `jsonb` gives them; no key twice.
+        names: the columns that the rows have, in order; all of the target by default.
     """
-    columns = target.names
+    kinds = dict(target.columns)
+    names = names or list(kinds)
     connection.execute(
         sql.SQL(
             # PostgreSQL neither compresses nor splits these rows, unless one is larger than a page.
             "CREATE TEMPORARY TABLE IF NOT EXISTS {stage} WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
             " AS SELECT {columns} FROM {target}"
-        ).format(stage=target.stage, columns=columns, target=target.identifier)
+        ).format(stage=target.stage, columns=_listed(kinds), target=target.identifier)
         + sql.SQL(" WITH NO DATA")
     )
-    copy = sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(stage=target.stage, columns=columns)
-    with binary_copy(connection, copy, [kind for _, kind in target.columns]) as writer:
+    copy = sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(
+        stage=target.stage, columns=_listed(names)
+    )
+    with binary_copy(connection, copy, [kinds[name] for name in names]) as writer:
         for row in rows:
             writer.write_row(row)
+
+
+def _listed(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 @contextmanager
@@ -133,7 +139,15 @@ def encoded(target: Target, row: Sequence[Any]) -> list[Any]:
     return values
 
 
-def merge(connection: psycopg.Connection, target: Target, *, replacing: bool) -> None:
+def with_values(target: Target, columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The columns of the target that have a value in some row, in order; the others can be left out by `stage`."""
+    empty = {name: jsonb(orjson.Fragment(text)) for name, text in target.empty.items()}
+    return [name for name, _ in target.columns if columns[name].count(empty.get(name)) < len(columns[name])]
+
+
+def merge(
+    connection: psycopg.Connection, target: Target, *, replacing: bool, names: Sequence[str] | None = None
+) -> None:
     """Insert the staged rows, or replace those of the same (tenant, key); in the transaction that staged them.
 
     Args:
@@ -141,17 +155,25 @@ def merge(connection: psycopg.Connection, target: Target, *, replacing: bool) ->
         target: where they go.
         replacing: whether the target may hold an older version of any of them. A plain insert is cheaper, and an error
             if it does.
+        names: the columns that the staged rows have; all of the target by default. Others become empty.
     """
-    names = [name for name, _ in target.columns]
-    insert = sql.SQL("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage}").format(
-        target=target.identifier, columns=target.names, stage=target.stage
+    names = names or [name for name, _ in target.columns]
+    values = {name: sql.Identifier(name) for name in names} | {
+        name: sql.SQL("{}::jsonb").format(text) for name, text in target.empty.items() if name not in names
+    }
+    insert = sql.SQL("INSERT INTO {target} ({columns}) SELECT {values} FROM {stage}").format(
+        target=target.identifier,
+        columns=_listed(values),
+        values=sql.SQL(", ").join(values.values()),
+        stage=target.stage,
     )
     if replacing:
         insert += sql.SQL(" ON CONFLICT (tenant_id, {key}) DO UPDATE SET {assignments}, synced_at = now()").format(
             key=sql.Identifier(target.key),
             assignments=sql.SQL(", ").join(
+                # A column that is not inserted is NULL in the row that is excluded.
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-                for name in names
+                for name, _ in target.columns
                 if name not in {"tenant_id", target.key}
             ),
         )

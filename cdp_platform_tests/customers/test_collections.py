@@ -41,8 +41,8 @@ def test_collections_of_other_names_are_read_and_kept_under_the_usual_ones(renam
     assert renamed.sync("transactions").new == 1
     with renamed.reading() as (source, _):
         assert source.states()[transactions.COLLECTION].count == 2
-        assert sorted(one["_key"] for batch in source.conversions(["p1"]) for one in batch) == ["t1", "t2"]
-        assert [one["_key"] for batch in source.members("s") for one in batch] == ["p1"]
+        assert sorted(key for batch in source.conversions(["p1"]) for key in batch.keys) == ["t1", "t2"]
+        assert [key for batch in source.members("s") for key in batch.keys] == ["p1"]
     renamed.delete(SALES, "t1")
     assert renamed.reconcile("transactions").gone == 1
     # Tombstones have the usual name, whatever the server calls it.

@@ -36,7 +36,7 @@ _NO_AMOUNT = {"transactionValue": "n/a"}
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of three, so that a handful of documents crosses several."""
-    for reader in (arango.ArangoDatabase.stream, arango.ArangoDatabase.begin):
+    for reader in (arango.ArangoDatabase.stream_json, arango.ArangoDatabase.begin):
         assert reader.__kwdefaults__
         monkeypatch.setitem(reader.__kwdefaults__, "batch_size", 3)
     monkeypatch.setattr(sync_module, "replay", partial(sync_module.replay, batch_size=2))

@@ -36,7 +36,7 @@ from cdp_platform_tests.sandbox_process import PASSWORD, SandboxProcess
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of three, so that a handful of documents crosses several."""
-    for reader in (arango.ArangoDatabase.stream, arango.ArangoDatabase.begin):
+    for reader in (arango.ArangoDatabase.stream_json, arango.ArangoDatabase.begin):
         assert reader.__kwdefaults__
         monkeypatch.setitem(reader.__kwdefaults__, "batch_size", 3)
 
@@ -162,7 +162,7 @@ def test_what_json_cannot_say_or_postgresql_not_store_is_kept_and_costs_the_page
     ]
     result = leo.sync("transactions", progress=_after(0, _answers_with(leo, *page)))
     assert leo.sandbox.fired() == [1]
-    codes = {"not_an_amount": 2, "lone_surrogate": 1, "nul_character": 1, "number_out_of_range": 1}
+    codes = {"not_an_amount": 2, "lone_surrogate": 1, "nul_character": 1, "not_an_integer": 1}
     assert (result.new, result.rejected_by_code) == (1, codes)
     assert leo.rows("SELECT line_id, amount FROM customers.transactions") == [("good", Decimal("12.5"))]
     kept = {record.document_key: record.document for record in leo.waiting()}
