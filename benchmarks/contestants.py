@@ -1,7 +1,7 @@
 """The ways of bringing a collection into PostgreSQL that are compared, each run once in a fresh process.
 
-Each reads the same documents from the same stub over HTTP and returns the seconds from its first request to its last
-commit; imports are not counted.
+Each reads the same documents from the same stub over HTTP. It is measured from its first request to its last commit;
+imports are not counted.
 """
 
 import os
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,9 +22,10 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb, set_json_dumps
 
+from benchmarks.cpu import CpuSeconds, cpu_seconds
 from benchmarks.database import BenchmarkDatabase
 from benchmarks.documents import PROFILES
-from benchmarks.stub import read_pages
+from benchmarks.stub import documents_of, read_pages
 from cdp_platform import settings
 from cdp_platform.customers.full_read import SecondWorker
 from cdp_platform.customers.mappers import mapper_of
@@ -59,6 +61,8 @@ CREATE TABLE older.transactional_context (
     updated_at timestamptz DEFAULT now(), PRIMARY KEY (tenant_id, user_id, txn_id)
 );
 """
+
+_LIMIT_TABLES = Path(__file__).with_name("limit_tables.sql")
 
 _PROFILE_BY_ROW = """
 INSERT INTO older.cdp_profiles (
@@ -115,102 +119,138 @@ class Outcome:
 
     Attributes:
         seconds: from the first request to the last commit.
-        documents: how many it moved in that time.
-        peak_mb: the greatest resident memory of its process, in MB of 2**20 bytes; 0 where it has none.
+        cpu: what both sides used in that time.
+        documents: how many it moved.
+        peak_mb: the greatest resident memory of its process until then, in MB of 2**20 bytes.
     """
 
     seconds: float
+    cpu: CpuSeconds
     documents: int
     peak_mb: float
 
 
-def in_fresh_process(contestant: Callable[..., tuple[float, int]], *args: Any) -> Outcome:
+class Stopwatch:
+    """Measures a contestant, in whose process it is."""
+
+    def __init__(self, database: BenchmarkDatabase) -> None:
+        """Begin now."""
+        self._postmaster = database.postmaster
+        self._cpu = cpu_seconds(self._postmaster)
+        self._began = time.perf_counter()
+
+    def read(self, documents: int) -> Outcome:
+        """The outcome until now."""
+        seconds = time.perf_counter() - self._began
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return Outcome(seconds, cpu_seconds(self._postmaster) - self._cpu, documents, peak_mb)
+
+
+def in_fresh_process(contestant: Callable[..., list[Outcome]], *args: Any) -> list[Outcome]:
     """Run a contestant in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measured, contestant, args).result()
+        return pool.submit(contestant, *args).result()
 
 
-def ours(task: Task, second_process: bool) -> tuple[float, int]:
+def ours(task: Task, second_process: bool) -> list[Outcome]:
     """The platform's own sync of everything, alone or with a second process."""
     os.environ |= task.database.environment() | {"ARANGO_HOST": task.url}
     settings.forget()
     with connect(settings.postgres()) as connection:
         tenant = tenants.get(connection, task.tenant_id)
-        began = time.perf_counter()
+        watch = Stopwatch(task.database)
         with open_database(settings.arango(), tenant.arango_database) as database:
             source = TenantSource(database, tenant)
             mapper = mapper_of(task.collection, tenant, source)
             second = SecondWorker(partial(connect, settings.postgres()), partial(open_database, settings.arango()))
             result = sync(connection, source, tenant, mapper, full=True, second=second if second_process else None)
-        seconds = time.perf_counter() - began
+        outcome = watch.read(result.read)
     if result.rejected or result.rows != result.source_count:
         raise RuntimeError(f"the sync of {task.collection} did not take everything: {result}")
-    return seconds, result.read
+    return [outcome]
 
 
-def dlt_merge(task: Task, tuned: bool) -> tuple[float, int]:
-    """The merge of dlt as its documentation advises: pages, the upsert strategy, nested values as JSON.
+def dlt_merge(task: Task, tuned: bool) -> list[Outcome]:
+    """Merge with dlt as its documentation advises, new and repeated: pages, upsert, nested values as JSON.
 
     Tuned, its files are CSV, which go by COPY and not by INSERT statements, and are not compressed. Nothing else that
-    its page on performance names was faster here: larger buffers, rotated files, two processes that normalize.
+    its page on performance names was faster here: larger buffers, rotated files, two processes that normalize. The
+    repeated run is in the same process and pipeline, which spares it the look at its state in the destination.
     """
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ["DATA_WRITER__DISABLE_COMPRESSION"] = str(tuned)
     import dlt  # noqa: PLC0415 (reads its environment)
 
+    outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        resource = dlt.resource(
-            read_pages(task.url, task.source, task.collection),
-            name=task.collection,
-            primary_key="_key",
-            write_disposition={"disposition": "merge", "strategy": "upsert"},
-            max_table_nesting=0,
-        )
         pipeline = dlt.pipeline(
             "benchmark",
             pipelines_dir=folder,
             destination=dlt.destinations.postgres(task.database.url),
             dataset_name="dlt_benchmark",
         )
-        pipeline.run(resource, loader_file_format="csv" if tuned else "insert_values")
-        seconds = time.perf_counter() - began
+        for _ in range(2):
+            watch = Stopwatch(task.database)
+            resource = dlt.resource(
+                read_pages(task.url, task.source, task.collection),
+                name=task.collection,
+                primary_key="_key",
+                write_disposition={"disposition": "merge", "strategy": "upsert"},
+                max_table_nesting=0,
+            )
+            pipeline.run(resource, loader_file_format="csv" if tuned else "insert_values")
+            outcomes.append(watch.read(documents_of(task.source)))
     with task.database.superuser() as connection:
         table = sql.Identifier("dlt_benchmark", task.collection)
         row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
-    return seconds, row[0] if row else 0
+    if row != (outcomes[0].documents,):
+        raise RuntimeError(f"the merge of {task.collection} did not take everything: {row}")
+    return outcomes
 
 
-def row_by_row(task: Task, documents: int) -> tuple[float, int]:
+def limit(task: Task, table: str) -> list[Outcome]:
+    """COPY by the server itself of the rows of a table of the platform, into the table of `limit_tables.sql`."""
+    copied, held = sql.Identifier(f"limit_{table}"), sql.Identifier("customers", table)
+    file = sql.Literal(str(task.database.folder / "rows.copy"))
+    with task.database.superuser() as connection:
+        connection.execute(_LIMIT_TABLES.read_text().encode())
+        names = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(copied)).description or ()
+        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in names)
+        rows = sql.SQL("SELECT {} FROM {}").format(columns, held)
+        connection.execute(sql.SQL("COPY ({}) TO {} (FORMAT BINARY)").format(rows, file))
+        connection.execute("CHECKPOINT")
+        watch = Stopwatch(task.database)
+        copy = connection.execute(sql.SQL("COPY {} FROM {} (FORMAT BINARY)").format(copied, file))
+        outcome = watch.read(copy.rowcount)
+        connection.execute("DROP TABLE limit_cdp_profiles, limit_transactions")
+    return [outcome]
+
+
+def row_by_row(task: Task, documents: int) -> list[Outcome]:
     """One upsert per document, one commit at the end, of the first so many documents."""
     statement, values = (_PROFILE_BY_ROW, _profile_by_row) if task.collection == PROFILES else (_TRANSACTION, _line)
     _make_older_tables(task)
-    began = time.perf_counter()
+    watch = Stopwatch(task.database)
     with psycopg.connect(task.database.url) as connection:
         set_json_dumps(orjson.dumps, connection)
         for document in islice(_documents(task), documents):
             connection.execute(statement, values(task.tenant_id, document))
-    return time.perf_counter() - began, documents
+    return [watch.read(documents)]
 
 
-def in_chunks(task: Task) -> tuple[float, int]:
+def in_chunks(task: Task) -> list[Outcome]:
     """Upserts by executemany in chunks, one commit at the end."""
     statement, values = (_PROFILE_IN_CHUNKS, _profile) if task.collection == PROFILES else (_TRANSACTION, _line)
     _make_older_tables(task)
     done = 0
-    began = time.perf_counter()
+    watch = Stopwatch(task.database)
     with psycopg.connect(task.database.url) as connection, connection.cursor() as cursor:
         set_json_dumps(orjson.dumps, connection)
         documents = _documents(task)
         while chunk := [values(task.tenant_id, document) for document in islice(documents, CHUNK)]:
             cursor.executemany(statement, chunk)
             done += len(chunk)
-    return time.perf_counter() - began, done
-
-
-def _measured(contestant: Callable[..., tuple[float, int]], args: tuple[Any, ...]) -> Outcome:
-    seconds, documents = contestant(*args)
-    return Outcome(seconds, documents, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return [watch.read(done)]
 
 
 def _make_older_tables(task: Task) -> None:

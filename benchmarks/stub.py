@@ -28,6 +28,11 @@ def database_of(documents: int) -> str:
     return f"documents_{documents}"
 
 
+def documents_of(database: str) -> int:
+    """How many documents each collection of a database has."""
+    return int(database.removeprefix("documents_"))
+
+
 @contextmanager
 def running_stub(documents: int) -> Generator[str]:
     """Run the stub in a process of its own, the first so many documents encoded beforehand; yields its URL."""
@@ -83,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         # /_db/DATABASE/_api/cursor[/COLLECTION.BATCHSIZE/BATCH]
         parts = self.path.strip("/").split("/")
-        total = int(parts[1].removeprefix("documents_"))
+        total = documents_of(parts[1])
         if len(parts) > 4:
             collection, _, batch_size = parts[4].partition(".")
             self._batch(collection, total, int(batch_size), int(parts[5]))
