@@ -18,10 +18,9 @@ Each contestant has its own process; seconds are without its start and imports. 
 and a figure is the median of the rounds. Memory is the peak resident size of the process that takes new items, from 50
 shards and from the first 10 of them, without PostgreSQL's. Network transfer and vectors are not measured.
 
-    python -m benchmarks.catalog [--rounds N] [--json]
+    python -m benchmarks.catalog [--products N] [--rounds N] [--json]
 """
 
-import os
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import feeds, older_catalog
+from benchmarks.cpu import cpu_seconds
 from benchmarks.database import BenchmarkDatabase, benchmark_database
 from benchmarks.reporting import Bar, arguments, finish, narrate
 from cdp_platform.catalog import landing, registries
@@ -46,7 +46,7 @@ from cdp_platform.catalog.sources import open_source
 from cdp_platform.warehouse.connection import connect
 
 _TENANT = "acme"
-_PRODUCTS, _SHARDS, _FEW_SHARDS = 100_000, 50, 10
+_SHARDS, _FEW_SHARDS = 50, 10
 _OLDER_PRODUCTS, _OLDER_SHARDS = 5_000, 2
 _CHANGED_EVERY = 100
 
@@ -60,12 +60,14 @@ class Outcome:
 
     Attributes:
         seconds: from the registry to the last commit.
-        cpu: of the process in that time, in seconds.
+        client: CPU of the process in that time, in seconds.
+        server: CPU of PostgreSQL, likewise, with the start and end of its connection.
         peak_mb: the greatest resident memory of the process, in MB of 2**20 bytes.
     """
 
     seconds: float
-    cpu: float
+    client: float
+    server: float
     peak_mb: float
 
 
@@ -79,7 +81,7 @@ class Figures:
         wal_bytes: of write-ahead log, likewise.
     """
 
-    products: int = _PRODUCTS
+    products: int
     outcomes: list[Outcome] = field(default_factory=list)
     rows_written: int | None = None
     wal_bytes: int | None = None
@@ -88,20 +90,20 @@ class Figures:
         """Median of the rounds."""
         return median(getattr(outcome, name) for outcome in self.outcomes)
 
-    @property
-    def microseconds(self) -> float:
+    def microseconds(self, name: str) -> float:
         """Per product, median of the rounds."""
-        return 1e6 * self.of("seconds") / self.products
+        return 1e6 * self.of(name) / self.products
 
 
 class Bench:
     """The contestants, their feeds and their tables."""
 
-    def __init__(self, database: BenchmarkDatabase, folder: Path) -> None:
+    def __init__(self, database: BenchmarkDatabase, folder: Path, products: int) -> None:
         self._database = database
+        self._products = products
         self._feed, self._few, self._older = folder / "feed", folder / "few", folder / "older"
-        self.figures = {name: Figures() for name in (NEW, UNCHANGED, REPUBLISHED, CHANGED)}
-        self.figures[FEW] = Figures(_PRODUCTS * _FEW_SHARDS // _SHARDS)
+        self.figures = {name: Figures(products) for name in (NEW, UNCHANGED, REPUBLISHED, CHANGED)}
+        self.figures[FEW] = Figures(products * _FEW_SHARDS // _SHARDS)
         self.figures[OLDER] = Figures(_OLDER_PRODUCTS)
         feeds.write(self._few, self.figures[FEW].products, _FEW_SHARDS)
         feeds.write(self._older, _OLDER_PRODUCTS, _OLDER_SHARDS)
@@ -116,13 +118,13 @@ class Bench:
 
     def run_round(self) -> None:
         """Let each contestant run once."""
-        feeds.write(self._feed, _PRODUCTS, _SHARDS)
+        feeds.write(self._feed, self._products, _SHARDS)
         self._empty()
         self._run(NEW, _ours, self._feed)
         self._run(UNCHANGED, _ours, self._feed)
-        feeds.write(self._feed, _PRODUCTS, _SHARDS, edition=1)
+        feeds.write(self._feed, self._products, _SHARDS, edition=1)
         self._run(REPUBLISHED, _ours, self._feed)
-        feeds.write(self._feed, _PRODUCTS, _SHARDS, edition=2, changed_every=_CHANGED_EVERY)
+        feeds.write(self._feed, self._products, _SHARDS, edition=2, changed_every=_CHANGED_EVERY)
         self._run(CHANGED, _ours, self._feed)
         with psycopg.connect(self._database.url) as connection:
             older_catalog.make_tables(connection)
@@ -137,8 +139,9 @@ class Bench:
                 "contestant": name,
                 "products": each.products,
                 "seconds": round(each.of("seconds"), 2),
-                "CPU seconds": round(each.of("cpu"), 2),
-                "microseconds a product": round(each.microseconds, 1),
+                "microseconds a product": round(each.microseconds("seconds"), 1),
+                "CPU of the client": round(each.microseconds("client"), 1),
+                "CPU of the server": round(each.microseconds("server"), 1),
                 "rows written": None if name == OLDER else each.rows_written,
                 "WAL bytes": each.wal_bytes,
                 "peak MB": round(each.of("peak_mb")),
@@ -150,9 +153,10 @@ class Bench:
         """The bars that the measurements have to meet."""
         figures = self.figures
         new, unchanged, republished = (figures[name] for name in (NEW, UNCHANGED, REPUBLISHED))
+        older = figures[OLDER].microseconds("seconds")
         growth = new.of("peak_mb") / figures[FEW].of("peak_mb")
         return [
-            Bar("new, to the older way, per product", figures[OLDER].microseconds / new.microseconds, 10),
+            Bar("new, to the older way, per product", older / new.microseconds("seconds"), 10),
             Bar("unchanged to new", new.of("seconds") / unchanged.of("seconds"), 5),
             Bar("rows written by unchanged", unchanged.rows_written or 0, 0, at_least=False),
             # Its own round and the state of its files are written, and no item.
@@ -173,10 +177,12 @@ class Bench:
             self._counting_writes(figures),
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):
-            outcome, done = pool.submit(_measured, contestant, self._database, folder).result()
+            before = cpu_seconds(self._database.postmaster)
+            seconds, client, peak_mb, done = pool.submit(_measured, contestant, self._database, folder).result()
+            server = (cpu_seconds(self._database.postmaster) - before).server
         if done != (expected := _expected(name, figures.products)):
             raise RuntimeError(f"{name}: {done} and not {expected}")
-        figures.outcomes.append(outcome)
+        figures.outcomes.append(Outcome(seconds, client, server, peak_mb))
 
     @contextmanager
     def _counting_writes(self, figures: Figures) -> Generator[None]:
@@ -238,38 +244,35 @@ def _the_older_way(database: BenchmarkDatabase, folder: Path) -> dict[str, int]:
 
 def _measured(
     contestant: Callable[[BenchmarkDatabase, Path], Any], database: BenchmarkDatabase, folder: Path
-) -> tuple[Outcome, Any]:
+) -> tuple[float, float, float, Any]:
+    """Seconds, CPU seconds of this process, its peak memory in MB, and what the contestant returned."""
     began, used = time.perf_counter(), time.process_time()
     done = contestant(database, folder)
     seconds, cpu = time.perf_counter() - began, time.process_time() - used
     # getrusage reports at least the size of the process that started this one.
     status = Path("/proc/self/status").read_text()
     peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    return Outcome(seconds, cpu, peak_kb / 1024), done
+    return seconds, cpu, peak_kb / 1024, done
 
 
 def main() -> int:
     """Run the benchmark; returns the exit code."""
     parser = arguments(__doc__)
+    parser.add_argument("--products", type=int, default=100_000, help="of the feed that ours takes")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contestant runs")
     given = parser.parse_args()
-    load_before = _load_average()
     with benchmark_database({_TENANT: "none"}) as database, tempfile.TemporaryDirectory() as folder:
-        bench = Bench(database, Path(folder))
+        bench = Bench(database, Path(folder), given.products)
         for number in range(1, given.rounds + 1):
             narrate(f"round {number} of {given.rounds}")
             bench.run_round()
     return finish(
-        f"a feed of {_PRODUCTS:,} products, median of {given.rounds} rounds",
+        f"a feed of {given.products:,} products, to the older way; median of {given.rounds} rounds",
         bench.rows(),
         bench.bars(),
-        notes=[f"Load average before: {load_before}; after: {_load_average()}; {os.cpu_count()} cores."],
+        notes=["CPU is in microseconds a product."],
         as_json=given.as_json,
     )
-
-
-def _load_average() -> str:
-    return ", ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
 def _one(connection: psycopg.Connection, query: Any, *values: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -18,7 +19,8 @@ from cdp_platform.catalog.brands import Brands
 from cdp_platform.catalog.items import Entry, Group, Product
 from cdp_platform.catalog.plain_form import INTEGERS_END, Item, Party, Text
 from cdp_platform.catalog.prices import Offer
-from cdp_platform.catalog.stated_prices import read_number
+from cdp_platform.catalog.stated_prices import MAX_AMOUNT
+from cdp_platform.ops.rejected import RejectedDocumentError
 
 _MOST_REMEMBERED = 10_000
 # Fractions outside of these bounds are not written alike by orjson and msgspec.
@@ -33,6 +35,7 @@ class NotPlainError(Exception):
 
 _decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
 _encode = msgspec.json.Encoder().encode
+_gtins, _traits = attrgetter(*gtins.TERMS), attrgetter(*items.TRAITS)
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -47,44 +50,40 @@ class PlainEntry:
         raw: the item as it is written in the shard.
         item: the same, decoded.
         content: its canonical bytes, as `jsonld.canonical` has them.
+        is_group: it is a product group rather than a product.
+        sku: of a product.
+        product_group_id: of a group.
     """
 
     path: str
     raw: Raw
     item: Item
     content: bytes
+    is_group: bool
+    item_id: str
+    sku: str | None
+    product_group_id: str | None
 
     def whole(self) -> Entry:
         """The item as `items` reads it."""
         return Entry(self.path, jsonld.parse(bytes(self.raw), "An item"))
 
-    @property
-    def is_group(self) -> bool:
-        """Whether it is a product group rather than a product."""
-        return self.item.type == "ProductGroup"
-
 
 def read(raw: Raw, path: str) -> PlainEntry | None:
-    """An item, or None if it does not have the plain form."""
+    """An item, or None if it does not have the plain form, or has keys that `items` rejects."""
     try:
         item = _decode(raw)
         content = _canonical(item)
-    except (msgspec.MsgspecError, ArithmeticError, NotPlainError):
+        # PostgreSQL stores no NUL.
+        if b"\\u0000" in content:
+            return None
+        if item.type == "ProductGroup":
+            group_id, number = _group_id(item.id), _key_text(item.product_group_id)
+            return PlainEntry(path, raw, item, content, True, group_id, None, number)
+        sku = _required(_key_text(item.sku))
+        return PlainEntry(path, raw, item, content, False, _iri(item.id), sku, None)
+    except (msgspec.MsgspecError, ArithmeticError, NotPlainError, RejectedDocumentError):
         return None
-    # PostgreSQL stores no NUL.
-    return None if b"\\u0000" in content else PlainEntry(path, raw, item, content)
-
-
-def keys(entry: PlainEntry) -> tuple[str, str | None, str | None]:
-    """The id of an item, the SKU of a product, and the productGroupID of a group.
-
-    Raises:
-        NotPlainError, RejectedDocumentError: `items` has to read it.
-    """
-    item = entry.item
-    if entry.is_group:
-        return _group_id(item.id), None, _key_text(item.product_group_id)
-    return _iri(item.id), _required(_key_text(item.sku)), None
 
 
 class Reader:
@@ -119,10 +118,10 @@ class Reader:
         categories, category_ids = _categories(item)
         images = _images(item)
         return Group(
-            group_id=_group_id(item.id),
+            group_id=entry.item_id,
             brand_id=brand_id,
             brand_name=brand_name,
-            product_group_id=_key_text(item.product_group_id),
+            product_group_id=entry.product_group_id,
             name=_required(_label(item.name)),
             description=_label(item.description),
             url=_text(item.url),
@@ -147,14 +146,13 @@ class Reader:
         categories, category_ids = _categories(item)
         taken, changes_at, remarks = self._offers(item)
         stock = [offers.can_be_bought(offer.availability) for offer in taken if offer.availability]
-        stated = {term: value for term in gtins.TERMS if (value := getattr(item, term)) is not UNSET}
-        gtin, more = gtins.read_gtin(stated) if stated else (None, prices.NOTHING)
+        gtin, more = _gtin(item)
         return Product(
-            product_id=_iri(item.id),
+            product_id=entry.item_id,
             brand_id=brand_id,
             brand_name=brand_name,
             group_id=group_id,
-            sku=_required(_key_text(item.sku)),
+            sku=_required(entry.sku),
             name=_required(_label(item.name)),
             description=_label(item.description),
             url=_text(item.url),
@@ -273,8 +271,14 @@ def _images(item: Item) -> list[str]:
     return [found for each in listed if (found := jsonld.clean(each))]
 
 
+def _gtin(item: Item) -> tuple[str | None, frozenset[str]]:
+    stated = {term: value for term, value in zip(gtins.TERMS, _gtins(item), strict=True) if value is not UNSET}
+    return gtins.read_gtin(stated) if stated else (None, prices.NOTHING)
+
+
 def _attributes(item: Item) -> dict[str, str]:
-    stated = [(term, items.plain_value(value)) for term in items.TRAITS if (value := getattr(item, term)) is not UNSET]
+    traits = zip(items.TRAITS, _traits(item), strict=True)
+    stated = [(term, items.plain_value(value)) for term, value in traits if value is not UNSET]
     for each in item.properties or ():
         name = _known_label(each.name) or _known_label(each.property_id)
         if name:
@@ -289,6 +293,9 @@ def _offer(stated: plain_form.Offer) -> Offer:
     if stated.availability is not UNSET and (written := jsonld.clean(stated.availability)):
         found.availability = _required(offers.known_availability(written))
     if stated.inventory_level is not UNSET and stated.inventory_level.value is not UNSET:
-        found.inventory_level = read_number(stated.inventory_level.value, "$", "inventory")
+        level = stated.inventory_level.value
+        if abs(level) >= MAX_AMOUNT:
+            raise NotPlainError
+        found.inventory_level = Decimal(level)
     found.url = _text(stated.url)
     return found

@@ -46,6 +46,7 @@ _LIST_PRICES = ("list", "strikethrough", "regular", "suggested")
 ONLY_OTHER_PRICES = "only_other_prices"
 
 NOTHING: frozenset[str] = frozenset()
+_FINER = frozenset({"price_finer_than_currency"})
 
 
 class OnlyOtherPricesError(RejectedDocumentError):
@@ -225,11 +226,12 @@ def _count(offer: Document) -> int | None:
 
 def _finer(currency: str, *amounts: Decimal | None) -> frozenset[str]:
     units = currencies.minor_units(currency) or 0
-    is_finer = any(
-        found is not None and -int(found.as_tuple().exponent) > units and len(digits(found).partition(".")[2]) > units
-        for found in amounts
-    )
-    return frozenset({"price_finer_than_currency"}) if is_finer else NOTHING
+    for found in amounts:
+        if found is None or -int(found.as_tuple().exponent) <= units:
+            continue
+        if len(digits(found).partition(".")[2]) > units:
+            return _FINER
+    return NOTHING
 
 
 def _known_currency(stated: str | None, path: str) -> str:

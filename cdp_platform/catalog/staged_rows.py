@@ -54,7 +54,9 @@ OFFER: Columns = (
 # PostgreSQL's binary form of an array: dimensions, nulls and type of its elements; length and lower bound of each.
 _ARRAY, _DIMENSION, _LENGTH = struct.Struct("!iiI"), struct.Struct("!ii"), struct.Struct("!i")
 _TEXT = adapters.types["text"].oid
-_NO_TEXTS, _NOTHING = _ARRAY.pack(0, 0, _TEXT), load.jsonb([])
+_NO_TEXTS = _ARRAY.pack(0, 0, _TEXT)
+_ONE_TEXT = _ARRAY.pack(1, 0, _TEXT) + _DIMENSION.pack(1, 1)
+_NO_VALUES = load.jsonb([])
 
 # URN and name of a group's brand, or the code of the reason why it has none.
 _Brand = tuple[str | None, str | None, str | None]
@@ -98,21 +100,19 @@ class Rows:
         """Read the keys of an item, and its hash; raises RejectedDocumentError."""
         if isinstance(entry, PlainEntry):
             try:
-                item_id, sku, product_group_id = plain_items.keys(entry)
                 brand = self._plain.brand(entry.item) if entry.is_group else None
-            except (NotPlainError, RejectedDocumentError):
+            except RejectedDocumentError:
                 return self.known(entry.whole(), number)
             return Known(
-                *(
-                    number,
-                    entry,
-                    entry.is_group,
-                    item_id,
-                    sku,
-                    product_group_id,
-                    (*brand, None) if brand else _NO_BRAND,
-                ),
-                *(entry.content, jsonld.fingerprint(entry.content, self._brands.rules)),
+                number,
+                entry,
+                entry.is_group,
+                entry.item_id,
+                entry.sku,
+                entry.product_group_id,
+                (*brand, None) if brand else _NO_BRAND,
+                entry.content,
+                jsonld.fingerprint(entry.content, self._brands.rules),
             )
         is_group = items.is_group(entry)
         content = jsonld.canonical(entry.document)
@@ -153,7 +153,7 @@ class Rows:
             (
                 *(found.number, product.product_id, place, offer.seller_id, offer.price, offer.currency),
                 *(offer.list_price, offer.low_price, offer.high_price, offer.offer_count),
-                *(load.jsonb(offer.other_prices) if offer.other_prices else _NOTHING, offer.price_valid_until),
+                *(load.jsonb(offer.other_prices) if offer.other_prices else _NO_VALUES, offer.price_valid_until),
                 *(offer.availability, offer.inventory_level, offer.url),
             )
             for place, offer in enumerate(product.offers, start=1)
@@ -211,6 +211,9 @@ def _texts(texts: list[str]) -> bytes:
     """A list of texts in PostgreSQL's binary form."""
     if not texts:
         return _NO_TEXTS
+    if len(texts) == 1:
+        only = texts[0].encode()
+        return _ONE_TEXT + _LENGTH.pack(len(only)) + only
     encoded = [each.encode() for each in texts]
     pieces = chain.from_iterable(zip(map(_LENGTH.pack, map(len, encoded)), encoded, strict=True))
     return b"".join((_ARRAY.pack(1, 0, _TEXT), _DIMENSION.pack(len(encoded), 1), *pieces))

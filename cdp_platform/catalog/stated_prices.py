@@ -18,7 +18,7 @@ from cdp_platform.catalog.jsonld import Document, many, single, text
 from cdp_platform.ops.rejected import RejectedDocumentError
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
-_MAX_PRICE = Decimal(10) ** 15
+MAX_AMOUNT = Decimal(10) ** 15
 _MAX_SCALE = 20
 _EMPTIABLE = (str, list, dict)
 
@@ -110,7 +110,7 @@ def read_number(value: Any, path: str, what: str) -> Decimal:
     elif (found := exact(value)) is None:
         raise RejectedDocumentError(f"{what}_not_a_number", path, f"the {what} is no number")
     scale = found.as_tuple().exponent
-    if abs(found) >= _MAX_PRICE or (isinstance(scale, int) and scale < -_MAX_SCALE):
+    if abs(found) >= MAX_AMOUNT or (isinstance(scale, int) and scale < -_MAX_SCALE):
         raise RejectedDocumentError(f"{what}_out_of_range", path, f"the {what} is too large or has too many digits")
     return found
 
