@@ -1,6 +1,7 @@
 """CPU seconds of a benchmark and of its PostgreSQL server, for both sides of a comparison that wall time would blur."""
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -32,11 +33,11 @@ def cpu_seconds(postmaster: psutil.Process) -> CpuSeconds:
     """
     server = {postmaster, *postmaster.children(recursive=True)}
     ours = psutil.Process()
-    return CpuSeconds(_used({ours, *ours.children(recursive=True)} - server), _used(server))
+    return CpuSeconds(used_by({ours, *ours.children(recursive=True)} - server), used_by(server))
 
 
-def _used(processes: set[psutil.Process]) -> float:
-    """Of these processes, and of their children that ended."""
+def used_by(processes: Iterable[psutil.Process]) -> float:
+    """CPU seconds of these processes, and of their children that ended."""
     total = 0.0
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

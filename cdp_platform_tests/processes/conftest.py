@@ -35,7 +35,9 @@ from cdp_sandbox.processes import HOST, is_alive
 
 SOURCE = Path(cdp_platform.__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
-_PROGRAMS_OF_UP = ("dagster-webserver", "dagster-daemon", "cdp serve")
+# Part of their command lines.
+_CODE_SERVER, _CODE = "code-server start", "api grpc"
+_PROGRAMS_OF_UP = ("dagster-webserver", "dagster-daemon", "cdp serve", _CODE_SERVER, _CODE)
 ASSETS = ("cdp_profiles", "transactions", "customer_metrics", "customer_value")
 TENANT_IDS = tuple(sorted(tenant.id for tenant in TENANTS))
 KEYS: dict[LiteralString, LiteralString] = {
@@ -189,9 +191,7 @@ class Serving:
             if not is_alive(process):
                 continue
             words = " ".join(process.cmdline())
-            name = next(
-                (n for n in ("dagster-webserver", "dagster-daemon", "cdp serve") if n in words), str(process.pid)
-            )
+            name = next((n for n in _PROGRAMS_OF_UP if n in words), str(process.pid))
             found[name] = process
         return found
 
