@@ -1,16 +1,19 @@
 """A source that is never the bottleneck: answers the platform's queries with documents that are encoded already.
 
 It speaks as much of ArangoDB's protocol as python-arango needs to read, and knows the platform's queries by their text;
-any other gets error 1501. A database named `documents_N` has N documents in each collection.
+any other gets error 1501. A database named `documents_N` has N documents in each collection. Of these the first hundred
+change each time that somebody asks what changed.
 """
 
 import multiprocessing
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -21,6 +24,7 @@ from cdp_platform.customers.source import aql
 from cdp_platform.resources.arango import BATCH_SIZE
 
 _QUERY_PARSE_ERROR = 1501
+CHANGES = 100
 
 
 def database_of(documents: int) -> str:
@@ -97,6 +101,16 @@ class _Handler(BaseHTTPRequestHandler):
         query, bind_vars = asked["query"], asked.get("bindVars", {})
         if query == aql("all_documents"):
             self._batch(bind_vars["@collection"], total, asked["batchSize"], 1)
+        elif query == aql("changed_documents"):
+            stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            is_now = bind_vars["begin"] <= stamp and (bind_vars["end"] is None or stamp < bind_vars["end"])
+            changed = [
+                document(bind_vars["@collection"], number) | {"updatedAt": stamp, "totalEvent": time.time_ns()}
+                for number in range(CHANGES if is_now else 0)
+            ]
+            self._result(sorted(changed, key=itemgetter("_key")))
+        elif query == aql("scattered_documents"):
+            self._result([])
         elif query == aql("touchpoints"):
             self._result([touchpoint(key) for key in bind_vars["keys"]])
         elif query == "RETURN LENGTH(@@collection)":

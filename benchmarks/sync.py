@@ -205,9 +205,10 @@ class Race:
     def _empty(self) -> None:
         with self._database.superuser() as connection:
             connection.execute(
-                sql.SQL("TRUNCATE {}, customers.touched_customer, embeddings.text_batch, ops.sync_watermark").format(
-                    self._table
-                )
+                sql.SQL(
+                    "TRUNCATE {}, customers.touched_customer, customers.segment_member, embeddings.text_batch,"
+                    " ops.sync_watermark"
+                ).format(self._table)
             )
         self._settle()
 

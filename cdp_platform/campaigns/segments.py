@@ -313,8 +313,8 @@ def _query(connection: psycopg.Connection, tenant_id: str, segment: Segment) -> 
 
 def _members(tenant_id: str, segment_id: str) -> sql.Composed:
     return sql.SQL(
-        "SELECT p.profile_id FROM customers.cdp_profiles AS p WHERE p.tenant_id = {} AND p.segments @> {}::jsonb"
-    ).format(literal(tenant_id), _reference(segment_id))
+        "SELECT m.profile_id FROM customers.segment_member AS m WHERE m.tenant_id = {} AND m.segment_id = {}"
+    ).format(literal(tenant_id), literal(segment_id))
 
 
 def _lookalikes(connection: psycopg.Connection, tenant_id: str, segment: Segment) -> sql.Composed:
@@ -331,12 +331,10 @@ def _lookalikes(connection: psycopg.Connection, tenant_id: str, segment: Segment
     return sql.SQL(
         "SELECT p.profile_id FROM embeddings.lookalike_audience AS l"
         " JOIN customers.cdp_profiles AS p ON p.tenant_id = l.tenant_id AND p.profile_id = l.profile_id"
-        " WHERE l.tenant_id = {} AND l.segment_id = {} AND NOT p.segments @> {}::jsonb"
-    ).format(literal(tenant_id), literal(seed), _reference(seed))
-
-
-def _reference(segment_id: str) -> sql.Composable:
-    return literal(orjson.dumps([{"id": segment_id}]).decode())
+        " WHERE l.tenant_id = {tenant} AND l.segment_id = {seed}"
+        " AND NOT EXISTS (SELECT FROM customers.segment_member AS m"
+        " WHERE m.tenant_id = {tenant} AND m.segment_id = {seed} AND m.profile_id = l.profile_id)"
+    ).format(tenant=literal(tenant_id), seed=literal(seed))
 
 
 def currencies(connection: psycopg.Connection, tenant_id: str) -> list[str]:

@@ -46,7 +46,7 @@ def refresh(connection: psycopg.Connection, tenant_id: str, *, full: bool = Fals
             connection, "SELECT customers.refresh_customer_metrics(%s, now(), %s)", [tenant_id, not full]
         )
         segments = connection.execute(
-            "SELECT segment, count(*) FROM customers.customer_metrics WHERE tenant_id = %s GROUP BY segment ORDER BY 1",
+            "SELECT segment, number FROM customers.metrics_segment WHERE tenant_id = %s AND number > 0 ORDER BY 1",
             [tenant_id],
         ).fetchall()
     counts = dict(segments)

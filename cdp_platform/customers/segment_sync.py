@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from cdp_platform.customers.landing import SyncResult, land
 from cdp_platform.customers.mappers import Mapper
@@ -97,11 +96,11 @@ def sync_transactions(
 
 
 def _members(connection: psycopg.Connection, tenant: Tenant, segment_id: str) -> list[str]:
-    """Profiles whose rows name the segment; an index finds them."""
+    """Profiles whose rows name the segment."""
     with tenant_transaction(connection, tenant.tenant_id):
         rows = connection.execute(
-            "SELECT profile_id FROM customers.cdp_profiles WHERE tenant_id = %s AND segments @> %s ORDER BY 1",
-            [tenant.tenant_id, Jsonb([{"id": segment_id}])],
+            "SELECT profile_id FROM customers.segment_member WHERE tenant_id = %s AND segment_id = %s ORDER BY 1",
+            [tenant.tenant_id, segment_id],
         ).fetchall()
     return [row[0] for row in rows]
 

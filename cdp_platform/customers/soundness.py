@@ -12,19 +12,22 @@ from cdp_platform.warehouse.statements import statement
 
 def unsound(connection: psycopg.Connection, tenant: Tenant) -> str:
     """Why nothing may be built on a tenant's profiles and transactions now; '' if they are sound."""
-    flaws = (keys_flaw(connection, tenant, target)[0] for target in (profiles.TARGET, transactions.TARGET))
+    flaws = (keys_flaw(connection, tenant, target) for target in (profiles.TARGET, transactions.TARGET))
     return next(filter(None, flaws), "")
 
 
-def keys_flaw(connection: psycopg.Connection, tenant: Tenant, target: Target) -> tuple[str, dict[str, int]]:
-    """Whether each key of a tenant's table stands once and is not empty.
+def keys_flaw(connection: psycopg.Connection, tenant: Tenant, target: Target) -> str:
+    """What is wrong unless each key of a tenant's table stands once and is not empty; '' if nothing is.
 
-    Returns:
-        What is wrong, or ''; and the numbers of rows, of different keys and of empty keys, by these names.
+    Where the primary key is there, PostgreSQL keeps keys unique; only without it the rows are compared.
     """
-    query = statement("customers", "count_keys").format(key=sql.Identifier(target.key), table=target.identifier)
+    names = {"tenant": tenant.tenant_id, "table": target.name, "key": target.key}
+    parts = {"key": sql.Identifier(target.key), "table": target.identifier}
     with tenant_transaction(connection, tenant.tenant_id):
-        rows, keys, empty = connection.execute(query, {"tenant": tenant.tenant_id}).fetchone() or (0, 0, 0)
-    sound = rows == keys and not empty
-    flaw = "" if sound else f"{target.name} has a {target.key} twice or empty: was its primary key dropped?"
-    return flaw, {"rows": rows, "keys": keys, "empty": empty}
+        query = statement("customers", "keys_guarded").format(**parts)
+        unique, empty = connection.execute(query, names).fetchone() or (False, False)
+        if not unique:
+            query = statement("customers", "keys_unique").format(**parts)
+            unique = connection.execute(query, names).fetchone() == (True,)
+    flaw = f"{target.name} has a {target.key} twice or empty: was its primary key dropped?"
+    return "" if unique and not empty else flaw

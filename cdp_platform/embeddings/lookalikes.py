@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from cdp_platform.embeddings.clusters import centroids_of, profile_vectors, sample
 from cdp_platform.embeddings.models import Model
@@ -132,7 +131,7 @@ def find_lookalikes(
 
 def _members(connection: psycopg.Connection, tenant_id: str, model: Model, segment_id: str) -> dict[str, bool]:
     """All profiles in the segment, and whether they have a vector."""
-    names = {"tenant_id": tenant_id, "model_id": model.model_id, "segment": Jsonb([{"id": segment_id}])}
+    names = {"tenant_id": tenant_id, "model_id": model.model_id, "segment_id": segment_id}
     return dict(connection.execute(statement("embeddings", "segment_members"), names).fetchall())
 
 

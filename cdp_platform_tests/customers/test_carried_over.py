@@ -20,7 +20,7 @@ CHANNELS = ("receiveEmail", "receiveSMS", "receiveWebPush", "receiveAppPush", "r
 
 @pytest.fixture
 def older(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresSettings:
-    """A warehouse as the version before left it."""
+    """A warehouse as the version of revision 0009 left it."""
     made = postgres_settings(server, server.new_database("test_owner"))
     upgrade = command.upgrade
     with monkeypatch.context() as patch:
@@ -66,7 +66,7 @@ def test_consent_that_was_no_data_is_no_refusal_any_more(server: Server, older: 
         assert connection.execute(waits.encode()).fetchone() == queued
         # The triggers follow the table again, and row-level security holds for the owner.
         insert_profile(connection, "c", receiveEmail=1)
-        touched = connection.execute("SELECT profile_id FROM customers.touched_customer").fetchall()
+        touched = connection.execute("SELECT unnest(profile_ids) FROM customers.touched_customer").fetchall()
         assert ("c",) in touched
         forced = "SELECT relname FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity"
         assert connection.execute(forced.encode()).fetchall() == []
@@ -113,3 +113,31 @@ def test_days_with_a_score_that_is_no_number_are_counted_again(server: Server, o
             "SELECT tenant_id, starts_at::date::text FROM referrals.touched_quarter"
         ).fetchall()
         assert touched == [("acme", "2026-03-03")]
+
+
+def test_touched_customers_segments_and_counts_come_through_the_migration_to_batches(server: Server):
+    settings = postgres_settings(server, server.new_database("test_owner"))
+    migrate(settings, revision="0026")
+    with server.superuser(settings.db_name) as connection:
+        insert(connection, "ops.tenant", tenant_id="acme", name="Acme", arango_database="acme")
+        insert(connection, "ops.sync_watermark", tenant_id="acme", source=profiles.COLLECTION, database="acme")
+        for key, named in (("a", ["x", "y"]), ("b", ["y", "y"]), ("c", [])):
+            insert_profile(connection, key)
+            segments = Jsonb([{"id": each} for each in named])
+            connection.execute("UPDATE customers.cdp_profiles SET segments = %s WHERE profile_id = %s", [segments, key])
+            insert(
+                connection, "customers.customer_metrics", tenant_id="acme", profile_id=key, currency="USD",
+                freq_90d=0, avg_order_value=0, monetary_90d=0, clv_est=0, experience_score=0,
+                segment="inactive" if named else "prospective", segment_reason={},
+            )  # fmt: skip
+        assert connection.execute("SELECT count(*) FROM customers.touched_customer").fetchone() == (3,)
+    migrate(settings)
+    with connect(settings) as connection, tenant_transaction(connection, "acme"):
+        touched = connection.execute("SELECT profile_ids FROM customers.touched_customer").fetchall()
+        assert [sorted(keys) for (keys,) in touched] == [["a", "b", "c"]]
+        members = "SELECT segment_id, profile_id FROM customers.segment_member ORDER BY 1, 2"
+        assert connection.execute(members).fetchall() == [("x", "a"), ("y", "a"), ("y", "b")]
+        counted = "SELECT segment, number FROM customers.metrics_segment ORDER BY 1"
+        assert connection.execute(counted).fetchall() == [("inactive", 2), ("prospective", 1)]
+        # The next sync counts.
+        assert connection.execute("SELECT held_rows FROM ops.sync_watermark").fetchall() == [(None,)]

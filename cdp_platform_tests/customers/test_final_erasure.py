@@ -38,6 +38,7 @@ SAVED = (
     "customers.transactions",
     "customers.customer_metrics",
     "customers.touched_customer",
+    "customers.segment_member",
     "ops.rejected_record",
     "embeddings.embedding_job",
     "embeddings.text_batch",

@@ -41,8 +41,8 @@ STALE_ERROR = timedelta(hours=24)
 
 
 def _keys_unique(target: Target, connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
-    flaw, numbers = soundness.keys_flaw(connection, tenant, target)
-    return dg.AssetCheckResult(passed=not flaw, metadata=numbers, description=flaw or None)
+    flaw = soundness.keys_flaw(connection, tenant, target)
+    return dg.AssetCheckResult(passed=not flaw, description=flaw or None)
 
 
 def _state(connection: psycopg.Connection, tenant: Tenant, collection: str) -> SyncState | None:

@@ -3,7 +3,7 @@ WITH asked AS MATERIALIZED (
     SELECT array_agg(profile_id) AS profile_ids FROM (
         SELECT profile_id FROM customers.cdp_profiles
         WHERE tenant_id = %(tenant)s AND profile_id NOT IN (
-            SELECT profile_id FROM customers.touched_customer WHERE tenant_id = %(tenant)s)
+            SELECT unnest(profile_ids) FROM customers.touched_customer WHERE tenant_id = %(tenant)s)
         ORDER BY random() LIMIT %(sample)s) AS drawn
 ),
 fresh AS (

@@ -15,9 +15,11 @@ WITH answered AS (
     SELECT newest.*, p.profile_id, p.closed_reason, p.root_profile_id FROM newest
     JOIN customers.cdp_profiles AS p ON p.tenant_id = %(tenant)s AND p.primary_email = newest.email
     UNION ALL
-    SELECT newest.*, p.profile_id, p.closed_reason, p.root_profile_id FROM newest
-    JOIN customers.cdp_profiles AS p
-        ON p.tenant_id = %(tenant)s AND p.secondary_emails <> '[]' AND p.secondary_emails ? newest.email
+    -- Few profiles have further addresses: a partial index finds them.
+    SELECT newest.*, p.profile_id, p.closed_reason, p.root_profile_id
+    FROM customers.cdp_profiles AS p, jsonb_array_elements_text(p.secondary_emails) AS other (email)
+    JOIN newest ON newest.email = other.email
+    WHERE p.tenant_id = %(tenant)s AND p.secondary_emails <> '[]'
 ), wanted AS (
     -- A person with several addresses has the newest of their answers.
     SELECT DISTINCT ON (person.profile_id) person.profile_id, title, company, industry, seniority, answered_at
