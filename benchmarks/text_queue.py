@@ -42,8 +42,10 @@ from cdp_platform.warehouse.connection import connect, tenant_transaction
 
 _TENANT, _KIND = "queue", "profile"
 _REQUESTED = 64
+# Jobs that no contestant reads, for each text that is read.
+_UNREAD = 5
 _BARE_SIZES = (100, 500, 1_000, 2_000, 5_000)
-_SLOW_SECONDS, _SLOW_TEXTS = 0.001, 2_000
+_SLOW_SECONDS, _SLOW_TEXTS = 0.001, 5_000
 
 BARE, PGQUEUER, PROCRASTINATE = "bare loop", "pgqueuer", "procrastinate"
 OURS, ONE_BY_ONE = "claim and end", "claim and end, one text a batch"
@@ -115,9 +117,10 @@ class Bench:
 
     def run_round(self, bare: Bare, pgqueuer: PgQueuerQueue, procrastinate: ProcrastinateQueue) -> None:
         """Let each contestant run once."""
+        many = _UNREAD * self._texts
         for size in _BARE_SIZES:
-            bare.fill(self._texts)
-            self._measure(f"{BARE}, {size:,} a time", self._texts, partial(bare.work, size))
+            bare.fill(many)
+            self._measure(f"{BARE}, {size:,} a time", many, partial(bare.work, size))
         for durable in (True, False):
             pgqueuer.be_durable(durable=durable)
             kept = "" if durable else ", tables unlogged"
@@ -128,20 +131,21 @@ class Bench:
         few = self._texts // 20
         procrastinate.fill(few)
         self._measure(PROCRASTINATE, few, procrastinate.work)
+        unread = [f"profile-{number:09}" for number in range(many)]
         for size in (100, 500):
-            self._begin_anew(size)
-            self._measure(f"{OURS}, {size} a time", self._texts, partial(self._claim_and_end, size))
-        self._begin_anew(1)
-        self._measure(ONE_BY_ONE, self._texts, partial(self._claim_and_end, 500))
+            self._begin_anew(size, unread)
+            self._measure(f"{OURS}, {size} a time", many, partial(self._claim_and_end, size, many))
+        self._begin_anew(1, unread[: self._texts])
+        self._measure(ONE_BY_ONE, self._texts, partial(self._claim_and_end, 500, self._texts))
         self._begin_anew(500)
         self._measure(READ, self._texts, self._claim_with_texts)
         self._begin_anew(500)
         watched = Watched(self._local, self._local.dimensions, self._local.max_characters)
         self._measure(WORKER, self._texts, partial(self._drain, watched, embedded=self._texts))
         self._measure(MODEL, self._texts, partial(self._embed_alone, watched.batches))
-        self._enqueue(500)
+        self._enqueue(500, self._ids)
         self._measure(UNCHANGED, self._texts, partial(self._drain, self._local, embedded=0))
-        self._begin_anew(500, texts=_SLOW_TEXTS)
+        self._begin_anew(500, self._ids[:_SLOW_TEXTS])
         slow = Slow(self._model.dimensions)
         self._measure(SLOW, _SLOW_TEXTS, partial(self._drain, slow, embedded=_SLOW_TEXTS))
         self.slow_seconds.append((self.measured[SLOW].seconds[-1], slow.seconds))
@@ -155,14 +159,13 @@ class Bench:
         found.seconds.append(seconds)
         found.cpu.append(cpu_seconds(self._database.postmaster) - cpu)
 
-    def _begin_anew(self, size: int, *, texts: int | None = None) -> None:
-        """The texts wait in batches of this size, and none has a vector."""
+    def _begin_anew(self, size: int, ids: Sequence[str] | None = None) -> None:
+        """These texts, or all, wait in batches of this size, and none has a vector."""
         with self._database.superuser() as connection:
             connection.execute("TRUNCATE embeddings.embedding, embeddings.passage, embeddings.text_batch")
-        self._enqueue(size, texts=texts)
+        self._enqueue(size, self._ids if ids is None else ids)
 
-    def _enqueue(self, size: int, *, texts: int | None = None) -> None:
-        ids = self._ids[:texts]
+    def _enqueue(self, size: int, ids: Sequence[str]) -> None:
         with tenant_transaction(self._connection, _TENANT), self._connection.cursor() as cursor:
             cursor.executemany(
                 "SELECT embeddings.enqueue(%s, %s, %s)",
@@ -173,9 +176,11 @@ class Bench:
             connection.execute("VACUUM ANALYZE embeddings.embedding")
             connection.execute("CHECKPOINT")
 
-    def _claim_and_end(self, size: int) -> None:
+    def _claim_and_end(self, size: int, jobs_waiting: int) -> None:
         ended = 0
         with connect(self._database.settings) as connection:
+            # As the worker's connection that claims.
+            connection.execute("SET synchronous_commit = off")
             while True:
                 claim = Claim(_TENANT, _KIND, uuid4(), datetime.now(UTC).date(), longest=0)
                 with tenant_transaction(connection, _TENANT):
@@ -185,7 +190,7 @@ class Bench:
                 with tenant_transaction(connection, _TENANT):
                     claim.end(connection)
                 ended += claim.size
-        _require(ended == self._texts)
+        _require(ended == jobs_waiting)
 
     def _claim_with_texts(self) -> None:
         ended = 0

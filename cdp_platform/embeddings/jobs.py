@@ -37,7 +37,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from cdp_platform.embeddings.kinds import Kind, texts_of
+from cdp_platform.embeddings.kinds import SOURCES, Kind, texts_of
 from cdp_platform.embeddings.models import Model
 from cdp_platform.embeddings.texts import PASSAGE_CHARACTERS
 from cdp_platform.warehouse.statements import statement
@@ -56,11 +56,13 @@ class Text:
     Attributes:
         content: the text, cut to the longest part that a live model or a passage takes.
         stale: ids of the live models that have no vector of this text. None if only its passage or its job is old.
+        version: of the row that the text is made of, as PostgreSQL numbers them (xmin).
     """
 
     entity_id: str
     content: str
     stale: Sequence[int]
+    version: int
 
 
 @dataclass
@@ -156,7 +158,7 @@ def take(connection: psycopg.Connection, claim: Claim, at_most: int) -> list[str
 
 def complete(connection: psycopg.Connection, claim: Claim, texts: Collection[Text]) -> None:
     """Forget earlier failures of texts, whose vectors this transaction writes."""
-    if texts:
+    if texts and _execute(connection, "any_job", claim).fetchone() is not None:
         ids, contents = [text.entity_id for text in texts], [text.content for text in texts]
         _execute(connection, "complete_jobs", claim, ids=ids, contents=contents)
 
@@ -217,8 +219,9 @@ def _read(
     """The texts of these entities that are to be written, in their order, and the entities that have no text."""
     if not ids:
         return [], []
+    source, key = SOURCES[claim.kind]
     found = connection.execute(
-        statement("embeddings", "read_texts").format(texts=texts_of(claim.kind)),
+        statement("embeddings", "read_texts").format(texts=texts_of(claim.kind), source=source, key=key),
         {
             "tenant_id": claim.tenant_id,
             "kind": claim.kind,
@@ -230,8 +233,12 @@ def _read(
         },
         binary=True,
     ).fetchall()
-    texts = {entity_id: Text(entity_id, content, stale) for entity_id, stale, content in found if content is not None}
-    gone = [entity_id for entity_id, _, content in found if content is None]
+    texts = {
+        entity_id: Text(entity_id, content, stale, version)
+        for entity_id, stale, content, version in found
+        if content is not None
+    }
+    gone = [entity_id for entity_id, _, content, _ in found if content is None]
     return [texts[entity_id] for entity_id in ids if entity_id in texts], gone
 
 

@@ -1,8 +1,9 @@
 """Settling texts: vectors, passages and failures are written in one transaction, and with the last ones the claim ends.
 
-The row that a text is made of is locked until the transaction ends, and what was embedded is compared with its text. So
-an older text never takes the place of a newer one, and an entity that is gone gets no vector, however many workers and
-writers are at work: a change waits for this transaction, and comes with a batch of its own.
+The row that a text is made of is locked until the transaction ends. If the row is another version than the one that was
+read, its text is compared with the one that was embedded. So an older text never takes the place of a newer one, and an
+entity that is gone gets no vector, however many workers and writers are at work: a change waits for this transaction,
+and comes with a batch of its own. Of what else a text has, as the name of a product, the nightly comparison takes care.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
+from psycopg.types.numeric import Int4
 
 from cdp_platform.embeddings import jobs
 from cdp_platform.embeddings.jobs import Claim, Text
@@ -98,14 +100,14 @@ def settle(
     if wait_for is not None:
         _lock(connection, claim, [wait_for], sql.SQL(""))
     locked = _lock(connection, claim, ids, sql.SQL(" SKIP LOCKED"))
+    others = [answer for answer in answers if locked.get(answer.text.entity_id) != answer.text.version]
     # A statement of its own: it sees every change that was committed before the row was locked.
-    hashes = _hashes(connection, claim, ids)
-    left_out = [answer for answer in answers if answer.text.entity_id in hashes.keys() - locked]
-    same = [
-        answer
-        for answer in answers
-        if answer.text.entity_id in locked and hashes.get(answer.text.entity_id) == answer.content_hash()
-    ]
+    hashes = _hashes(connection, claim, [answer.text.entity_id for answer in others])
+    left_out = [answer for answer in others if answer.text.entity_id in hashes.keys() - locked.keys()]
+    changed = {
+        answer.text.entity_id for answer in others if hashes.get(answer.text.entity_id) != answer.content_hash()
+    } | {answer.text.entity_id for answer in left_out}
+    same = [answer for answer in answers if answer.text.entity_id not in changed]
     result = SettleResult(changed=len(answers) - len(same) - len(left_out))
     _write_vectors(connection, claim, [answer for answer in same if answer.vectors], models)
     complete = []
@@ -129,16 +131,18 @@ def settle(
     return result, left_out
 
 
-def _lock(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], how: sql.SQL) -> set[str]:
-    """Lock the rows that texts are made of against changes; returns whose rows are locked."""
+def _lock(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str], how: sql.SQL) -> dict[str, int]:
+    """Lock the rows that texts are made of against changes; returns the versions of those that are locked."""
     source, key = SOURCES[claim.kind]
     lock_rows = statement("embeddings", "lock_rows").format(source=source, key=key)
-    rows = connection.execute(lock_rows + how, {"tenant_id": claim.tenant_id, "ids": entity_ids})
-    return {entity_id for (entity_id,) in rows.fetchall()}
+    rows = connection.execute(lock_rows + how, {"tenant_id": claim.tenant_id, "ids": entity_ids}, binary=True)
+    return dict(rows.fetchall())
 
 
 def _hashes(connection: psycopg.Connection, claim: Claim, entity_ids: Sequence[str]) -> dict[str, bytes]:
     """The hashes of the texts as they are now, cut as the claim cut them. None of an entity without a text."""
+    if not entity_ids:
+        return {}
     rows = connection.execute(
         statement("embeddings", "hash_texts").format(texts=texts_of(claim.kind)),
         {"tenant_id": claim.tenant_id, "ids": entity_ids, "longest": claim.longest},
@@ -162,12 +166,13 @@ def _write_vectors(
     copy = "COPY stage_embedding (entity_id, model_id, vector, content_hash) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(copy) as writer:
         # PostgreSQL gets a vector in the bytes of its own binary form, for which psycopg has no type.
-        writer.set_types(["text", "int4", "bytea", "bytea"])
         for (model_id,) in live:
             embedded = [answer for answer in answers if model_id in answer.vectors]
             vectors = _binary([answer.vectors[model_id] for answer in embedded])
             for answer, vector in zip(embedded, vectors, strict=True):
-                writer.write_row((answer.text.entity_id, model_id, vector, answer.hash(models[model_id])))
+                content_hash = answer.hash(models[model_id])
+                # Values say their types, as `set_types` would have bytes encoded in Python.
+                writer.write_row((answer.text.entity_id, Int4(model_id), vector, content_hash))
     connection.execute(statement("embeddings", "merge_vectors"), {"tenant_id": claim.tenant_id, "kind": claim.kind})
 
 

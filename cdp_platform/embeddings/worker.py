@@ -191,6 +191,8 @@ class _Run:
         for connection in (self.claiming, self.writing):
             # The statements are fast index lookups, but the planner's estimate makes PostgreSQL compile them.
             connection.execute("SET jit = off")
+        # A claim that a crash of the server takes back was never made.
+        self.claiming.execute("SET synchronous_commit = off")
         # Raises if there is none.
         models.active(self.claiming)
         self.live = models.live(self.claiming)
@@ -316,6 +318,7 @@ class _Run:
 
     def _reserve(self, claim: Claim, priced: Sequence[Model]) -> bool:
         """Reserve the estimated cost of the texts within the budget, and put back the others; whether all are."""
+        self.claiming.execute("SET LOCAL synchronous_commit = on")
         costs = [
             sum((usage.cost(model, _estimate(text, model)) for model in priced), Decimal(0)) for text in claim.texts
         ]

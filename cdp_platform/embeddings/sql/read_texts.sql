@@ -16,7 +16,10 @@ WITH text AS MATERIALIZED (
     ) AS stale
     FROM text WHERE content IS NOT NULL
 )
-SELECT entity_id, stale, left(content, %(longest)s) FROM looked
+SELECT entity_id, stale, left(content, %(longest)s), (
+    SELECT r.xmin::text::bigint FROM {source} AS r
+    WHERE r.tenant_id = %(tenant_id)s AND r.{key} = looked.entity_id
+) FROM looked
 WHERE stale <> '{{}}' OR left(content, %(passage)s) IS DISTINCT FROM (
     SELECT p.content FROM embeddings.passage AS p
     WHERE p.tenant_id = %(tenant_id)s AND p.kind = %(kind)s AND p.entity_id = looked.entity_id)
@@ -24,6 +27,6 @@ WHERE stale <> '{{}}' OR left(content, %(passage)s) IS DISTINCT FROM (
     SELECT FROM embeddings.embedding_job AS j
     WHERE j.tenant_id = %(tenant_id)s AND j.kind = %(kind)s AND j.entity_id = looked.entity_id)
 UNION ALL
-SELECT entity_id, NULL, NULL FROM (
+SELECT entity_id, NULL, NULL, NULL FROM (
     SELECT entity_id FROM unnest(%(ids)s::text[]) AS w (entity_id) EXCEPT SELECT entity_id FROM looked
 ) AS gone
