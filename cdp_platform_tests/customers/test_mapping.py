@@ -202,6 +202,7 @@ def test_a_document_without_a_stamp_is_taken():
     document = {name: value for name, value in PROFILE.items() if name not in {"updatedAt", "createdAt"}} | {
         "status": 0
     }
+    mapper.prepare(Batch.of([document]))
     row = dict(zip([name for name, _ in profiles.TARGET.columns], mapper.row(document, b"{}", b""), strict=True))
     assert (row["updated_at"], row["created_at"]) == (None, None)
     assert row["closed_at"] == datetime(1970, 1, 1, tzinfo=UTC)

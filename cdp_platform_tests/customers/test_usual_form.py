@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp_platform.customers import documents, profiles, transactions
+from cdp_platform.customers import documents, profile_form, transactions
 from cdp_platform.customers.batches import Batch
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.customers.profiles import ProfileMapper
@@ -98,7 +98,7 @@ VALUES = st.one_of(
     st.lists(st.text(max_size=3), max_size=3).map(json.dumps),
 )
 FORMS: dict[str, tuple[Callable[[], Mapper], dict[str, Any], list[str]]] = {
-    "profile": (profile_mapper, PROFILE, profiles.form().attributes),
+    "profile": (profile_mapper, PROFILE, profile_form.form().attributes),
     "conversion": (lambda: TransactionMapper(TENANT), EDGE, transactions.form("cdp_profile").attributes),
 }
 
