@@ -56,7 +56,7 @@ class Mapper(Protocol):
     def columns(
         self, sources: Sequence[bytes], contents: Sequence[bytes], digests: Sequence[bytes]
     ) -> tuple[list[int], dict[str, Column]]:
-        """The columns of the documents in the usual form, as `row` gives them, and the places of these documents.
+        """The columns of the documents in the plain form, as `row` gives them, and the places of these documents.
 
         Args:
             sources: the documents' JSON; the batch was prepared.

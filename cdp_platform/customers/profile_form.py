@@ -1,4 +1,4 @@
-"""The usual form of profiles: which attribute, of which kind, is in which column."""
+"""The plain form of profiles: which attribute, of which kind, is in which column."""
 
 from functools import cache
 

@@ -191,7 +191,7 @@ class ProfileMapper:
     def columns(
         self, sources: Sequence[bytes], contents: Sequence[bytes], digests: Sequence[bytes]
     ) -> tuple[list[int], dict[str, typed.Column]]:
-        """The columns of ``TARGET`` for the documents in the usual form, and the places of these documents."""
+        """The columns of ``TARGET`` for the documents in the plain form, and the places of these documents."""
         places, columns = profile_form.form().taken(sources)
         emails, phones = columns["primary_email_raw"], columns["primary_phone_raw"]
         columns["tenant_id"] = [self._tenant_id] * len(places)

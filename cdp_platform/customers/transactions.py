@@ -99,7 +99,7 @@ class TransactionMapper(PlainMapper):
     def columns(
         self, sources: Sequence[bytes], contents: Sequence[bytes], digests: Sequence[bytes]
     ) -> tuple[list[int], dict[str, typed.Column]]:
-        """The columns of ``TARGET`` for the documents in the usual form, and the places of these documents."""
+        """The columns of ``TARGET`` for the documents in the plain form, and the places of these documents."""
         places, columns = form(self._profiles).taken(sources)
         nothing = [None] * len(places)
         return places, columns | {

@@ -1,7 +1,7 @@
 """Columns of documents in the form that LEO CDP writes: decoded to structs in C, and converted a column at a time.
 
 The mappers' ``row`` takes every form that a field may have, and says why a document is rejected. The columns made here
-hold the same, in a fraction of the time, for documents in the usual form. Other documents are not taken.
+hold the same, in a fraction of the time, for documents in the plain form. Other documents are not taken.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ Column = list[Any]
 
 
 class OtherFormError(Exception):
-    """Values of a column are not in the usual form.
+    """Values of a column are not in the plain form.
 
     Attributes:
         places: of their documents.
@@ -37,13 +37,13 @@ class OtherFormError(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """What an attribute holds in the usual form, and how it becomes a column.
+    """What an attribute holds in the plain form, and how it becomes a column.
 
     Attributes:
         form: the type that msgspec checks.
         column: makes the column of the attribute's values.
         nothing: the value of the column where the attribute is absent or null.
-        required: whether an attribute that is absent is no usual form.
+        required: whether an attribute that is absent keeps a document from being in the plain form.
     """
 
     form: Any
@@ -53,7 +53,7 @@ class Kind:
 
 
 class Form:
-    """The usual form of a collection's documents: the attribute and kind of each column.
+    """The plain form of a collection's documents: the attribute and kind of each column.
 
     Attributes:
         attributes: the names of the attributes.
@@ -63,7 +63,7 @@ class Form:
         self.attributes = [attribute for attribute, _ in fields.values()]
         self._kinds = {column: kind for column, (_, kind) in fields.items()}
         struct = msgspec.defstruct(
-            "UsualDocument",
+            "PlainDocument",
             [
                 (column, kind.form, msgspec.field(name=attribute, default=msgspec.NODEFAULT if kind.required else None))
                 for column, (attribute, kind) in fields.items()
@@ -74,7 +74,7 @@ class Form:
         self._decoder = msgspec.json.Decoder(struct)
 
     def taken(self, sources: Sequence[bytes]) -> tuple[list[int], dict[str, Column]]:
-        """The places of the documents in the usual form, and their columns."""
+        """The places of the documents in the plain form, and their columns."""
         places, structs = self._decoded(sources)
         while structs:
             attributes = zip(*map(msgspec.structs.astuple, structs), strict=True)

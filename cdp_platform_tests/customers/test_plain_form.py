@@ -1,4 +1,4 @@
-"""The columns of documents in the usual form are those of the mapper, for every document that is taken."""
+"""The columns of documents in the plain form are those of the mapper, for every document that is taken."""
 
 import json
 import math
@@ -45,7 +45,7 @@ def both(make: Callable[[], Mapper], source: bytes) -> tuple[Any, Any] | None:
     try:
         content = documents.cut(source)
     except RejectedDocumentError:
-        # It is in no usual form, since its revision is not where ArangoDB writes it.
+        # It is not in the plain form, since its revision is not where ArangoDB writes it.
         return None
     places, columns = fast.columns(batch.sources, [content], [b"hash"])
     if not places:
@@ -125,7 +125,7 @@ def test_any_values_together_give_what_the_mapper_gives(kind, data):
         assert rows[0] == rows[1]
 
 
-def test_a_batch_takes_the_documents_in_the_usual_form_and_leaves_the_others():
+def test_a_batch_takes_the_documents_in_the_plain_form_and_leaves_the_others():
     mapper = TransactionMapper(TENANT)
     others = [
         {"transactionValue": "12.50"},
