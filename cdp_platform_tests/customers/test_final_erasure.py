@@ -332,7 +332,10 @@ class Erasure(RuleBasedStateMachine):
                     )
                     with connection.cursor().copy("COPY old FROM STDIN") as copy:
                         copy.write(self.backup[table])
-                    connection.execute(f"INSERT INTO {table} ({columns}) SELECT * FROM old ON CONFLICT DO NOTHING")
+                    connection.execute(
+                        f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM old"
+                        " ON CONFLICT DO NOTHING"
+                    )
 
     def columns(self, connection: Any, table: str) -> str:
         rows = connection.execute(
