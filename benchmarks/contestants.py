@@ -4,6 +4,7 @@ Each reads the same documents from the same stub over HTTP. It is measured from 
 imports are not counted.
 """
 
+import math
 import os
 import resource
 import tempfile
@@ -153,7 +154,7 @@ def in_fresh_process(contestant: Callable[..., list[Outcome]], *args: Any) -> li
 
 
 def ours(task: Task, second_process: bool) -> list[Outcome]:
-    """The platform's own sync of everything, alone or with a second process."""
+    """The platform's own sync of everything, in one process or with a second one."""
     os.environ |= task.database.environment() | {"ARANGO_HOST": task.url}
     settings.forget()
     with connect(settings.postgres()) as connection:
@@ -162,8 +163,12 @@ def ours(task: Task, second_process: bool) -> list[Outcome]:
         with open_database(settings.arango(), tenant.arango_database) as database:
             source = TenantSource(database, tenant)
             mapper = mapper_of(task.collection, tenant, source)
-            second = SecondWorker(partial(connect, settings.postgres()), partial(open_database, settings.arango()))
-            result = sync(connection, source, tenant, mapper, full=True, second=second if second_process else None)
+            second = SecondWorker(
+                partial(connect, settings.postgres()),
+                partial(open_database, settings.arango()),
+                process_from=0 if second_process else math.inf,
+            )
+            result = sync(connection, source, tenant, mapper, full=True, second=second)
         outcome = watch.read(result.read)
     if result.rejected or result.rows != result.source_count:
         raise RuntimeError(f"the sync of {task.collection} did not take everything: {result}")

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,10 +65,16 @@ class Leo:
             source = TenantSource(database, self.tenant)
             yield source, mapper_of(collection, self.tenant, source)
 
-    def sync(self, kind: str = "profiles", *, second_process: bool = False, **options: Any) -> SyncResult:
+    def sync(
+        self, kind: str = "profiles", *, second_process: bool = False, second_thread: bool = False, **options: Any
+    ) -> SyncResult:
         second = None
-        if second_process:
-            second = SecondWorker(partial(connect, settings.postgres()), partial(open_database, settings.arango()))
+        if second_process or second_thread:
+            second = SecondWorker(
+                partial(connect, settings.postgres()),
+                partial(open_database, settings.arango()),
+                process_from=0 if second_process else math.inf,
+            )
         with self.reading(kind) as (source, mapper):
             return sync(self.connection, source, self.tenant, mapper, second=second, **options)
 

@@ -1,9 +1,12 @@
-"""Reading every document of a collection, alone or together with a second process.
+"""Reading every document of a collection, alone or together with a second worker.
 
 There is one ordered cursor either way, and so one snapshot of the source: each document is in exactly one batch,
 whatever its timestamp looks like and however it changes meanwhile. While no worker reads, the position of the cursor is
 in a slot. A worker that is free takes it, reads the next batch, puts the new position back and lands the batch. So a
 worker waits for the other's request to the source and for nothing else, and a slower worker takes fewer batches.
+
+The second worker is a thread, which maps documents while PostgreSQL writes for the first. For a large read it is a
+process, which takes a second of a core to start, and then maps at the same time as the first.
 
 Batches are committed in any order. The second worker reports each of its batches after the commit, and the first moves
 the watermark past batches that are all committed. If one of them fails, everything up to the watermark is there; the
@@ -16,8 +19,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import Pipe
@@ -44,15 +48,17 @@ _PLACE_BYTES = 4096
 
 @dataclass(frozen=True)
 class SecondWorker:
-    """The inputs of a second worker. It is a process, so each can be pickled.
+    """The inputs of a second worker. It may be a process, so both functions can be pickled.
 
     Attributes:
         connect: opens its connection to the warehouse.
         open_database: opens its ArangoDB database.
+        process_from: number of documents of a read from which it is a process; for fewer it is a thread.
     """
 
     connect: Callable[[], AbstractContextManager[psycopg.Connection]]
     open_database: OpenDatabase
+    process_from: float = 60_000
 
 
 def read_everything(
@@ -64,6 +70,7 @@ def read_everything(
     so_far: SoFar,
     progress: Callable[[int], None],
     second: SecondWorker | None,
+    as_process: bool,
 ) -> SyncResult:
     """Land every document of the collection; returns the run with them.
 
@@ -75,14 +82,15 @@ def read_everything(
         so_far: the run before this.
         progress: called after each batch of this worker with the number of documents that the run has read.
         second: takes batches too, as soon as it has started; None to read alone.
+        as_process: whether the second is a process; else it is a thread.
 
     Raises:
-        WorkerLostError: the second worker was ended from outside.
+        WorkerLostError: the second process was ended from outside.
     """
     batch, bookmark = source.begin(reading.collection)
     work = None if second is None else _Work(second, reading, connection.info.backend_pid)
     try:
-        with _Slot() as slot, _reports_on(work, slot) as reports:
+        with _Slot() as slot, _reports_on(work, slot, as_process=as_process) as reports:
             landings = _Landings(so_far, reports)
             place = _Place(0, bookmark)
             while True:
@@ -225,12 +233,33 @@ class _Work:
     first_pid: int
 
 
-@contextmanager
-def _reports_on(work: _Work | None, slot: _Slot) -> Generator[Connection | None]:
-    """Run the second worker; yields its reports: number and batch, or an error, or None when it has ended."""
+def _reports_on(work: _Work | None, slot: _Slot, *, as_process: bool) -> AbstractContextManager[Connection | None]:
+    """Run the second worker; gives its reports: number and batch, or an error, or None when it has ended."""
     if work is None:
-        yield None
-        return
+        return nullcontext()
+    return (_reports_of_process if as_process else _reports_of_thread)(work, slot)
+
+
+@contextmanager
+def _reports_of_thread(work: _Work, slot: _Slot) -> Generator[Connection]:
+    ours, theirs = Pipe()
+
+    def work_on() -> None:
+        # Whatever ends the thread, the first worker is told.
+        with theirs:
+            take_batches(work, slot, theirs)
+
+    thread = threading.Thread(target=work_on, daemon=True)
+    thread.start()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        thread.join()
+
+
+@contextmanager
+def _reports_of_process(work: _Work, slot: _Slot) -> Generator[Connection]:
     ours, theirs = Pipe()
     # A new process, because this one may have threads and open connections. `multiprocessing` would import the main
     # module in it, which is Dagster.

@@ -34,8 +34,8 @@ from cdp_platform.warehouse.connection import tenant_transaction
 # servers.
 OVERLAP = timedelta(minutes=10)
 
-# From this number of documents on, a second process saves more than its start takes, which is a second of a core.
-_WORTH_A_PROCESS = 50_000
+# From this number of documents on, a second worker saves more time than opening its connections takes.
+_WORTH_A_SECOND = 5_000
 
 Progress = Callable[[int, int | None], None]
 """Called after each batch with the number of documents read so far, and of all documents; None if that is unknown."""
@@ -59,7 +59,7 @@ def sync(
         tenant: the owner of the rows.
         mapper: of the collection.
         full: read every document again, not only those since the watermark.
-        second: shares a full read that is large enough; None to read alone.
+        second: shares a full read of 5,000 documents or more; None to read alone.
         progress: called after each batch.
 
     Raises:
@@ -106,7 +106,8 @@ def sync(
                 # Without a position: after a restore of the source, its greatest timestamp may lie before ours.
                 so_far=SoFar(result, None),
                 progress=lambda read: progress(read, total),
-                second=second if total >= _WORTH_A_PROCESS else None,
+                second=second if total >= _WORTH_A_SECOND else None,
+                as_process=second is not None and total >= second.process_from,
             )
         with tenant_transaction(connection, tenant.tenant_id):
             if result.full:

@@ -1,20 +1,16 @@
 """A sync that is killed anywhere, and run again, leaves what a sync leaves that was never killed."""
 
 import itertools
-import multiprocessing
-import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 
 from cdp_platform import settings
-from cdp_platform.customers import full_read, metrics, profiles, transactions, value
+from cdp_platform.customers import metrics, profiles, transactions, value
 from cdp_platform.customers import sync as sync_module
 from cdp_platform.customers.replay import replay
 from cdp_platform.customers.source import TenantSource, stamp
@@ -200,23 +196,6 @@ def test_a_first_load_that_is_killed_anywhere_goes_on_where_it_was(leo: Leo, new
     assert {"copy_end", "BasePipeline._exit_gen", "INSERT INTO ops.sync_watermark"} <= killed_after
 
 
-@contextmanager
-def _second_in_a_thread(work: full_read._Work | None, slot: full_read._Slot) -> Generator[Connection | None]:
-    """The second worker as a part of this process, so that its writes are points to kill at, too."""
-    assert work is not None
-    ours, theirs = multiprocessing.Pipe()
-
-    def take_batches() -> None:
-        with theirs:
-            full_read.take_batches(work, slot, theirs)
-
-    thread = threading.Thread(target=take_batches, daemon=True)
-    thread.start()
-    with ours:
-        yield ours
-    thread.join()
-
-
 @pytest.mark.usefixtures("shared")
 def test_a_first_load_by_two_workers_that_is_killed_anywhere_goes_on_where_it_was(
     leo: Leo, new_leo: Callable[..., Leo], alone: Any, monkeypatch: pytest.MonkeyPatch
@@ -227,9 +206,8 @@ def test_a_first_load_by_two_workers_that_is_killed_anywhere_goes_on_where_it_wa
     exchanges = set()
 
     def run(of: Leo) -> None:
-        monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
-        monkeypatch.setattr(full_read, "_reports_on", _second_in_a_thread)
-        of.sync("profiles", second_process=True)
+        monkeypatch.setattr(sync_module, "_WORTH_A_SECOND", 1)
+        of.sync("profiles", second_thread=True)
 
     for point, killed in crashes.after_every_write(
         alone(run), lambda: new_leo(f"tenant{next(numbers)}", database=leo.tenant.arango_database)

@@ -84,7 +84,7 @@ def test_an_erasure_during_a_full_read_by_two_workers_ends(
     leo: Leo, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ):
     """The erasure waits for one worker's transaction, and the other's waits for the erasure."""
-    monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(sync_module, "_WORTH_A_SECOND", 1)
     for number in range(14):
         leo.profile(f"p{number:02}", number + 1, firstName=f"secret{number:02}x")
     land = landing.land

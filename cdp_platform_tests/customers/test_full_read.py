@@ -17,6 +17,7 @@ from cdp_platform import settings
 from cdp_platform.build import build_definitions
 from cdp_platform.customers import full_read
 from cdp_platform.customers import sync as sync_module
+from cdp_platform.customers.defs import assets as customers_assets
 from cdp_platform.errors import SourceError, WorkerLostError
 from cdp_platform.ops import locks
 from cdp_platform.orchestration import partitions
@@ -34,7 +35,7 @@ LIMIT_SECONDS = 60
 
 @pytest.fixture(autouse=True)
 def _worth_sharing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(sync_module, "_WORTH_A_SECOND", 1)
     yield
     assert not second_processes()
 
@@ -107,6 +108,19 @@ def test_two_leave_what_one_leaves(leo: Leo, new_leo: Callable[..., Leo], number
     assert leo.rows(query) == alone.rows(query)
     assert leo.stamp() == alone.stamp() is not None
     assert [record.document_key for record in leo.waiting()] == ["broken"]
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_thread_of_this_process_shares_a_read_too(leo: Leo, new_leo: Callable[..., Leo]):
+    alone = new_leo("alone")
+    for each in (leo, alone):
+        fill(each, 14)
+        each.profile("broken", 1, inSegments={"id": "x"})
+    assert leo.sync(second_thread=True) == alone.sync()
+    assert not second_processes()
+    query = "SELECT profile_id, first_name, document - '_id', document_hash FROM customers.cdp_profiles ORDER BY 1"
+    assert leo.rows(query) == alone.rows(query)
+    assert leo.stamp() == alone.stamp() is not None
 
 
 @pytest.mark.usefixtures("shared")
@@ -185,6 +199,7 @@ def test_the_second_process_opens_what_replaced_resources_say(
     leo: Leo, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("OPENED", str(tmp_path / "opened"))
+    monkeypatch.setattr(customers_assets, "SecondWorker", partial(full_read.SecondWorker, process_from=0))
     fill(leo, 7)
     partitions.ensure(instance, [leo.tenant])
     definitions = build_definitions({"warehouse": _Warehouse(), "arango": _Arango()})
@@ -198,7 +213,7 @@ def test_the_second_process_opens_what_replaced_resources_say(
 
 
 def test_a_small_read_is_not_worth_a_second_process(leo: Leo, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sync_module, "_WORTH_A_PROCESS", 50_000)
+    monkeypatch.setattr(sync_module, "_WORTH_A_SECOND", 5_000)
     fill(leo, 7)
     monkeypatch.setattr(full_read.subprocess, "Popen", None)
     assert leo.sync(second_process=True).new == 7
