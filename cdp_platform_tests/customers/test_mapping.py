@@ -1,6 +1,7 @@
 """A document becomes a row, or is rejected with a code and a path. Nothing in between."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -409,6 +410,24 @@ def test_the_canonical_document_knows_content_and_not_order_or_revision(content,
     assert documents.unrevised({"_rev": "2", **dict(shuffled)}) == first
     assert documents.unrevised({**content, "added": 1, "added2": 2}) != first
     assert isinstance(json.loads(first), dict)
+
+
+@pytest.mark.parametrize(
+    "mapper_of", [lambda: ProfileMapper(TENANT, lambda _keys: []), lambda: TransactionMapper(TENANT)]
+)
+def test_the_hash_changes_with_the_version_of_the_mapping(
+    mapper_of: Callable[[], ProfileMapper | TransactionMapper], monkeypatch: pytest.MonkeyPatch
+):
+    def digest() -> bytes:
+        batch, mapper = Batch.of([PROFILE]), mapper_of()
+        mapper.prepare(batch)
+        return mapper.fingerprint(b"{}", batch.heads[0])
+
+    first = digest()
+    assert digest() == first
+    monkeypatch.setattr(profiles, "VERSION", profiles.VERSION + 1)
+    monkeypatch.setattr(TransactionMapper, "version", TransactionMapper.version + 1)
+    assert digest() != first
 
 
 def test_an_address_that_is_too_long_is_not_usable():

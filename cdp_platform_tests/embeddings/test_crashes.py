@@ -99,9 +99,11 @@ def _require_completed(
 ) -> None:
     for tenant in pair:
         tenant.let_time_pass()
+        assert max(tenant.attempts().values(), default=0) <= 1, where
     work(pair)
     for tenant in pair:
         tenant.require_right(desk.model)
+        assert tenant.states() == {}, where
     sent = sum(count_tokens(text) for batch in openai_stub.requests() for text in batch)
     assert sum(tenant.usage()[3] for tenant in pair) >= sent * _TOKEN_DOLLARS, where
 

@@ -49,6 +49,7 @@ def test_a_provider_that_asks_for_patience_gets_it_and_no_attempt_is_counted(
     assert openai_stub.fired() == [2]
     assert time.monotonic() - began >= 2
     assert (outcome.embedded, outcome.failed, outcome.note, outcome.error) == (100, 0, None, None)
+    assert acme.states() == {}
     acme.require_right(desk.model)
     ((seconds, openings),) = desk.rests()
     assert (seconds <= 0, openings) == (True, 0)
