@@ -80,10 +80,10 @@ class PurchaseModel:
         # two factors are outside the range of floats for customers with hundreds of purchases.
         with np.errstate(over="ignore", invalid="ignore"):
             remaining = (1 - z) ** (a - 1) * hyp2f1(a - 1, a + self.b - 1 - self.r, a + self.b + x - 1, z)
-        # The product is 0 times infinity if a is in the hundreds: then every customer leaves at once, and the limit is
-        # 0.
-        remaining = np.nan_to_num(remaining, nan=0.0)
-        if_alive = (a + self.b + x - 1) / (a - 1) * (1 - remaining)
+            # The product is 0 times infinity if a is in the hundreds: then every customer leaves at once, and the limit
+            # is 0.
+            remaining = np.nan_to_num(remaining, nan=0.0)
+            if_alive = (a + self.b + x - 1) / (a - 1) * (1 - remaining)
         return if_alive[of_pair] * self.probability_alive(frequency, recency, age)
 
 
