@@ -1,7 +1,7 @@
 """The ways of bringing a collection into PostgreSQL that are compared, each run once in a fresh process.
 
-Each reads the same documents from the same stub over HTTP. It is measured from its first request to its last commit;
-imports are not counted.
+Each reads the same documents from the same stub over HTTP. It is measured from its first request to its last commit.
+What ours imports only then, and the start of its second process, are counted; other imports are not.
 """
 
 import math

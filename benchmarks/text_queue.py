@@ -90,7 +90,7 @@ class Measured:
         return self.jobs / median(self.seconds)
 
     def cpu_microseconds(self) -> tuple[float, float]:
-        """Of the client and of the server, a job."""
+        """CPU microseconds a job, of the client and of the server."""
         client, server = (median(vars(each)[side] for each in self.cpu) for side in ("client", "server"))
         return client / self.jobs * 1e6, server / self.jobs * 1e6
 
@@ -178,17 +178,18 @@ class Bench:
 
     def _claim_and_end(self, size: int, jobs_waiting: int) -> None:
         ended = 0
-        with connect(self._database.settings) as connection:
-            # As the worker's connection that claims.
-            connection.execute("SET synchronous_commit = off")
+        settings = self._database.settings
+        with connect(settings) as claiming, connect(settings) as writing:
+            # The worker claims so too, and ends its claims on a connection whose commits wait for the disk.
+            claiming.execute("SET synchronous_commit = off")
             while True:
                 claim = Claim(_TENANT, _KIND, uuid4(), datetime.now(UTC).date(), longest=0)
-                with tenant_transaction(connection, _TENANT):
-                    jobs.take(connection, claim, size)
+                with tenant_transaction(claiming, _TENANT):
+                    jobs.take(claiming, claim, size)
                 if not claim.size:
                     break
-                with tenant_transaction(connection, _TENANT):
-                    claim.end(connection)
+                with tenant_transaction(writing, _TENANT):
+                    claim.end(writing)
                 ended += claim.size
         _require(ended == jobs_waiting)
 
@@ -220,7 +221,7 @@ class Bench:
         for batch in batches:
             self._local.embed(batch, purpose="document")
 
-    # What was measured.
+    # The results.
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per contestant."""
