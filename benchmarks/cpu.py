@@ -24,7 +24,7 @@ class CpuSeconds:
 
 
 def cpu_seconds(postmaster: psutil.Process) -> CpuSeconds:
-    """What both sides have used so far; what a contestant used is the difference of two calls.
+    """Measure what both sides have used so far. The difference of two calls is what a contestant used.
 
     Exact while neither side starts or ends a process during a call, and ended ones were waited for by who started them.
 

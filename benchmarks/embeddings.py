@@ -22,7 +22,6 @@ The peak of memory is that of this process, with all generated vectors and texts
     python -m benchmarks.embeddings [--scale usual|million] [--vectors N] [--json]
 """
 
-import os
 import resource
 import sys
 import time
@@ -144,7 +143,7 @@ class Bench:
                     sql.SQL("SELECT embeddings.{}(%s, %s, %s)").format(sql.Identifier(function)), [_LARGE, _KIND, ids]
                 )
 
-    # What was measured.
+    # The results.
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per measurement."""
@@ -188,10 +187,6 @@ class Bench:
         return bars
 
 
-def _load_average() -> str:
-    return ", ".join(f"{each:.1f}" for each in os.getloadavg())
-
-
 def _use_local_model(connection: psycopg.Connection) -> None:
     settings = EmbeddingSettings(embedding_provider="local", embed_model_id="", embed_daily_budget=None)
     models.ensure_default(connection, settings, opener(settings))
@@ -218,7 +213,6 @@ def main() -> int:
     given = parser.parse_args()
     if given.scale == "million":
         return _million(as_json=given.as_json)
-    load_before = _load_average()
     with (
         benchmark_database(dict.fromkeys((_LARGE, _MIDDLE, _SMALL), "none")) as database,
         connect(database.settings) as connection,
@@ -231,10 +225,7 @@ def main() -> int:
         f"loads and searches of {given.vectors:,} vectors",
         bench.rows(),
         bench.bars(),
-        notes=[
-            f"Load average before: {load_before}; after: {_load_average()}; {os.cpu_count()} cores.",
-            f"Peak memory of this process: {peak_mb:.0f} MB, made-up vectors and texts among it.",
-        ],
+        notes=[f"Peak memory of this process: {peak_mb:.0f} MB, made-up vectors and texts among it."],
         as_json=given.as_json,
     )
 

@@ -1,4 +1,4 @@
-"""What a run costs when a hundred documents changed: in a tenant of a million documents, and in one of a tenth.
+"""The benchmark of runs after a hundred changes, in a tenant of a million documents and in one of a tenth.
 
 A run reads both collections, asks whether the tables are sound, and computes the metrics of whom that touched, as the
 job does without Dagster. Both tenants are in one warehouse and take turns; a figure is the median of the rounds. The
@@ -36,7 +36,8 @@ _RATIO = 10
 _BAR = 1.2
 _TABLES = ("cdp_profiles", "transactions", "customer_metrics", "segment_member")
 
-# As a first load leaves them, but for texts: two segments each, and one purchase of a line in the last 400 days.
+# Rows as a first load leaves them, without texts: each profile has two segments, and one purchase of a line in the last
+# 400 days.
 _FILL = """
 INSERT INTO customers.cdp_profiles (
     tenant_id, profile_id, status, status_code, identities, visitor_ids, secondary_emails, secondary_phones, job_titles,

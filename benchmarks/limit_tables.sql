@@ -1,4 +1,4 @@
--- What PostgreSQL's own limit is measured with: the tables as migration 0026 left them, with all constraints and indexes.
+-- PostgreSQL's own limit is measured with these tables. They are as migration 0026 left them, with all constraints and indexes.
 -- They stay as they are: a lighter table of the platform makes its sync faster, and not the limit.
 
 CREATE TABLE limit_cdp_profiles (

@@ -34,7 +34,7 @@ class Bare:
         connection.execute("CREATE TABLE bare (id bigint PRIMARY KEY)")
 
     def fill(self, jobs: int) -> None:
-        """So many jobs, and statistics of them."""
+        """Insert this number of jobs, and analyze the table."""
         self._connection.execute("INSERT INTO bare SELECT generate_series(1, %s)", [jobs])
         self._connection.execute("VACUUM ANALYZE bare")
 
@@ -71,7 +71,7 @@ class PgQueuerQueue:
                 connection.execute(sql.SQL("ALTER TABLE {} SET {}").format(sql.Identifier(name), how))
 
     def fill(self, jobs: int) -> None:
-        """So many jobs."""
+        """Insert this number of jobs."""
         asyncio.run(self._fill(jobs))
         with psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
@@ -82,7 +82,7 @@ class PgQueuerQueue:
         await connection.close()
 
     def by_manager(self, size: int) -> None:
-        """As documented: a manager that drains the queue with a function that does nothing."""
+        """Drain the queue by the documented manager, with a function that does nothing."""
 
         async def run() -> None:
             connection = await asyncpg.connect(self._address)
@@ -119,13 +119,13 @@ class ProcrastinateQueue:
         asyncio.run(self._run(lambda app: app.schema_manager.apply_schema_async()))
 
     def fill(self, jobs: int) -> None:
-        """So many jobs."""
+        """Insert this number of jobs."""
         asyncio.run(self._run(lambda app: app.tasks[_NAME].configure().batch_defer_async(*[{}] * jobs)))
         with psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
 
     def work(self) -> None:
-        """As documented, with many jobs at once, and rows that are deleted at their end."""
+        """Run the documented worker, with many jobs at once and rows that are deleted at their end."""
         asyncio.run(
             self._run(
                 lambda app: app.run_worker_async(

@@ -1,4 +1,4 @@
-"""What every benchmark does at its end: print one table and the bars, or one JSON line; exit 1 if a bar was missed.
+"""The end of every benchmark: it prints one table and the bars, or one JSON line, and exits 1 if a bar was missed.
 
 Every run is appended to `.benchmarks/runs.jsonl`, which `python -m benchmarks.history` draws.
 """

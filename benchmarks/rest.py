@@ -1,4 +1,4 @@
-"""What a `make up` takes while nothing changes: memory, and CPU of one core.
+"""The benchmark of `make up` at rest: memory, and the share of one core, while nothing changes.
 
 Memory is the proportional set size (PSS): what processes share counts once. All processes count, the sandbox's
 PostgreSQL and stand-ins too. A run that begins meanwhile would count as well, so measure between two quarters of an

@@ -217,7 +217,7 @@ class Million:
         ]
 
     def bars(self) -> list[Bar]:
-        """What the searches are held to."""
+        """The bars of the searches."""
         large = self.searches[MILLION]
         return [
             Bar(f"p95 of a search, {MILLION}, to exact ones", large.p95 / large.exact_p95, 0.05, at_least=False),

@@ -316,7 +316,7 @@ def _take_batches(work: _Work, slot: _Slot, first: Connection) -> None:
             # Whoever has the lock after the first worker waits for this transaction before it reads anything.
             locks.share(connection, locks.second_worker(tenant.tenant_id, collection))
             if not locks.is_held(connection, locks.sync(tenant.tenant_id, collection), by=work.first_pid):
-                raise WorkerLostError("The first process of a large read has ended.")
+                raise WorkerLostError("The first worker of a large read has ended.")
             landed.append(batch)
 
         # The first worker sends nothing: its pipe is readable when it has ended.

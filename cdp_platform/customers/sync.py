@@ -1,7 +1,7 @@
 """Moves a tenant's changed documents from ArangoDB into PostgreSQL; no change is lost, and none is written twice.
 
 A run reads one sorted cursor to its end, a batch at a time. Rows, rejections and the watermark of a batch are one
-transaction, so a run that dies anywhere is repeated from the last whole batch; `full_read` says how two processes share
+transaction, so a run that dies anywhere is repeated from the last whole batch; `full_read` says how two workers share
 a run. A run also reads again what the watermark alone would miss: the last minutes (`OVERLAP`, for writers that commit
 late), documents without a timestamp, and all documents if the source has more than have come here or the mapping
 changed. A document whose hash is the stored one is neither mapped nor written. `updated_at` says how timestamps in

@@ -130,9 +130,9 @@ def erasure(tenant_id: str) -> Lock:
 
 
 def second_worker(tenant_id: str, collection: str) -> Lock:
-    """Shared by transactions of the second process of a full read, and taken once by whoever has taken `sync`.
+    """Shared by transactions of the second worker of a full read, and taken once by whoever has taken `sync`.
 
-    So none of a read whose first process was killed is committed after the next work on the collection has begun.
+    So no batch of a read whose first worker was killed is committed after the next work on the collection has begun.
     """
     busy = f"An earlier sync of {collection} for tenant {tenant_id} is still being written. Try again later."
     return Lock(13, f"second worker {tenant_id} {collection}", busy)
