@@ -125,10 +125,10 @@ class Bench:
             pgqueuer.be_durable(durable=durable)
             kept = "" if durable else ", tables unlogged"
             for how, work in (("manager", pgqueuer.by_manager), ("queries", pgqueuer.by_queries)):
-                few = self._texts // 4
-                pgqueuer.fill(few)
-                self._measure(f"{PGQUEUER}, its {how}, 100 a time{kept}", few, partial(work, 100))
-        few = self._texts // 20
+                pgqueuer.fill(self._texts)
+                self._measure(f"{PGQUEUER}, its {how}, 100 a time{kept}", self._texts, partial(work, 100))
+        # It takes milliseconds a job: beside so many its start does not count.
+        few = self._texts // 4
         procrastinate.fill(few)
         self._measure(PROCRASTINATE, few, procrastinate.work)
         unread = [f"profile-{number:09}" for number in range(many)]
@@ -145,9 +145,10 @@ class Bench:
         self._measure(MODEL, self._texts, partial(self._embed_alone, watched.batches))
         self._enqueue(500, self._ids)
         self._measure(UNCHANGED, self._texts, partial(self._drain, self._local, embedded=0))
-        self._begin_anew(500, self._ids[:_SLOW_TEXTS])
+        some = self._ids[:_SLOW_TEXTS]
+        self._begin_anew(500, some)
         slow = Slow(self._model.dimensions)
-        self._measure(SLOW, _SLOW_TEXTS, partial(self._drain, slow, embedded=_SLOW_TEXTS))
+        self._measure(SLOW, len(some), partial(self._drain, slow, embedded=len(some)))
         self.slow_seconds.append((self.measured[SLOW].seconds[-1], slow.seconds))
 
     def _measure(self, name: str, count: int, work: Callable[[], object]) -> None:
@@ -160,7 +161,7 @@ class Bench:
         found.cpu.append(cpu_seconds(self._database.postmaster) - cpu)
 
     def _begin_anew(self, size: int, ids: Sequence[str] | None = None) -> None:
-        """These texts, or all, wait in batches of this size, and none has a vector."""
+        """Let these texts, or all, wait in batches of this size, without any vector."""
         with self._database.superuser() as connection:
             connection.execute("TRUNCATE embeddings.embedding, embeddings.passage, embeddings.text_batch")
         self._enqueue(size, self._ids if ids is None else ids)
