@@ -10,8 +10,8 @@ from cdp_platform.warehouse.statements import statement
 def kept(settings: RetentionSettings) -> Sequence[Kept]:
     """Audiences and deliveries of events that ended, and what was reported of them.
 
-    Events, consent, suppression and the effect of events stay. So do the deliveries of confirmations, which go to an
-    address once for ever.
+    Events, consent, suppression and the effect of events stay. So do unresolved deliveries with their audiences, and
+    the deliveries of confirmations, which go to an address once for ever.
     """
     days = settings.delivery_retention_days
     return (

@@ -26,7 +26,24 @@ EXPORTS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(6)
 # Searches of the room enrichment, which stay themselves.
 SEARCHES = {
     name: f"00000000-0000-0000-0000-0000000000a{number}"
-    for number, name in enumerate(["ended", "never paid", "enriching", "fresh"])
+    for number, name in enumerate(["ended", "never paid", "enriching", "fresh", "unresolved"])
+}
+# Calls of these searches, by what the name says.
+CALLS = {
+    name: f"00000000-0000-0000-0000-0000000000c{number}"
+    for number, name in enumerate(
+        ["goes", "fresh", "unknown", "credits unknown", "answered", "delivered", "search open", "phones pending"]
+    )
+}
+SETTLED: dict[str, Any] = {"search_id": SEARCHES["ended"], "state": "confirmed", "credits": 1, "settled_at": OLD}
+
+# Marketing events, which stay themselves.
+EVENTS: dict[str, dict[str, Any]] = {
+    "ended": {"status": "done", "ended_at": OLD, "type": "message"},
+    "running": {"status": "running", "type": "message"},
+    "fresh": {"status": "done", "ended_at": FRESH, "type": "message"},
+    "confirmation": {"status": "done", "ended_at": OLD, "type": "confirmation"},
+    "unresolved": {"status": "done", "ended_at": OLD, "type": "message"},
 }
 
 # By table and the column that names the row, which is what stays and what goes: the rest of the row, old if not dated.
@@ -50,26 +67,34 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "goes": {"delivery_id": "goes", "kind": "bounced"},
         "kept": {"delivery_id": "kept", "kind": "bounced"},
         "confirmation": {"delivery_id": "confirmation", "kind": "delivered"},
+        "unresolved": {"delivery_id": "unresolved", "kind": "delivered"},
     },
     ("campaigns.delivery_log", "delivery_id"): {
         "goes": {"event_id": "ended", "state": "confirmed"},
         "kept": {"event_id": "running", "state": "confirmed"},
         "fresh": {"event_id": "fresh", "state": "confirmed"},
+        "unresolved": {"event_id": "unresolved", "state": "unknown"},
         # It goes to an address once for ever.
         "confirmation": {"event_id": "confirmation", "state": "confirmed"},
     },
-    ("campaigns.segment_snapshot_member", "snapshot_id"): {
-        name: {"decision": "included"} for name in ("ended", "running", "fresh", "confirmation")
-    },
-    ("campaigns.segment_snapshot", "snapshot_id"): {
-        name: {"event_id": name} for name in ("ended", "running", "fresh", "confirmation")
-    },
+    ("campaigns.segment_snapshot_member", "snapshot_id"): {name: {"decision": "included"} for name in EVENTS},
+    ("campaigns.segment_snapshot", "snapshot_id"): {name: {"event_id": name} for name in EVENTS},
     ("referrals.sheet_export", "export_id"): {
         EXPORTS[0]: {"state": "confirmed"},
         EXPORTS[1]: {"state": "unchanged"},
         EXPORTS[2]: {"state": "unknown"},
         EXPORTS[3]: {"state": "confirmed", "worksheets": {"Tracker_Raw_Data": {}}},
         EXPORTS[4]: {"state": "unchanged", "worksheets": {}, "started_at": FRESH, "ended_at": FRESH},
+    },
+    ("enrichment.provider_call", "call_id"): {
+        CALLS["goes"]: SETTLED,
+        CALLS["fresh"]: {**SETTLED, "settled_at": FRESH},
+        CALLS["unknown"]: {**SETTLED, "search_id": SEARCHES["unresolved"], "state": "unknown", "credits": None},
+        CALLS["credits unknown"]: {**SETTLED, "credits": None},
+        CALLS["answered"]: SETTLED,
+        CALLS["delivered"]: SETTLED,
+        CALLS["search open"]: {**SETTLED, "search_id": SEARCHES["enriching"]},
+        CALLS["phones pending"]: {**SETTLED, "phones_state": "pending"},
     },
     ("enrichment.contact", "contact_id"): {
         name: {"search_id": search_id, "outcome": "unusable", "question": None, "question_hash": None}
@@ -79,8 +104,21 @@ ROWS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "goes": {"state": "match", "question_hash": "\\x01", "expires_at": OLD, "answered_at": OLD},
         "fresh": {"state": "match", "question_hash": "\\x02", "expires_at": FRESH, "answered_at": OLD},
         "asked": {"state": "asked", "question_hash": "\\x03", "expires_at": None, "answered_at": None, "fields": None},
+        "refers": {
+            "state": "match",
+            "question_hash": "\\x04",
+            "expires_at": FRESH,
+            "answered_at": OLD,
+            "call_id": CALLS["answered"],
+        },
     },
-    ("enrichment.phone_delivery", "call_id"): {EXPORTS[0]: {"received_at": OLD}, EXPORTS[1]: {"received_at": FRESH}},
+    ("enrichment.phone_delivery", "call_id"): {
+        CALLS["search open"]: {"received_at": OLD},
+        CALLS["delivered"]: {"received_at": FRESH},
+        CALLS["unknown"]: {"received_at": OLD},
+        CALLS["credits unknown"]: {"received_at": OLD},
+        CALLS["phones pending"]: {"received_at": OLD},
+    },
     ("enrichment.payment_event", "event_id"): {
         **{name: {"search_id": found, "received_at": OLD, "outcome": "paid"} for name, found in SEARCHES.items()},
         "of nothing": {"search_id": None, "received_at": OLD, "outcome": "noted"},
@@ -101,16 +139,10 @@ GOES = {
     "campaigns.segment_snapshot": {"ended"},
     "enrichment.contact": {"ended", "never paid"},
     "enrichment.answer": {"goes"},
-    "enrichment.phone_delivery": {EXPORTS[0]},
+    "enrichment.phone_delivery": {CALLS["search open"]},
+    "enrichment.provider_call": {CALLS["goes"]},
     "enrichment.payment_event": {"ended", "never paid", "of nothing"},
     "enrichment.spend": {"old"},
-}
-# Marketing events, which stay themselves.
-EVENTS: dict[str, dict[str, Any]] = {
-    "ended": {"status": "done", "ended_at": OLD, "type": "message"},
-    "running": {"status": "running", "type": "message"},
-    "fresh": {"status": "done", "ended_at": FRESH, "type": "message"},
-    "confirmation": {"status": "done", "ended_at": OLD, "type": "confirmation"},
 }
 
 
@@ -135,6 +167,7 @@ def acme(app: psycopg.Connection, warehouse: Warehouse) -> psycopg.Connection:
             "never paid": {"status": "preview", "status_changed_at": OLD, "ended_at": None},
             "enriching": {"status": "enriching", "status_changed_at": OLD, "ended_at": None},
             "fresh": {"status": "ready", "ended_at": FRESH},
+            "unresolved": {"status": "ready", "ended_at": OLD},
         }.items():
             plant(connection, "enrichment.search", {"search_id": SEARCHES[name], "enriched": 7, "erased": 0, **values})
         plant(connection, "referrals.exported_event", {"export_id": EXPORTS[0], "spreadsheet_id": "s"})
