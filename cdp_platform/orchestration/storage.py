@@ -1,15 +1,18 @@
 """Dagster's own PostgreSQL, as dagster.yaml names it under `storage: custom`.
 
-It is Dagster's `storage: postgres` with the same configuration, and three differences. A variable that is not set gives
+It is Dagster's `storage: postgres` with the same configuration, and four differences. A variable that is not set gives
 one line that says what to do, instead of a stack trace of 120 lines. An error of the database never shows the values of
 its statement, since those are events of runs and may contain tenants' data. A process keeps its connections open, for
 all its instances: Dagster opens one per event, which takes most of the time of a run over many tenants, and makes an
-instance for each tick of a sensor.
+instance for each tick of a sensor. A process asks the catalogue once whether a table, a column or an index is there,
+which Dagster asks again for every sensor, every second.
+
+A forked process opens connections of its own and leaves those of its parent alone.
 """
 
 import os
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +27,15 @@ if TYPE_CHECKING:
 
 # Idle ones of a process. A thread that finds them all in use opens another one and closes it.
 _KEPT_CONNECTIONS = 3
+
+# Methods of Dagster's storages that tell whether the database has a table, a column, or an index that is built.
+_ABOUT_THE_CATALOGUE = (
+    *("has_table", "has_built_index", "has_secondary_index", "has_secondary_index_table"),
+    *("has_instigators_table", "_has_instigators_table", "_has_asset_daemon_asset_evaluations_table"),
+    *("has_backfill_id_column", "_has_asset_key_col_on_connection"),
+)
+# What was found, by database, storage, method and what was asked about.
+_present: set[tuple[str, ...]] = set()
 
 
 class PostgresStorage(DagsterPostgresStorage):
@@ -52,6 +64,7 @@ class PostgresStorage(DagsterPostgresStorage):
             for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
                 # The only public way is `optimize_for_webserver`, whose connections break when the server restarts.
                 part._engine = engine  # ty: ignore[invalid-assignment]
+                _ask_once(part, url)
             return storage
         # Dagster and the driver raise errors of different classes.
         except Exception as error:
@@ -75,9 +88,31 @@ def hide_statement_values() -> None:
 def _engine(url: str) -> "Engine":
     """The connections of this process, after Dagster made its tables where they are missing."""
     DagsterPostgresStorage(url)
-    return create_pg_engine(
+    engine = create_pg_engine(
         url, isolation_level="AUTOCOMMIT", pool_size=_KEPT_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
     )
+    # Two processes that use one connection read each other's answers.
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine
+
+
+def _ask_once(part: Any, url: str) -> None:
+    """Answer these questions of a part of the storage from memory, once the answer was yes.
+
+    A migration of Dagster adds tables and indexes and takes none away, so only a no can change.
+    """
+    for name in _ABOUT_THE_CATALOGUE:
+        ask = getattr(part, name, None)
+        if ask is not None:
+            setattr(part, name, partial(_remembered, (url, type(part).__name__, name), ask))
+
+
+def _remembered(question: tuple[str, ...], ask: Callable[..., bool], *about: Any) -> bool:
+    # The other argument that there can be is a connection.
+    key = (*question, *(each for each in about if isinstance(each, str)))
+    if key not in _present and ask(*about):
+        _present.add(key)
+    return key in _present
 
 
 def first_reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ server only about statements that have run for `SPEAK_AFTER_SECONDS`. The limit 
 """
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -37,6 +38,16 @@ class _Watched:
 _watched: dict[int, _Watched] = {}
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
+
+
+def _begin_anew() -> None:
+    """In a forked process: the thread is gone, may have held the lock, and the connections are the parent's."""
+    global _lock, _thread
+    _lock, _thread = threading.Lock(), None
+    _watched.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def watch(connection: psycopg.Connection, reopen: Callable[[], psycopg.Connection]) -> None:

@@ -13,6 +13,7 @@ import click
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.storage.event_log import SqlEventLogStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -214,3 +215,73 @@ def test_events_share_connections_until_they_are_lost(backends, server: Server):
         assert not backends()
         instance.report_runless_asset_event(dg.AssetMaterialization("third"))
         assert {key.path[0] for key in instance.all_asset_keys()} == {"first", "second", "third"}
+
+
+def in_a_fork(work: Callable[[], object]) -> bool:
+    """Whether a forked process does this without an error."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_forked_process_has_connections_of_its_own(backends):
+    with dg.DagsterInstance.get() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("parents"))
+        of_the_parent = backends()
+
+        def report() -> None:
+            instance.report_runless_asset_event(dg.AssetMaterialization("inherited"))
+            with dg.DagsterInstance.get() as own:
+                own.report_runless_asset_event(dg.AssetMaterialization("own"))
+            assert backends() > of_the_parent
+
+        assert in_a_fork(report)
+        # The child has not closed them either.
+        assert of_the_parent <= backends()
+        instance.report_runless_asset_event(dg.AssetMaterialization("again"))
+        assert {key.path[0] for key in instance.all_asset_keys()} == {"parents", "inherited", "own", "again"}
+        assert backends() == of_the_parent
+
+
+def has_table(instance: dg.DagsterInstance, name: str) -> bool:
+    events = instance.event_log_storage
+    assert isinstance(events, SqlEventLogStorage)
+    return events.has_table(name)
+
+
+def test_the_catalogue_is_not_asked_again_by_each_instance(home: Path):
+    asked = []
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.extend([statement] if "pg_catalog" in statement or "secondary_indexes" in statement else [])
+
+    def ask() -> None:
+        with dg.DagsterInstance.get() as instance:
+            instance.all_instigator_state()
+            instance.get_backfills()
+            instance.get_latest_materialization_events([dg.AssetKey("first")])
+            assert has_table(instance, "dynamic_partitions")
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        ask()
+        assert asked
+        asked.clear()
+        ask()
+        assert not asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+
+def test_a_table_that_comes_with_a_migration_is_seen(home: Path, server: Server):
+    with dg.DagsterInstance.get() as instance:
+        assert not has_table(instance, "added_later")
+        with server.superuser(os.environ["DAGSTER_PG_DB"]) as connection:
+            connection.execute("CREATE TABLE added_later ()")
+        assert has_table(instance, "added_later")

@@ -222,3 +222,18 @@ def test_what_interrupts_a_statement_is_not_replaced_by_a_failure_of_what_cleans
     assert connection.closed
     with connect(warehouse.settings) as another, single_flight(another, "work", wait_seconds=3) as free:
         assert free
+
+
+def test_a_forked_process_watches_its_own_connections_though_its_parent_held_the_lock(warehouse: Warehouse):
+    with connect(warehouse.settings), waits._lock:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signal.alarm(30)
+                inherited = len(waits._watched)
+                with connect(warehouse.settings):
+                    code = 0 if inherited == 0 and waits._thread is not None and waits._thread.is_alive() else 1
+            finally:
+                os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
