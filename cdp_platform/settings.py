@@ -76,10 +76,11 @@ Host = Annotated[str, AfterValidator(require_host)]
 
 
 class PostgresSettings(BaseSettings):
-    """The address of the warehouse, and the two roles that use it.
+    """The address of the warehouse, and the roles that use it.
 
     The platform connects as ``PGSQL_DB_USER``, which owns no tables; it refuses to start with a role that does. Only
-    ``cdp migrate`` uses the owner. ``PGSQL_STATEMENT_TIMEOUT`` is in seconds.
+    ``cdp migrate`` and ``cdp restore`` use the owner, only ``cdp backup`` and ``cdp restore`` the role that reads all
+    tenants, and the programs in ``PGSQL_BIN``. ``PGSQL_STATEMENT_TIMEOUT`` is in seconds.
     """
 
     model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="PGSQL_")
@@ -91,6 +92,9 @@ class PostgresSettings(BaseSettings):
     db_password: SecretStr = SecretStr("")
     owner_user: str = ""
     owner_password: SecretStr = SecretStr("")
+    backup_user: str = "cdp_backup"
+    backup_password: SecretStr = SecretStr("")
+    bin: Path | None = None
     statement_timeout: int = Field(default=1800, ge=1, le=604_800)
 
 
@@ -263,11 +267,12 @@ class RetentionSettings(BaseSettings):
 
 
 class PlatformSettings(BaseSettings):
-    """Settings that belong to no outside system."""
+    """Settings that belong to no outside system. ``ERASURE_JOURNAL`` keeps erasures outside the warehouse."""
 
     model_config = _FROM_ENVIRONMENT
 
     default_tenant_id: str = ""
+    erasure_journal: Path | None = None
     dagster_webserver_port: int = Field(default=3000, ge=1, le=65535)
 
 

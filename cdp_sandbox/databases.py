@@ -13,6 +13,8 @@ WAREHOUSE_DATABASE = "warehouse"
 WAREHOUSE_OWNER = "cdp_owner"
 PLATFORM_ROLE = "cdp_app"
 """The role that the platform works as. `cdp migrate` makes it."""
+BACKUP_ROLE = "cdp_backup"
+"""The role that `cdp backup` reads as."""
 
 DAGSTER_DATABASE = "dagster"
 DAGSTER_ROLE = "dagster"
@@ -37,7 +39,11 @@ def provide(port: int, passwords: Mapping[str, str]) -> None:
     with server:
         roles = {name for (name,) in server.execute("SELECT rolname FROM pg_roles")}
         databases = {name for (name,) in server.execute("SELECT datname FROM pg_database")}
-        for role, rights in ((WAREHOUSE_OWNER, "LOGIN CREATEROLE"), (DAGSTER_ROLE, "LOGIN")):
+        for role, rights in (
+            (WAREHOUSE_OWNER, "LOGIN CREATEROLE"),
+            (DAGSTER_ROLE, "LOGIN"),
+            (BACKUP_ROLE, "LOGIN BYPASSRLS IN ROLE pg_read_all_data"),
+        ):
             if role not in roles:
                 create = sql.SQL("CREATE ROLE {} {} PASSWORD {}")
                 server.execute(create.format(sql.Identifier(role), sql.SQL(rights), passwords[role]))

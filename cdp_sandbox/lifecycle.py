@@ -29,6 +29,7 @@ from cdp_sandbox import env_file
 from cdp_sandbox.apollo import KEY as APOLLO_KEY
 from cdp_sandbox.apollo import PATH as APOLLO_PATH
 from cdp_sandbox.databases import (
+    BACKUP_ROLE,
     DAGSTER_DATABASE,
     DAGSTER_ROLE,
     PLATFORM_ROLE,
@@ -39,7 +40,7 @@ from cdp_sandbox.databases import (
 from cdp_sandbox.openai import KEY as OPENAI_KEY
 from cdp_sandbox.openai import PATH as OPENAI_PATH
 from cdp_sandbox.outbox import CERTIFICATE_FILE, SMTP_PASSWORD, SMTP_USER
-from cdp_sandbox.postgres import SUPERUSER, EmbeddedPostgres
+from cdp_sandbox.postgres import BINARIES, SUPERUSER, EmbeddedPostgres
 from cdp_sandbox.processes import HOST, PortTakenError, SandboxError, port_is_free
 from cdp_sandbox.services import ServicesProcess
 from cdp_sandbox.sheets import KEY_FILE
@@ -67,6 +68,7 @@ _FREE = {
         "OPENAI_API_KEY",
     ),
     *(WEBSERVER_PORT_VARIABLE, WEB_PORT_VARIABLE, "CDP_WEB_URL", "CDP_WEB_KEYS", "OPT_OUT_JOURNAL", "PAYMENT_SECRETS"),
+    *("ERASURE_JOURNAL", "PGSQL_BIN"),
 }
 _PREFERENCES = {"ARANGO_DB": "leo_cdp_saigon", "DEFAULT_TENANT_ID": "saigon", "EMBEDDING_PROVIDER": "local"}
 
@@ -211,6 +213,9 @@ class Sandbox:
             "PGSQL_DB_PASSWORD": passwords[PLATFORM_ROLE],
             "PGSQL_OWNER_USER": WAREHOUSE_OWNER,
             "PGSQL_OWNER_PASSWORD": passwords[WAREHOUSE_OWNER],
+            "PGSQL_BACKUP_USER": BACKUP_ROLE,
+            "PGSQL_BACKUP_PASSWORD": passwords[BACKUP_ROLE],
+            "PGSQL_BIN": str(BINARIES),
             "ARANGO_HOST": self.services_url,
             "ARANGO_USER": "root",
             "ARANGO_PASSWORD": passwords["arango"],
@@ -231,6 +236,7 @@ class Sandbox:
             WEB_PORT_VARIABLE: str(self.web_port),
             "CDP_WEB_KEYS": passwords["web"],
             "OPT_OUT_JOURNAL": str(self.state_dir / "opt-outs.jsonl"),
+            "ERASURE_JOURNAL": str(self.state_dir / "erasures.jsonl"),
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_PG_HOST": HOST,
             "DAGSTER_PG_PORT": str(self.postgres.port),
@@ -356,7 +362,17 @@ class Sandbox:
             raise self._foreign(error) from error
 
     def _ensure_credentials(self) -> None:
-        names = (SUPERUSER, WAREHOUSE_OWNER, PLATFORM_ROLE, DAGSTER_ROLE, "arango", "outbox", "web", "payments")
+        names = (
+            SUPERUSER,
+            WAREHOUSE_OWNER,
+            PLATFORM_ROLE,
+            DAGSTER_ROLE,
+            BACKUP_ROLE,
+            "arango",
+            "outbox",
+            "web",
+            "payments",
+        )
         if self._credentials_file.exists():
             # A folder of an earlier version has fewer of them.
             known = self._credentials()

@@ -43,7 +43,9 @@ with warnings.catch_warnings():
 SUPERUSER = "postgres"
 """Name of the database superuser that every embedded server has."""
 
-_BINARIES: Path = POSTGRES_VERSIONS[18].resolve()
+BINARIES: Path = POSTGRES_VERSIONS[18].resolve()
+"""The folder of the server's programs, pg_dump among them."""
+
 _SYSTEM_USER = "pgserver"
 _SETTINGS = {
     "listen_addresses": HOST,
@@ -148,7 +150,7 @@ class EmbeddedPostgres:
 
 def server_version() -> str:
     """Return the version of the embedded server, such as `18.1`."""
-    command = [str(_BINARIES / "postgres"), "--version"]
+    command = [str(BINARIES / "postgres"), "--version"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
@@ -211,7 +213,7 @@ def _run(command: Sequence[str], user: pwd.struct_passwd | None, *, output: IO[b
         identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     try:
         return subprocess.run(
-            [str(_BINARIES / command[0]), *command[1:]],
+            [str(BINARIES / command[0]), *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -223,7 +225,7 @@ def _run(command: Sequence[str], user: pwd.struct_passwd | None, *, output: IO[b
             **identity,
         ).returncode
     except PermissionError as error:
-        raise SandboxError(f"the user {_SYSTEM_USER} cannot run {_BINARIES}: move the checkout elsewhere") from error
+        raise SandboxError(f"the user {_SYSTEM_USER} cannot run {BINARIES}: move the checkout elsewhere") from error
 
 
 def _server_user() -> pwd.struct_passwd | None:
@@ -244,7 +246,7 @@ def _server_user() -> pwd.struct_passwd | None:
 
 def _let_pass(user: pwd.struct_passwd, data_dir: Path) -> None:
     """See to it that the user can get to the data directory and to the binaries."""
-    for target in (data_dir, _BINARIES):
+    for target in (data_dir, BINARIES):
         for folder in reversed(target.resolve().parents):
             mode = folder.stat().st_mode
             if mode & stat.S_IXOTH:
@@ -258,8 +260,8 @@ def _let_pass(user: pwd.struct_passwd, data_dir: Path) -> None:
                 ) from error
             _log.warning("chmod o+x %s: PostgreSQL runs as %s and needs access", folder, user.pw_name)
     readable = stat.S_IROTH | stat.S_IXOTH
-    if (_BINARIES / "postgres").stat().st_mode & readable != readable:
-        ensure_folder_permissions(_BINARIES.parent, readable)
+    if (BINARIES / "postgres").stat().st_mode & readable != readable:
+        ensure_folder_permissions(BINARIES.parent, readable)
 
 
 def _works_in(process: psutil.Process, data_dir: Path) -> bool:

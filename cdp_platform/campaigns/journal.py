@@ -4,9 +4,7 @@ One line of JSON per opt-out, with tenant, channel, the hash of the address and 
 is on the disk before the opt-out is answered. `opt_outs.replay` takes those that the warehouse does not have.
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from cdp_platform import settings
+from cdp_platform.journal_file import JournalFile
 from cdp_platform.moments import moment
 
 Reason: TypeAlias = Literal["opt_out", "complaint"]
@@ -48,33 +47,11 @@ class Journal:
         Raises:
             OSError: they are not.
         """
-        lines = b"".join(_line(entry) for entry in entries)
-        if not lines:
-            return
-        is_new = not self.path.exists()
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Where a machine went down in the middle of a line, that line ends here.
-            size = os.fstat(descriptor).st_size
-            cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            os.write(descriptor, b"\n" + lines if cut else lines)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        JournalFile(self.path).append(b"".join(_line(entry) for entry in entries))
 
     def read(self) -> tuple[list[Entry], int]:
         """All entries, and the number of lines that are none."""
-        if not self.path.exists():
-            return [], 0
-        lines = [line for line in self.path.read_bytes().split(b"\n") if line]
-        read = [_entry(line) for line in lines]
+        read = [_entry(line) for line in JournalFile(self.path).lines()]
         return [entry for entry in read if entry is not None], read.count(None)
 
 

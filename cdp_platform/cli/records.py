@@ -115,21 +115,22 @@ def erase(
     """Delete a person everywhere, for good, and print a receipt.
 
     A tombstone keeps them out: no sync, replay or restored row brings them back. Profiles that the CDP merged, or
-    merges later, are one person. Erase them in the CDP too; keep the receipt (--json) where no backup of the
-    warehouse can overwrite it.
+    merges later, are one person. Erase them in the CDP too. ERASURE_JOURNAL keeps the erasure outside the warehouse,
+    and `cdp restore` repeats it; without that, keep the receipt (--json) where no backup can overwrite it.
 
     After a mistake, --undo deletes the tombstones of a person, with those of all merged profiles. The next sync reads
     the tenant from the beginning and takes what the CDP still has of them. What referral events said of them is lost.
     """
-    from cdp_platform.customers import persons
+    from cdp_platform.customers import erasure_journal, persons
 
+    journal = erasure_journal.configured()
     asked = {*profile_ids, *(profile_id for path in receipts for profile_id in _profiles_of(path, tenant_id))}
     if not asked or not all(profile_id.strip() for profile_id in asked):
         raise click.UsageError("Whom? Name a profile with --profile, or a receipt with --receipt.")
     with connect(settings.postgres()) as connection:
         known = tenants.get(connection, tenant_id)
         if undo:
-            lifted = persons.lift(connection, tenant_id, asked)
+            lifted = persons.lift(connection, tenant_id, asked, journal)
             if as_json:
                 show_json({"tenant_id": tenant_id, "lifted": lifted})
             else:
@@ -140,7 +141,7 @@ def erase(
             return
         if not yes:
             _ask_about_strangers(connection, known, profile_ids)
-        receipt = persons.erase(connection, tenant_id, asked)
+        receipt = persons.erase(connection, tenant_id, asked, journal)
     if as_json:
         show_json(receipt)
         return

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from cdp_platform.customers import profiles
+from cdp_platform.customers.erasure_journal import ErasureJournal
 from cdp_platform.customers.mappers import OF_PERSONS
 from cdp_platform.customers.source import TenantSource
 from cdp_platform.errors import ConfigurationError
@@ -41,8 +42,23 @@ class Receipt:
     erased_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def erase(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection[str]) -> Receipt:
-    """Erase the persons that these profiles belong to, in one transaction. Also for profiles that never came here."""
+def erase(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    profile_ids: Collection[str],
+    journal: ErasureJournal | None = None,
+) -> Receipt:
+    """Erase the persons that these profiles belong to, in one transaction. Also for profiles that never came here.
+
+    Args:
+        connection: outside any transaction.
+        tenant_id: the tenant whose customers they are.
+        profile_ids: at least one profile of each person.
+        journal: keeps the erasure outside the warehouse.
+
+    Raises:
+        ConfigurationError: the journal cannot be written; nobody was erased.
+    """
     found: set[str] = set()
     before: set[str] = set()
     rows: dict[str, int] = {}
@@ -55,6 +71,8 @@ def erase(connection: psycopg.Connection, tenant_id: str, profile_ids: Collectio
             found |= set(family)
             rows = {store: rows.get(store, 0) + number for store, number in lost.items()}
         outside = erasure.unconfirmed_outside(connection, tenant_id)
+        if journal is not None:
+            journal.erased(tenant_id, found)
     return Receipt(tenant_id, sorted(found), sorted(before), rows, outside)
 
 
@@ -95,7 +113,12 @@ def not_in_source(source: TenantSource, profile_ids: Collection[str]) -> list[st
     return sorted(set(profile_ids) - known)
 
 
-def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection[str]) -> list[str]:
+def lift(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    profile_ids: Collection[str],
+    journal: ErasureJournal | None = None,
+) -> list[str]:
     """Take back the erasure of these profiles, and of all that were erased as the same person.
 
     The next sync reads the tenant's source from its beginning, so it also finds profiles whose timestamps are old. What
@@ -105,7 +128,8 @@ def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection
         The profiles whose tombstones are gone.
 
     Raises:
-        ConfigurationError: one of the profiles has no tombstone; nothing was changed.
+        ConfigurationError: one of the profiles has no tombstone, and nothing was changed; or the journal, which is to
+            say that the erasure was taken back, cannot be written.
         BusyError: a sync of this tenant did not end in time; nothing was changed.
     """
     with (
@@ -124,4 +148,6 @@ def lift(connection: psycopg.Connection, tenant_id: str, profile_ids: Collection
             )
         for collection in OF_PERSONS:
             watermark.forget(connection, tenant_id, collection)
+    if journal is not None:
+        journal.lifted(tenant_id, lifted)
     return lifted
