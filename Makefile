@@ -57,6 +57,8 @@ check: $(INSTALLED) ## Formatting, lint, types, import contracts
 columns: $(INSTALLED) ## Write the descriptions of tables that the UI shows, after a migration changed them
 	@$(BIN)/python -m cdp_platform_tests.columns
 
-lock: $(INSTALLED) ## Resolve the newest packages that both pyproject.toml allow into requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		--upgrade --group dev --output-file requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+lock: $(INSTALLED) ## Resolve the newest packages that both pyproject.toml allow into requirements.lock, and those of the image
+	@$(COMPILE) --upgrade --group dev --output-file requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
+	@$(COMPILE) --extra kubernetes --group build --constraint requirements.lock \
+		--no-annotate --output-file deploy/requirements.lock pyproject.toml

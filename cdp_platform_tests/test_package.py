@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -136,7 +137,9 @@ def test_every_import_is_declared_and_every_declared_package_is_imported():
     core = distributions(project["project"]["dependencies"])
     optional = distributions(project["project"]["optional-dependencies"]["sentence-transformers"])
     sandbox = distributions(tomllib.loads((ROOT / SANDBOX / "pyproject.toml").read_text())["project"]["dependencies"])
-    development = core | sandbox | distributions(project["dependency-groups"]["dev"])
+    development = (
+        core | sandbox | distributions(each for each in project["dependency-groups"]["dev"] if isinstance(each, str))
+    )
     used, used_by_sandbox = (imported([*(ROOT / package).rglob("*.py")]) for package in (PLATFORM, SANDBOX))
     used_elsewhere = imported([*(ROOT / "cdp_platform_tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
     assert undeclared(used, core | optional) == {}
@@ -149,7 +152,7 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def distributions(requirements: list[str]) -> set[str]:
+def distributions(requirements: Iterable[str]) -> set[str]:
     return {normalized(re.split(r"[\s\[<>=!;~]", requirement)[0]) for requirement in requirements}
 
 

@@ -27,6 +27,7 @@ from cdp_platform.referrals.spreadsheets import asked_for
 from cdp_platform.resources.apollo import account_of
 from cdp_platform.resources.arango import ArangoDatabase
 from cdp_platform.settings import EnrichmentSettings
+from cdp_platform.warehouse import pooler
 from cdp_platform.warehouse.connection import connect, tenant_transaction
 from cdp_platform.warehouse.migrate import current, head
 from cdp_platform.warehouse.versions import unmet
@@ -90,6 +91,9 @@ def examine() -> list[Finding]:
 
 
 def _warehouse(finding: Finding) -> list[Tenant]:
+    if complaint := pooler.complaint(settings.postgres()):
+        finding.worsen("error", complaint)
+        return []
     with connect(settings.postgres()) as connection:
         return _tenants(connection, finding)
 
