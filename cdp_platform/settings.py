@@ -254,9 +254,17 @@ class WebSettings(BaseSettings):
 
 
 class RetentionSettings(BaseSettings):
-    """How many days records are kept that nobody needs for ever. `cdp retention` counts what is past its time."""
+    """How many days records are kept that nobody needs for ever. `cdp retention` counts what is past its time.
+
+    Attributes:
+        run_retention_days: of Dagster's runs, events and logs.
+        run_retention_deletes: whether the daily job deletes those, or only counts them.
+    """
 
     model_config = _FROM_ENVIRONMENT
+
+    run_retention_days: int = Field(default=30, ge=7)
+    run_retention_deletes: bool = False
 
     rejected_retention_days: int = Field(default=30, ge=0)
     reconciliation_retention_days: int = Field(default=365, ge=0)

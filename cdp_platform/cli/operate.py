@@ -17,6 +17,7 @@ from cdp_platform.warehouse.connection import connect
 
 if TYPE_CHECKING:
     from cdp_platform.health.findings import Finding
+    from cdp_platform.ops.retention import RetentionResult
 
 
 @click.command()
@@ -127,20 +128,23 @@ def health(*, as_json: bool) -> None:
 @click.option("--apply", is_flag=True, help="Delete what is past its time, and do not only count it.")
 @json_option
 def retention(*, apply: bool, as_json: bool) -> None:
-    """Count records that are past their time, of all tenants. With --apply delete them; a job does that daily.
+    """Count records that are past their time, also Dagster's. With --apply delete them.
 
-    The variables that end in RETENTION_DAYS say how long records are kept. Records that are open, that wait, or that
-    something refers to are never deleted.
+    A job does that daily. The variables that end in RETENTION_DAYS say how long records are kept. Records that are
+    open, that wait, or that something refers to are never deleted.
     """
     from cdp_platform.health.retention import kept
     from cdp_platform.ops import retention as records
 
     found = {}
     with connect(settings.postgres()) as connection:
-        for tenant in tenants.registered(connection):
-            found[tenant.tenant_id] = records.clean(connection, tenant.tenant_id, kept(), dry_run=not apply)
+        everybody = [tenant.tenant_id for tenant in tenants.registered(connection)]
+        for tenant_id in everybody:
+            found[tenant_id] = records.clean(connection, tenant_id, kept(), dry_run=not apply)
+        named = records.named_runs(connection, everybody)
+    of_dagster = _clean_dagster(named, apply=apply)
     if as_json:
-        show_json({"applied": apply, "tenants": found})
+        show_json({"applied": apply, "tenants": found, "dagster": of_dagster})
         return
     show(
         "Deleted" if apply else "Past their time",
@@ -153,8 +157,34 @@ def retention(*, apply: bool, as_json: bool) -> None:
         ],
         empty="Nothing is past its time.",
     )
-    if not apply and any(each.due for tables in found.values() for each in tables):
-        say("`cdp retention --apply` deletes them; the job `retention` does every day.")
+    show(
+        "Deleted of Dagster" if apply else "Past their time in Dagster",
+        ["table", "which", "days kept", "rows", *(["deleted"] if apply else [])],
+        [
+            (each.table, each.rows, each.days, each.due, *([each.deleted] if apply else []))
+            for each in of_dagster or ()
+            if each.due
+        ],
+        empty="" if of_dagster is None else "Nothing is past its time in Dagster.",
+    )
+    if of_dagster is None:
+        say("Dagster keeps its runs outside PostgreSQL, or DAGSTER_HOME is not set: its tables were not looked at.")
+    if not apply and any(each.due for tables in (*found.values(), of_dagster or ()) for each in tables):
+        daily = "every day" if settings.retention().run_retention_deletes else "every day, except in Dagster"
+        say(f"`cdp retention --apply` deletes them; the job `retention` does {daily}.")
+
+
+def _clean_dagster(named: "set[str]", *, apply: bool) -> "list[RetentionResult] | None":
+    """What is past its time in Dagster's tables; None if this shell knows of none in PostgreSQL."""
+    from cdp_platform.health import dagster_home
+    from cdp_platform.orchestration import dagster_retention
+
+    conninfo = dagster_home.conninfo()
+    if conninfo is None:
+        return None
+    with dagster_instance() as instance:
+        days = settings.retention().run_retention_days
+        return dagster_retention.clean(instance, conninfo, days, named, dry_run=not apply)
 
 
 def _runs() -> "list[Finding]":

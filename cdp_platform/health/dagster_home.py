@@ -51,6 +51,16 @@ def read() -> DagsterHome | None:
     return DagsterHome(_conninfo(storage, file) if storage else None, bool(telemetry))
 
 
+def conninfo() -> str | None:
+    """How to connect to the PostgreSQL that Dagster keeps its runs in; None if it keeps them elsewhere.
+
+    Raises:
+        ConfigurationError: as `read`.
+    """
+    home = read()
+    return home.conninfo if home else None
+
+
 def require_file(home: str) -> Path:
     """The `dagster.yaml` of this home.
 

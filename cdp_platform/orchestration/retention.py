@@ -1,17 +1,26 @@
-"""The daily job that deletes records past their time (`cdp_platform.ops.retention`)."""
+"""The daily job that deletes records past their time, the platform's and Dagster's own."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 
+from cdp_platform import settings
 from cdp_platform.ops import retention, tenants
 from cdp_platform.ops.retention import Kept, RetentionResult
+from cdp_platform.orchestration import dagster_retention
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
 
 
-def retention_schedule(kept: Callable[[], Sequence[Kept]]) -> dg.ScheduleDefinition:
-    """A schedule with its job. ``kept`` returns what all rooms keep how long; it is called when the job runs."""
+def retention_schedule(
+    kept: Callable[[], Sequence[Kept]], dagster_conninfo: Callable[[], str | None]
+) -> dg.ScheduleDefinition:
+    """A schedule with its job.
+
+    Args:
+        kept: returns what all rooms keep how long; called when the job runs.
+        dagster_conninfo: returns how to connect to the PostgreSQL of Dagster, None if it uses none; called likewise.
+    """
 
     @dg.op(retry_policy=IO_RETRIES)
     def delete_old_records(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
@@ -30,14 +39,31 @@ def retention_schedule(kept: Callable[[], Sequence[Kept]]) -> dg.ScheduleDefinit
             raise of_several(failed, _metadata(done)) from None
         context.add_output_metadata(_metadata(done))
 
+    @dg.op(retry_policy=IO_RETRIES)
+    def delete_old_runs(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+        days = settings.retention()
+        conninfo = dagster_conninfo()
+        if conninfo is None:
+            context.log.info("Dagster keeps its runs outside PostgreSQL. None are deleted.")
+            return
+        with warehouse.connect() as connection:
+            everybody = [tenant.tenant_id for tenant in tenants.registered(connection)]
+            named = retention.named_runs(connection, everybody)
+        found = dagster_retention.clean(
+            context.instance, conninfo, days.run_retention_days, named, dry_run=not days.run_retention_deletes
+        )
+        context.add_output_metadata(_metadata_of_dagster(found))
+
     @dg.job(
         name="retention",
         description="Deletes records that are past their time, of all tenants: resolved rejected records, "
         "reconciliations, completed embedding jobs, daily usage, ended exports, deliveries of ended events. "
-        "`cdp retention` counts them.",
+        "Dagster's finished runs and their events too, if RUN_RETENTION_DELETES is true; else counts those. "
+        "`cdp retention` counts all.",
     )
     def retention_job() -> None:
         delete_old_records()
+        delete_old_runs()
 
     return dg.ScheduleDefinition(
         name="retention_daily",
@@ -60,3 +86,14 @@ def _metadata(done: Mapping[str, Sequence[RetentionResult]]) -> dict[str, dg.Met
     table = "\n".join([*header, *lines]) if lines else "Nothing is past its time."
     deleted = sum(each.deleted for tables in done.values() for each in tables)
     return {"deleted": dg.MetadataValue.md(table), "rows_deleted": deleted}
+
+
+def _metadata_of_dagster(found: Sequence[RetentionResult]) -> dict[str, dg.MetadataValue | int]:
+    lines = [
+        f"| {each.table} | {each.rows} | {each.days:,} | {each.due:,} | {each.deleted:,} |"
+        for each in found
+        if each.due
+    ]
+    header = ["| table | rows | days | due | deleted |", "|---|---|---|---|---|"]
+    table = "\n".join([*header, *lines]) if lines else "Nothing is past its time."
+    return {"deleted": dg.MetadataValue.md(table), "rows_deleted": sum(each.deleted for each in found)}

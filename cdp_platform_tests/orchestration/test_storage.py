@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import threading
 import time
 import traceback
@@ -17,11 +16,9 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-import cdp_platform
 from cdp_platform.orchestration import storage
-from cdp_platform_tests.conftest import PASSWORD, Server
+from cdp_platform_tests.conftest import Server
 
-DAGSTER_YAML = Path(cdp_platform.__file__).parents[1] / "dagster.yaml"
 PLANTED = "planted-value-of-an-event"
 
 
@@ -30,23 +27,6 @@ def _errors_as_sqlalchemy_makes_them() -> None:
     """Nothing of another test hides values already."""
     if event.contains(Engine, "handle_error", storage._hide):
         event.remove(Engine, "handle_error", storage._hide)
-
-
-@pytest.fixture
-def home(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of Dagster with the configuration of the checkout, and a database of its own."""
-    shutil.copyfile(DAGSTER_YAML, tmp_path / "dagster.yaml")
-    environment = {
-        "DAGSTER_HOME": str(tmp_path),
-        "DAGSTER_PG_HOST": "127.0.0.1",
-        "DAGSTER_PG_PORT": str(server.port),
-        "DAGSTER_PG_DB": server.new_database("test_owner"),
-        "DAGSTER_PG_USERNAME": "test_owner",
-        "DAGSTER_PG_PASSWORD": PASSWORD,
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
 
 
 def as_dagster_has_it(home: Path) -> None:
