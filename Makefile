@@ -59,6 +59,6 @@ columns: $(INSTALLED) ## Write the descriptions of tables that the UI shows, aft
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 lock: $(INSTALLED) ## Resolve the newest packages that both pyproject.toml allow into requirements.lock, and those of the image
-	@$(COMPILE) --upgrade --group dev --output-file requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
-	@$(COMPILE) --extra kubernetes --group build --constraint requirements.lock \
+	@$(COMPILE) --upgrade --group dev --extra workers --output-file requirements.lock pyproject.toml cdp_sandbox/pyproject.toml
+	@$(COMPILE) --extra kubernetes --extra workers --group build --constraint requirements.lock \
 		--no-annotate --output-file deploy/requirements.lock pyproject.toml

@@ -253,6 +253,16 @@ class WebSettings(BaseSettings):
         return _separated(self.cdp_web_keys)
 
 
+class RedisSettings(BaseSettings):
+    """The broker between the Dagster daemon and workers on other machines. Nothing else uses it."""
+
+    model_config = SettingsConfigDict(**_FROM_ENVIRONMENT, env_prefix="REDIS_")
+
+    host: Host
+    port: int = Field(default=6379, ge=1, le=65535)
+    password: SecretStr = Field(min_length=1)
+
+
 class RetentionSettings(BaseSettings):
     """How many days records are kept that nobody needs for ever. `cdp retention` counts what is past its time.
 
@@ -378,6 +388,12 @@ def web() -> WebSettings:
 
 
 @lru_cache
+def redis() -> RedisSettings:
+    """Settings of the broker; raises ConfigurationError naming each variable that is missing or wrong."""
+    return _load(RedisSettings)
+
+
+@lru_cache
 def retention() -> RetentionSettings:
     """Settings of the retention of records; raises ConfigurationError naming each variable that is wrong."""
     return _load(RetentionSettings)
@@ -392,5 +408,5 @@ def platform() -> PlatformSettings:
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
     rooms = (arango, collections, embeddings, catalog, referrals, google, channels, enrichment, leo_activation, web)
-    for cached in (postgres, *rooms, retention, platform):
+    for cached in (postgres, *rooms, redis, retention, platform):
         cached.cache_clear()

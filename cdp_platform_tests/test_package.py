@@ -135,11 +135,12 @@ def test_the_platform_does_for_the_sandbox_what_its_contract_says():
 def test_every_import_is_declared_and_every_declared_package_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     core = distributions(project["project"]["dependencies"])
-    optional = distributions(project["project"]["optional-dependencies"]["sentence-transformers"])
+    extras = project["project"]["optional-dependencies"]
+    workers = distributions(extras["workers"])
+    optional = distributions(extras["sentence-transformers"]) | workers
     sandbox = distributions(tomllib.loads((ROOT / SANDBOX / "pyproject.toml").read_text())["project"]["dependencies"])
-    development = (
-        core | sandbox | distributions(each for each in project["dependency-groups"]["dev"] if isinstance(each, str))
-    )
+    tools = distributions(each for each in project["dependency-groups"]["dev"] if isinstance(each, str))
+    development = core | workers | sandbox | tools
     used, used_by_sandbox = (imported([*(ROOT / package).rglob("*.py")]) for package in (PLATFORM, SANDBOX))
     used_elsewhere = imported([*(ROOT / "cdp_platform_tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
     assert undeclared(used, core | optional) == {}

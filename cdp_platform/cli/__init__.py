@@ -32,6 +32,7 @@ from cdp_platform.cli.segments import segment
 from cdp_platform.cli.serve import serve
 from cdp_platform.cli.tenants import tenant
 from cdp_platform.cli.value import value
+from cdp_platform.cli.workers import runs, worker
 from cdp_platform.errors import NotMigratedError, PlatformError
 from cdp_platform.warehouse.connection import act_as
 
@@ -74,8 +75,10 @@ for command in (
     value,
     status,
     health,
+    runs,
     retention,
     serve,
+    worker,
 ):
     cdp.add_command(command)
 

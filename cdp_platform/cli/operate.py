@@ -11,6 +11,7 @@ import psycopg
 from cdp_platform import folder, settings
 from cdp_platform.cli.printing import duration, json_option, say, show, show_json
 from cdp_platform.cli.runs import dagster_instance
+from cdp_platform.cli.workers import workers_module
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
 from cdp_platform.warehouse.connection import connect
@@ -105,12 +106,12 @@ def status(*, as_json: bool) -> None:
 def health(*, as_json: bool) -> None:
     """Look at every outside system: what is wrong, and what to do.
 
-    Also looks at Dagster's runs: those that are too old, and a queue that does not move. Exit code 1 if a system does
-    not answer or cannot be used.
+    Also looks at Dagster's runs: those that are too old, and a queue that does not move. With workers, also at their
+    number. Exit code 1 if a system does not answer or cannot be used.
     """
     from cdp_platform.health.findings import examine
 
-    findings = [*examine(), *_runs()]
+    findings = [*examine(), *_runs(), *_workers()]
     if as_json:
         show_json(findings)
     else:
@@ -209,4 +210,34 @@ def _runs() -> "list[Finding]":
     else:
         for flaw in found.flaws:
             finding.worsen("warn", flaw)
+    return [finding]
+
+
+def _workers() -> "list[Finding]":
+    """The broker, and whether the workers have a slot for each run that Dagster launches at once."""
+    from cdp_platform.health import dagster_home
+    from cdp_platform.health.findings import Finding
+
+    finding = Finding("Redis (workers)")
+    try:
+        home = dagster_home.read()
+        if home is None or not home.workers:
+            return []
+        module = workers_module()
+        started = time.perf_counter()
+        slots = module.slots()
+        finding.latency_ms = round((time.perf_counter() - started) * 1000, 1)
+    except PlatformError as error:
+        finding.worsen("error", str(error))
+        return [finding]
+    finding.version = f"{len(slots)} workers, {sum(slots.values())} slots"
+    if not slots:
+        finding.worsen("error", "No worker answers, so no run begins: start `cdp worker` on each machine.")
+    elif home.runs_at_once is None or home.runs_at_once > sum(slots.values()):
+        finding.worsen(
+            "warn",
+            f"Dagster launches {home.runs_at_once or 'any number of'} runs at once, and {sum(slots.values())} is what "
+            "the workers can execute, so runs wait in Redis, where a run that is not begun in time counts as failed: "
+            "start more workers, or lower the limit of `cdp/queued` in dagster.yaml.",
+        )
     return [finding]

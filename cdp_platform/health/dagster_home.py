@@ -14,6 +14,9 @@ from psycopg.conninfo import make_conninfo
 from cdp_platform.errors import ConfigurationError
 
 _NAMES = {"hostname": "host", "port": "port", "db_name": "dbname", "username": "user", "password": "password"}
+_WORKERS = "cdp_platform.orchestration.workers"
+# The tag that the platform's queue gives every run.
+_QUEUED = "cdp/queued"
 # A login may need no password, and the port has a default.
 _OPTIONAL = {"password", "port"}
 
@@ -25,10 +28,14 @@ class DagsterHome:
     Attributes:
         conninfo: how to connect to its PostgreSQL; None if it uses another storage, by default SQLite files.
         telemetry: whether usage is reported to the makers of Dagster.
+        workers: whether runs go to workers on other machines (`cdp worker`).
+        runs_at_once: the most runs of the queue that are launched at once; None if there is no limit.
     """
 
     conninfo: str | None
     telemetry: bool
+    workers: bool = False
+    runs_at_once: int | None = None
 
 
 def read() -> DagsterHome | None:
@@ -46,9 +53,18 @@ def read() -> DagsterHome | None:
         named = found.get("storage") or {}
         storage = named.get("postgres") or _of_class(named.get("custom")) or _of_class(found.get("run_storage"))
         telemetry = (found.get("telemetry") or {}).get("enabled", True)
+        workers = (found.get("run_launcher") or {}).get("module") == _WORKERS
+        runs = (found.get("concurrency") or {}).get("runs") or {}
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{file} cannot be read ({type(error).__name__}). Correct it.") from error
-    return DagsterHome(_conninfo(storage, file) if storage else None, bool(telemetry))
+    return DagsterHome(_conninfo(storage, file) if storage else None, bool(telemetry), workers, _least(runs))
+
+
+def _least(runs: Any) -> int | None:
+    """The lowest of the limits that hold for all runs of the queue."""
+    tagged = [each["limit"] for each in runs.get("tag_concurrency_limits", []) if each.get("key") == _QUEUED]
+    limits = [limit for limit in (runs.get("max_concurrent_runs", -1), *tagged) if limit >= 0]
+    return min(limits, default=None)
 
 
 def conninfo() -> str | None:

@@ -1,16 +1,19 @@
 """Leases of runs: which process executes a run, and whether it is still alive.
 
 Grain of ``ops.run_lease``: one row per run that a process executes now. The process renews it every few seconds and
-deletes it at the end. `cdp_platform.orchestration.lost_runs` decides about runs whose process is gone.
+deletes it at the end. `cdp_platform.orchestration.lost_runs` ends runs whose process is gone. A process that was only
+stopped, or cut off, may come back after that: the run may have been retried meanwhile. Its sessions were closed by the
+server, and it ends itself as soon as it finds its lease gone.
 """
 
 import os
 import socket
+import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import psycopg
@@ -136,20 +139,34 @@ def ending(connection: psycopg.Connection, lease: Lease) -> Generator[bool]:
             connection.execute("DELETE FROM ops.run_lease WHERE run_id = %s", [lease.run_id])
 
 
+def end_sessions(connection: psycopg.Connection, lease: Lease) -> None:
+    """Close the sessions that a run of Dagster has on this server, so that its process commits nothing any more.
+
+    A command has no name of its own for them. Nobody retries its run but the person who typed it.
+    """
+    connection.execute(statement("ops", "end_run_sessions"), [f"run {lease.run_id[:8]} "])
+
+
+def name_of_run(run_id: str, job_name: str) -> str:
+    """What the process of a run of Dagster is called; `end_sessions` finds its sessions by that."""
+    return f"run {run_id[:8]} {job_name}"
+
+
 @contextmanager
 def held(connect: Connect, run_id: str, command: str) -> Generator[None]:
     """Hold the lease of a run while this process executes it. Does nothing if this process holds it already.
 
-    A lease that cannot be written does not fail the run: the run itself reports what is wrong with the warehouse.
+    A lease that cannot be written does not fail the run: the run itself reports what is wrong with the warehouse. If
+    others have ended the lease, this process ends at once, without a cleanup that would write more.
     """
     if run_id in _held:
         yield
         return
-    renew = partial(_renew, connect, run_id, command)
+    lease = _Held(connect, run_id, command)
     _held.add(run_id)
-    renew()
+    lease.beat()
     try:
-        with beating(renew, every_seconds=RENEW_SECONDS):
+        with beating(lease.beat, every_seconds=RENEW_SECONDS):
             yield
     finally:
         _held.discard(run_id)
@@ -157,13 +174,35 @@ def held(connect: Connect, run_id: str, command: str) -> Generator[None]:
             connection.execute("DELETE FROM ops.run_lease WHERE run_id = %s", [run_id])
 
 
-def _renew(connect: Connect, run_id: str, command: str) -> None:
-    process = this_process()
-    with _tolerantly(), connect() as connection:
-        connection.execute(
-            statement("ops", "renew_run_lease"),
-            [run_id, command, process.host, process.space, process.pid, process.started_at],
-        )
+class _Held:
+    def __init__(self, connect: Connect, run_id: str, command: str) -> None:
+        self._connect = connect
+        self._run_id = run_id
+        self._command = command
+        self._taken = False
+
+    def beat(self) -> None:
+        process = this_process()
+        with _tolerantly(), self._connect() as connection:
+            if not self._taken:
+                connection.execute(
+                    statement("ops", "take_run_lease"),
+                    [self._run_id, self._command, process.host, process.space, process.pid, process.started_at],
+                )
+                self._taken = True
+            elif not connection.execute(
+                statement("ops", "renew_run_lease"), [self._run_id, process.space, process.pid]
+            ).rowcount:
+                _end_this_process(self._run_id)
+
+
+def _end_this_process(run_id: str) -> None:
+    sys.stderr.write(
+        f"error: The run {run_id} was ended by others, as this process had not renewed its lease for "
+        f"{SILENCE_SECONDS:.0f} s. This process ends too.\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _tolerantly() -> AbstractContextManager[None]:

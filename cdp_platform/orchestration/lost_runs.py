@@ -23,7 +23,10 @@ LONGEST_RUN_SECONDS = 7200
 # When no run starts or ends for this long while runs wait, the queue does not move.
 LONGEST_STANDSTILL_SECONDS = 900
 
-_ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+# The tag of a run whose process is gone. Its value names the process.
+LOST = "cdp/lost"
+
+ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NAMED = 5
 # Age at which a lease of a run that this instance does not know is deleted.
@@ -44,6 +47,9 @@ def _end(instance: dg.DagsterInstance, connection: psycopg.Connection, lease: Le
         if not mine or run is None:
             return False
         if not run.is_finished:
+            # Before its retry can begin.
+            run_leases.end_sessions(connection, lease)
+            instance.add_run_tags(run.run_id, {LOST: str(lease)})
             instance.report_run_failed(
                 run, f"The process that executed this run is gone: {lease}. What it had committed stays."
             )
@@ -69,7 +75,7 @@ class Standstill:
 def look(instance: dg.DagsterInstance, now: float | None = None) -> Standstill:
     """Find runs that last too long, and a queue that does not move; ``now`` is a Unix time in seconds."""
     now = time.time() if now is None else now
-    active = instance.get_run_records(dg.RunsFilter(statuses=_ACTIVE))
+    active = instance.get_run_records(dg.RunsFilter(statuses=ACTIVE))
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     first = instance.get_run_records(waiting, limit=1, ascending=True)
     queued = instance.get_runs_count(waiting) if first else 0
@@ -104,7 +110,7 @@ def look(instance: dg.DagsterInstance, now: float | None = None) -> Standstill:
 def _last_move(instance: dg.DagsterInstance) -> float:
     """When a run of the queue last started or ended, in seconds; 0 if never."""
     latest = instance.get_run_records(
-        dg.RunsFilter(statuses=[*_ACTIVE, *_FINISHED], tags=QUEUED), limit=1, order_by="update_timestamp"
+        dg.RunsFilter(statuses=[*ACTIVE, *_FINISHED], tags=QUEUED), limit=1, order_by="update_timestamp"
     )
     return latest[0].update_timestamp.timestamp() if latest else 0.0
 

@@ -31,7 +31,7 @@ class WarehouseResource(dg.ConfigurableResource):
             return
         if application() == UNNAMED:
             # Dagster started this process for the run. A command has set its own name.
-            act_as(f"run {run.run_id[:8]} {run.job_name}")
+            act_as(run_leases.name_of_run(run.run_id, run.job_name))
         with run_leases.held(self.connect, run.run_id, application()):
             yield self
 

@@ -15,6 +15,7 @@ from cdp_platform.ops import run_leases
 from cdp_platform.ops.run_leases import SILENCE_SECONDS, Process, this_process
 from cdp_platform.orchestration.lost_runs import (
     LONGEST_RUN_SECONDS,
+    LOST,
     end_lost,
     look,
     lost_runs,
@@ -140,12 +141,55 @@ def test_a_lease_is_renewed_while_it_is_held(warehouse: Warehouse, monkeypatch: 
             while app.execute("SELECT renewed_at FROM ops.run_lease").fetchone() == first:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            # Taken away, as from a process that was taken for dead, it comes back.
-            app.execute("DELETE FROM ops.run_lease")
-            while not run_leases.find(app):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
         assert run_leases.find(app) == {}
+
+
+_HOLDER = """
+import sys, time
+from cdp_platform import settings
+from cdp_platform.ops import run_leases
+from cdp_platform.warehouse.connection import connect
+run_leases.RENEW_SECONDS = 0.2
+with run_leases.held(lambda: connect(settings.postgres()), "a run", "run a-run some_job"):
+    print("held", flush=True)
+    time.sleep(120)
+"""
+
+
+def test_a_process_whose_run_was_ended_by_others_ends(warehouse: Warehouse, app: psycopg.Connection):
+    """As one that was stopped while its run was retried elsewhere, and is woken."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER],
+        env={**os.environ, **warehouse.environment()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        app.execute("DELETE FROM ops.run_lease")
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "The run a run was ended by others" in said
+    assert run_leases.find(app) == {}
+
+
+def test_what_a_lost_run_has_not_committed_is_never_committed(
+    warehouse: Warehouse, app: psycopg.Connection, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    run_id = started(instance)
+    lease(app, run_id, a_dead_process())
+    monkeypatch.setattr("cdp_platform.warehouse.connection._application", run_leases.name_of_run(run_id, "some_job"))
+    with connect(warehouse.settings) as of_the_run:
+        monkeypatch.setattr("cdp_platform.warehouse.connection._application", "another")
+        with connect(warehouse.settings) as of_another:
+            end_lost(instance, app)
+            with pytest.raises(psycopg.OperationalError):
+                of_the_run.execute("SELECT 1")
+            assert of_another.execute("SELECT 1").fetchone() == (1,)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert "on" in run.tags[LOST]
 
 
 def test_runs_that_are_too_old_are_named(instance: dg.DagsterInstance):
