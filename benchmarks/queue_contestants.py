@@ -33,6 +33,10 @@ class Bare:
         self._connection = connection
         connection.execute("CREATE TABLE bare (id bigint PRIMARY KEY)")
 
+    def wait_for_disk(self, *, waits: bool) -> None:
+        """Whether commits wait until they are on the disk."""
+        self._connection.execute(f"SET synchronous_commit = {'on' if waits else 'off'}")
+
     def fill(self, jobs: int) -> None:
         """Insert this number of jobs, and analyze the table."""
         self._connection.execute("INSERT INTO bare SELECT generate_series(1, %s)", [jobs])

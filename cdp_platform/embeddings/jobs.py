@@ -7,14 +7,15 @@ queue, in the order of ``arrival``. Grain of ``embeddings.embedding_job``: one r
                              |
                              v
         +-------------> batch waits ---- claim ----> batch is claimed ---- end ----> (no row)
-        |                    ^                          |
-        |                    +-- lease ended, put back -+
+        |                    ^                        |          ^
+        |                    +------- put back -------+          |
+        |                                             +-- claim --+  (by another worker, after the lease)
         |
         |       What a claim ends with, for each of its texts:
         |           embedded, unchanged, gone       (no row)
         |           to be sent again                part of the batch, which waits
         |           refused                         job: failed; the fifth time dead
-        |           the fifth worker vanished       job: dead
+        |           its fifth worker vanished       job: dead
         |
         +--- job: pending <--- due, or retry (by a person) ---- job: failed
                           <--- retry (by a person) ------------ job: dead
@@ -23,6 +24,9 @@ A text that changes while a worker has it is in another batch as well. No state 
 the row that the text is made of, and writes only if the text is still the one that was embedded (`settlement`).
 A claim forgets entities without a text. It sends neither a text that has its vectors nor a text that was refused
 before and is the same.
+
+A batch counts the workers that vanished while they had it. With each, fewer of its texts are claimed at once
+(`embeddings.take_batches`), so one text that kills its worker is found, and the others get their vectors.
 
 Every function runs inside a transaction of the tenant. No worker waits for a batch that another transaction has locked,
 and triggers only add batches, so nobody is in a deadlock.
@@ -74,12 +78,14 @@ class Claim:
         day: when they were taken (UTC); their cost counts for this day's budget.
         longest: characters of a text that are read.
         batches: ids of the rows.
-        size: number of entities in them.
+        size: number of texts in them. A text that changed twice may be in two.
+        vanished: how many workers vanished with these batches. If any, one of the texts may have been the cause, so a
+            worker has no other texts at the same time.
         is_last: whether no other texts were due, not even some that another worker was claiming.
         texts: those that are to be written, in order of arrival.
-        unchanged: number of those to which nothing is sent.
+        unchanged: number of those of ``size`` that nothing is sent for.
         emptied: number of entities that have no text any more, and are forgotten.
-        dead: number of texts that are dead now, since their workers vanished too often.
+        dead: number of texts that are dead now, since their workers vanished too often: 0 or 1.
         again: entities that go back into the queue at the end of the claim, and when they are due; None for at once.
     """
 
@@ -90,6 +96,7 @@ class Claim:
     longest: int
     batches: list[int] = field(default_factory=list)
     size: int = 0
+    vanished: int = 0
     is_last: bool = True
     texts: list[Text] = field(default_factory=list)
     unchanged: int = 0
@@ -117,6 +124,13 @@ class Claim:
         _execute(connection, "end_claim", self)
 
 
+def prepare(connection: psycopg.Connection) -> None:
+    """Let the statements of a connection that claims or ends be planned once: that takes longer than what they do."""
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    # They are fast index lookups, but the planner's estimate makes PostgreSQL compile them.
+    connection.execute("SET jit = off")
+
+
 def claim(
     connection: psycopg.Connection, tenant_id: str, kind: Kind, models: Sequence[Model], *, at_most: int
 ) -> Claim:
@@ -133,27 +147,28 @@ def claim(
     """
     longest = max(PASSAGE_CHARACTERS, *(model.max_characters for model in models))
     claimed = Claim(tenant_id, kind, uuid4(), datetime.now(UTC).date(), longest)
-    claimed.dead = _end_expired(connection, claimed, models)
     _execute(connection, "queue_due_jobs", claimed)
-    ids = take(connection, claimed, at_most)
+    take(connection, claimed, at_most)
     claimed.is_last = claimed.size < at_most and _execute(connection, "due_batch", claimed).fetchone() is None
-    claimed.texts, gone = _read(connection, claimed, ids, models)
+    if not claimed.size:
+        return claimed
+    claimed.texts, gone = _read(connection, claimed, models)
     if gone:
         connection.execute("SELECT embeddings.forget(%s, %s, %s)", [tenant_id, kind, gone])
     claimed.emptied = len(gone)
-    claimed.unchanged = len(ids) - len(gone) - sum(bool(text.stale) for text in claimed.texts)
-    if ids and not claimed.texts:
+    if claimed.vanished >= MAX_ATTEMPTS:
+        _give_up(connection, claimed)
+    claimed.unchanged = claimed.size - claimed.emptied - claimed.dead - sum(bool(text.stale) for text in claimed.texts)
+    if not claimed.texts:
         claimed.end(connection)
     return claimed
 
 
-def take(connection: psycopg.Connection, claim: Claim, at_most: int) -> list[str]:
-    """Add the batches that wait longest to a claim; returns their entities, each once."""
-    rows = _execute(connection, "claim_batches", claim, at_most=at_most, lease=LEASE).fetchall()
-    claim.batches += [batch_id for batch_id, _ in rows]
-    claim.size += sum(len(entity_ids) for _, entity_ids in rows)
-    # A text that changed twice is in two batches.
-    return list(dict.fromkeys(entity_id for _, entity_ids in rows for entity_id in entity_ids))
+def take(connection: psycopg.Connection, claim: Claim, at_most: int) -> None:
+    """Take the batches that wait longest, or whose workers vanished."""
+    row = _execute(connection, "take_batches", claim, at_most=at_most, lease=LEASE, most=MAX_ATTEMPTS).fetchone()
+    if row and row[1]:
+        claim.batches, claim.size, claim.vanished = row
 
 
 def complete(connection: psycopg.Connection, claim: Claim, texts: Collection[Text]) -> None:
@@ -185,7 +200,7 @@ def refuse(connection: psycopg.Connection, claim: Claim, entity_id: str, reason:
 
 
 def put_off(connection: psycopg.Connection, tenant_id: str, kind: Kind, until: datetime) -> None:
-    """Let no waiting text be due before then; they keep their places."""
+    """Let no waiting text, and none whose lease has ended, be due before then; they keep their places."""
     for name in ("put_off_batches", "put_off_jobs"):
         connection.execute(statement("embeddings", name), {"tenant_id": tenant_id, "kind": kind, "until": until})
 
@@ -213,19 +228,16 @@ def oldest_waiting(connection: psycopg.Connection, tenant_id: str, kind: Kind) -
     return row[0] if row else None
 
 
-def _read(
-    connection: psycopg.Connection, claim: Claim, ids: Sequence[str], models: Sequence[Model]
-) -> tuple[list[Text], list[str]]:
-    """The texts of these entities that are to be written, in their order, and the entities that have no text."""
-    if not ids:
-        return [], []
+def _read(connection: psycopg.Connection, claim: Claim, models: Sequence[Model]) -> tuple[list[Text], list[str]]:
+    """The texts of the claim that are to be written, in order of arrival, and the entities that have no text."""
     source, key = SOURCES[claim.kind]
     found = connection.execute(
         statement("embeddings", "read_texts").format(texts=texts_of(claim.kind), source=source, key=key),
         {
             "tenant_id": claim.tenant_id,
             "kind": claim.kind,
-            "ids": ids,
+            "claim": claim.claim_id,
+            "batches": claim.batches,
             "models": [model.model_id for model in models],
             "sizes": [model.max_characters for model in models],
             "longest": claim.longest,
@@ -233,24 +245,19 @@ def _read(
         },
         binary=True,
     ).fetchall()
-    texts = {
-        entity_id: Text(entity_id, content, stale, version)
-        for entity_id, stale, content, version in found
-        if content is not None
-    }
-    gone = [entity_id for entity_id, _, content, _ in found if content is None]
-    return [texts[entity_id] for entity_id in ids if entity_id in texts], gone
+    texts = [
+        Text(entity_id, content, stale, version) for entity_id, stale, content, version in found if content is not None
+    ]
+    return texts, [entity_id for entity_id, _, content, _ in found if content is None]
 
 
-def _end_expired(connection: psycopg.Connection, claim: Claim, models: Sequence[Model]) -> int:
-    """Put batches whose leases have ended back into the queue; returns how many texts are dead by that."""
-    given_up = _execute(connection, "expired_batches", claim, most=MAX_ATTEMPTS).fetchall()
-    ids = list(dict.fromkeys(entity_id for (entity_ids,) in given_up for entity_id in entity_ids))
-    texts, _ = _read(connection, claim, ids, models)
-    dead = [text.entity_id for text in texts if text.stale]
+def _give_up(connection: psycopg.Connection, claim: Claim) -> None:
+    """Let the texts of a claim be dead, but those that have their vectors."""
+    dead = [text.entity_id for text in claim.texts if text.stale]
     if dead:
         _execute(connection, "give_up_texts", claim, ids=dead, error="its worker vanished", most=MAX_ATTEMPTS)
-    return len(dead)
+    claim.dead = len(dead)
+    claim.texts = [text for text in claim.texts if not text.stale]
 
 
 def _number(connection: psycopg.Connection, name: str, tenant_id: str, kind: Kind) -> int:

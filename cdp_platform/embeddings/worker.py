@@ -189,8 +189,7 @@ class _Run:
 
     def drain(self) -> None:
         for connection in (self.claiming, self.writing):
-            # The statements are fast index lookups, but the planner's estimate makes PostgreSQL compile them.
-            connection.execute("SET jit = off")
+            jobs.prepare(connection)
         # A claim that a crash of the server takes back was never made.
         self.claiming.execute("SET synchronous_commit = off")
         # Raises if there is none.
@@ -203,7 +202,11 @@ class _Run:
             claimed = ahead.result()
             if claimed is not None and not claimed.is_last:
                 self._look_again(claimed.claim.tenant_id)
-            ahead = self._claim_ahead()
+            is_suspect = claimed is not None and claimed.claim.vanished > 0
+            if is_suspect:
+                # If it kills this worker too, no other text is to blame.
+                self._wait_for_writes(but=0)
+            ahead = None if is_suspect else self._claim_ahead()
             if claimed is not None and claimed.claim.texts:
                 self._embed(claimed)
             else:
@@ -343,6 +346,9 @@ class _Run:
         try:
             while left_out:
                 with tenant_transaction(self.writing, tenant_id):
+                    if not any(model.price_per_million_tokens for model in claimed.models.values()):
+                        # After a crash of the server the claim is there again, and embedding it costs nothing.
+                        self.writing.execute("SET LOCAL synchronous_commit = off")
                     erasure.while_nobody_is_erased(self.writing, tenant_id)
                     settled, left_out = settle(
                         self.writing,

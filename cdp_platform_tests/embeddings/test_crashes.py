@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from cdp_platform.embeddings import worker
+from cdp_platform.embeddings import jobs, worker
 from cdp_platform.embeddings.providers import Embedded, Provider, Purpose, open_provider
 from cdp_platform_tests import crashes
 from cdp_platform_tests.embeddings.texts import DIMENSIONS, Desk, Recorder, Tenant
@@ -69,7 +69,7 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next_and_pays_for_no_
         "INSERT INTO embeddings.embedding",
         "INSERT INTO embeddings.usage",
         "DELETE FROM embeddings.text_batch",
-        "SELECT batch_id",
+        "SELECT batches",
     )
     assert all(any(exchange.startswith(each) for exchange in killed_after) for each in written)
 
@@ -92,6 +92,27 @@ def test_a_run_that_is_killed_around_any_call_is_completed_by_the_next(
             assert {text for text, state in tenant.states().items() if state == "processing"} == texts
         _require_completed(desk, openai_stub, pair, work)
     assert call > 8
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_text_that_kills_its_worker_is_dead_in_the_end_and_all_others_have_vectors(desk: Desk, *, one_by_one: bool):
+    tenant = desk.tenant("poisoned")
+    number = 40 if one_by_one else 700
+    texts = {f"p{each:03}": "poison" if each == number - 7 else f"town {each}" for each in range(number)}
+    for some in [{key: text} for key, text in texts.items()] if one_by_one else [texts]:
+        tenant.write(some)
+    deaths = 0
+    while _is_killed(_Poisoned(Recorder()), desk, (tenant, tenant), batch_size=64):
+        deaths += 1
+        assert deaths <= jobs.MAX_ATTEMPTS
+        tenant.expire_leases()
+    assert deaths == jobs.MAX_ATTEMPTS
+    assert tenant.states() == {f"p{number - 7:03}": "dead"}
+    assert tenant.vectors(desk.model).keys() == texts.keys() - tenant.states().keys()
+    # It is another text now.
+    tenant.write({f"p{number - 7:03}": "hanoi"})
+    assert desk.drain(Recorder(), tenant).embedded == 1
+    tenant.require_right(desk.model)
 
 
 def _require_completed(
@@ -128,7 +149,21 @@ class _Mortal:
         return embedded
 
 
-def _is_killed(provider: Provider, desk: Desk, pair: _Pair) -> bool:
+@dataclass
+class _Poisoned:
+    """A provider that one text kills, with its process."""
+
+    provider: Provider
+    dimensions: int = DIMENSIONS
+    max_characters: int = 1_000
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose) -> Embedded:
+        if "poison" in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.provider.embed(texts, purpose=purpose)
+
+
+def _is_killed(provider: Provider, desk: Desk, pair: _Pair, *, batch_size: int = 2) -> bool:
     """Run in a child; whether it was killed."""
     with warnings.catch_warnings():
         # Threads of the test do not run in the child, and it waits for none of them.
@@ -137,7 +172,7 @@ def _is_killed(provider: Provider, desk: Desk, pair: _Pair) -> bool:
     if child == 0:
         code = 1
         try:
-            desk.drain(provider, *pair, batch_size=2)
+            desk.drain(provider, *pair, batch_size=batch_size)
             code = 0
         finally:
             os._exit(code)

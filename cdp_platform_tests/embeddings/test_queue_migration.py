@@ -46,6 +46,29 @@ def desk(server: Server) -> Iterator[Desk]:
         yield Desk(Warehouse(settings, server), app)
 
 
+def test_batches_of_the_version_before_keep_their_texts_and_say_how_many_they_are(server: Server) -> None:
+    settings = postgres_settings(server, server.new_database("test_owner"))
+    migrate(settings, revision="0029")
+    with connect(settings) as app:
+        tenants.add(app, "acme", arango_database="acme")
+        with tenant_transaction(app, "acme"):
+            app.execute(INSERT, [list(TEXTS), list(TEXTS.values()), "acme"])
+        acme = Tenant(Warehouse(settings, server), app, "acme")
+        # Of 500, 500 and 200 texts.
+        acme.change(
+            "UPDATE embeddings.text_batch SET claim = gen_random_uuid(), lease_until = now() - interval '1 minute',"
+            " attempts = 4 WHERE cardinality(entity_ids) = 200"
+        )
+    migrate(settings)
+    with connect(settings) as app:
+        desk = Desk(Warehouse(settings, server), app)
+        acme = Tenant(desk.warehouse, app, "acme")
+        assert acme.rows("SELECT texts FROM embeddings.text_batch ORDER BY arrival") == [(500,), (500,), (200,)]
+        assert desk.counts(acme) == {"pending": 1_000, "processing": 200}
+        desk.drain(Recorder(), acme)
+        acme.require_right(desk.model)
+
+
 def test_every_text_that_waited_waits_and_what_failed_counts_on(desk: Desk) -> None:
     acme = Tenant(desk.warehouse, desk.app, "acme")
     states = acme.states()

@@ -227,16 +227,27 @@ def test_a_worker_that_vanished_is_a_failed_attempt_and_five_are_enough(desk: De
     acme.require_right(desk.model)
 
 
-def test_of_a_batch_whose_workers_vanished_only_texts_without_vectors_are_dead(desk: Desk, acme: Tenant):
+@pytest.mark.parametrize("has_vector", [False, True])
+def test_a_text_whose_workers_vanished_is_dead_unless_it_has_its_vector(desk: Desk, acme: Tenant, *, has_vector: bool):
     acme.write({"p1": "hanoi"})
-    desk.drain(Recorder(), acme)
-    acme.write({"p2": "hue"})
-    acme.change("DELETE FROM embeddings.text_batch")
-    acme.enqueue("p1", "p2")
+    if has_vector:
+        desk.drain(Recorder(), acme)
+        acme.enqueue("p1")
     acme.vanish()
     acme.change("UPDATE embeddings.text_batch SET attempts = 4")
-    assert desk.drain(Recorder(), acme).dead == 1
-    assert acme.states() == {"p2": "dead"}
+    outcome = desk.drain(Recorder(), acme)
+    assert (outcome.dead, outcome.unchanged) == ((0, 1) if has_vector else (1, 0))
+    assert acme.states() == ({} if has_vector else {"p1": "dead"})
+
+
+def test_a_text_that_was_never_alone_with_a_worker_is_not_given_up(desk: Desk, acme: Tenant):
+    acme.write({"p1": "hanoi", "p2": "hue"})
+    acme.vanish()
+    acme.change("UPDATE embeddings.text_batch SET attempts = 4")
+    provider = Recorder()
+    assert desk.drain(provider, acme).embedded == 2
+    assert provider.batches == [["hanoi"], ["hue"]]
+    acme.require_right(desk.model)
 
 
 def test_a_lease_is_extended_while_the_provider_works(desk: Desk, acme: Tenant, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,14 @@
-WITH text AS MATERIALIZED (
+WITH wanted AS MATERIALIZED (
+    -- A text that changed twice is in two batches.
+    SELECT id AS entity_id, min(place) AS place FROM unnest(ARRAY(
+        SELECT e.entity_id FROM embeddings.text_batch AS b
+        CROSS JOIN unnest(b.entity_ids) WITH ORDINALITY AS e (entity_id, place)
+        WHERE b.tenant_id = %(tenant_id)s AND b.batch_id = ANY (%(batches)s) AND b.claim = %(claim)s
+        ORDER BY b.arrival, b.batch_id, e.place
+    )) WITH ORDINALITY AS w (id, place) GROUP BY id
+), text AS MATERIALIZED (
     SELECT t.entity_id, t.content FROM {texts} AS t
-    WHERE t.tenant_id = %(tenant_id)s AND t.entity_id = ANY (%(ids)s)
+    WHERE t.tenant_id = %(tenant_id)s AND t.entity_id = ANY (ARRAY(SELECT entity_id FROM wanted))
 ), looked AS MATERIALIZED (
     SELECT entity_id, content, ARRAY(
         SELECT m.model_id FROM unnest(%(models)s::int[], %(sizes)s::int[]) AS m (model_id, max_characters)
@@ -16,17 +24,15 @@ WITH text AS MATERIALIZED (
     ) AS stale
     FROM text WHERE content IS NOT NULL
 )
-SELECT entity_id, stale, left(content, %(longest)s), (
+SELECT w.entity_id, l.stale, left(l.content, %(longest)s), (
     SELECT r.xmin::text::bigint FROM {source} AS r
-    WHERE r.tenant_id = %(tenant_id)s AND r.{key} = looked.entity_id
-) FROM looked
-WHERE stale <> '{{}}' OR left(content, %(passage)s) IS DISTINCT FROM (
+    WHERE r.tenant_id = %(tenant_id)s AND r.{key} = w.entity_id
+)
+FROM wanted AS w LEFT JOIN looked AS l ON l.entity_id = w.entity_id
+WHERE l.entity_id IS NULL OR l.stale <> '{{}}' OR left(l.content, %(passage)s) IS DISTINCT FROM (
     SELECT p.content FROM embeddings.passage AS p
-    WHERE p.tenant_id = %(tenant_id)s AND p.kind = %(kind)s AND p.entity_id = looked.entity_id)
+    WHERE p.tenant_id = %(tenant_id)s AND p.kind = %(kind)s AND p.entity_id = w.entity_id)
   OR EXISTS (
     SELECT FROM embeddings.embedding_job AS j
-    WHERE j.tenant_id = %(tenant_id)s AND j.kind = %(kind)s AND j.entity_id = looked.entity_id)
-UNION ALL
-SELECT entity_id, NULL, NULL, NULL FROM (
-    SELECT entity_id FROM unnest(%(ids)s::text[]) AS w (entity_id) EXCEPT SELECT entity_id FROM looked
-) AS gone
+    WHERE j.tenant_id = %(tenant_id)s AND j.kind = %(kind)s AND j.entity_id = w.entity_id)
+ORDER BY w.place

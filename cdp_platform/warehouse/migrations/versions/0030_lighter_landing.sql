@@ -1,1 +1,62 @@
-SELECT 1;
+-- The queue of texts.
+
+-- Counting and claiming texts reads no array.
+ALTER TABLE embeddings.text_batch ADD COLUMN texts int NOT NULL GENERATED ALWAYS AS (cardinality(entity_ids)) STORED;
+COMMENT ON COLUMN embeddings.text_batch.texts IS 'Number of the texts in entity_ids.';
+
+-- Take the batches that wait longest, or whose leases have ended, until they have at_most texts together; of the last one only
+-- the part that fits. Batches that as many workers vanished with are claimed together, and an eighth as many texts with each of
+-- these workers: so a text that kills its worker is soon alone. embeddings.claim_batches is for workers of the older version.
+CREATE FUNCTION embeddings.take_batches(
+    for_tenant text, of_kind text, at_most int, by_claim uuid, lease interval, most_attempts int,
+    OUT batches bigint[], OUT size int, OUT attempts int
+)
+-- Planned once, for a queue of any length: the index has the order already.
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_sort = off AS $$
+DECLARE
+    waiting CURSOR FOR
+        SELECT b.batch_id AS id, b.texts, b.attempts, b.claim IS NOT NULL AS was_claimed FROM embeddings.text_batch AS b
+        WHERE b.tenant_id = for_tenant AND b.kind = of_kind
+          AND (b.claim IS NULL AND b.not_before <= now() OR b.lease_until < now())
+        ORDER BY b.arrival, b.batch_id FOR UPDATE SKIP LOCKED;
+    batch record;
+    vanished int;
+    room int;
+BEGIN
+    batches := '{}';
+    size := 0;
+    OPEN waiting;
+    LOOP
+        FETCH waiting INTO batch;
+        EXIT WHEN NOT FOUND;
+        vanished := batch.attempts + batch.was_claimed::int;
+        IF batch.texts > 1 THEN
+            -- Only a text that was alone with its worker is given up.
+            vanished := least(vanished, most_attempts - 1);
+        END IF;
+        IF size = 0 THEN
+            attempts := vanished;
+            room := CASE
+                WHEN attempts = 0 THEN at_most WHEN attempts >= most_attempts - 1 THEN 1
+                ELSE greatest(1, at_most >> 3 * attempts) END;
+        END IF;
+        EXIT WHEN vanished <> attempts;
+        IF batch.texts > room THEN
+            INSERT INTO embeddings.text_batch (tenant_id, kind, arrival, entity_ids, attempts, not_before, enqueued_at)
+            SELECT b.tenant_id, b.kind, b.arrival, b.entity_ids[room + 1 :], vanished, b.not_before, b.enqueued_at
+            FROM embeddings.text_batch AS b WHERE b.tenant_id = for_tenant AND b.batch_id = batch.id;
+            UPDATE embeddings.text_batch AS b SET entity_ids = b.entity_ids[: room] WHERE CURRENT OF waiting;
+        END IF;
+        batches := batches || batch.id;
+        size := size + least(batch.texts, room);
+        room := room - least(batch.texts, room);
+        EXIT WHEN room = 0;
+    END LOOP;
+    CLOSE waiting;
+    IF size > 0 THEN
+        UPDATE embeddings.text_batch AS b
+        SET claim = by_claim, lease_until = now() + lease, attempts = take_batches.attempts
+        WHERE b.tenant_id = for_tenant AND b.batch_id = ANY (batches);
+    END IF;
+END
+$$;
