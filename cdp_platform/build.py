@@ -14,7 +14,8 @@ from cdp_platform.embeddings.defs.definitions import definitions as embeddings
 from cdp_platform.embeddings.defs.resources import EmbeddingProviders
 from cdp_platform.enrichment.defs.definitions import definitions as enrichment
 from cdp_platform.enrichment.defs.resources import ApolloResource
-from cdp_platform.health import dagster_home, retention
+from cdp_platform.health import alerts, conditions, dagster_home, retention
+from cdp_platform.orchestration.alerts import alerts_sensor
 from cdp_platform.orchestration.automation import Automation
 from cdp_platform.orchestration.code_references import with_code_references
 from cdp_platform.orchestration.lost_runs import lost_runs, moving, runs
@@ -38,7 +39,12 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         assets=[runs],
         asset_checks=[moving],
         schedules=[retention_schedule(retention.kept, dagster_home.conninfo)],
-        sensors=[tenant_registry, lost_runs, Automation()],
+        sensors=[
+            tenant_registry,
+            lost_runs,
+            alerts_sensor(conditions.found, conditions.KINDS, alerts.tell),
+            Automation(),
+        ],
         resources={
             "warehouse": WarehouseResource(),
             "arango": ArangoResource(),

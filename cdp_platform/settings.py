@@ -30,6 +30,8 @@ _COLLECTION = r"^[A-Za-z_][A-Za-z0-9_-]{0,255}$"
 
 _SHORTEST_KEY = 32
 
+_ROUTE = re.compile(r"(?P<owner>[^=,\s]+)=(?P<channel>[A-Za-z0-9._-]+):(?P<address>[^,\s]+)")
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -191,6 +193,32 @@ class ChannelSettings(BaseSettings):
     model_config = _FROM_ENVIRONMENT
 
     channels_config_path: Path | None = None
+
+
+def _routes(value: str) -> str:
+    for route in filter(None, map(str.strip, value.split(","))):
+        if not _ROUTE.fullmatch(route):
+            raise PydanticCustomError("routes", "write each part as OWNER=CHANNEL:ADDRESS, with * for all other owners")
+    return value
+
+
+class AlertSettings(BaseSettings):
+    """Who is told of what is wrong, and where links to runs lead.
+
+    ``CDP_ALERTS_TO`` has ``OWNER=CHANNEL:ADDRESS`` for each owner of assets, separated by commas. The channel is one of
+    channels.yaml, the address one that it takes.
+    """
+
+    model_config = _FROM_ENVIRONMENT
+
+    cdp_alerts_to: Annotated[str, AfterValidator(_routes)] = ""
+    cdp_dagster_url: Annotated[str, AfterValidator(_service("Links need none"))] | None = None
+
+    @property
+    def routes(self) -> dict[str, tuple[str, str]]:
+        """Channel and address by owner; ``*`` has those of all other owners."""
+        matches = map(_ROUTE.fullmatch, map(str.strip, self.cdp_alerts_to.split(",")))
+        return {match["owner"]: (match["channel"], match["address"]) for match in matches if match}
 
 
 class EnrichmentSettings(BaseSettings):
@@ -370,6 +398,12 @@ def channels() -> ChannelSettings:
 
 
 @lru_cache
+def alerts() -> AlertSettings:
+    """Settings of alerts; raises ConfigurationError naming each variable that is wrong."""
+    return _load(AlertSettings)
+
+
+@lru_cache
 def enrichment() -> EnrichmentSettings:
     """Settings of the enrichment provider; raises ConfigurationError naming each variable that is wrong."""
     return _load(EnrichmentSettings)
@@ -408,5 +442,5 @@ def platform() -> PlatformSettings:
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
     rooms = (arango, collections, embeddings, catalog, referrals, google, channels, enrichment, leo_activation, web)
-    for cached in (postgres, *rooms, redis, retention, platform):
+    for cached in (postgres, *rooms, redis, alerts, retention, platform):
         cached.cache_clear()

@@ -40,7 +40,8 @@ PASSWORD = "test-only"
 SUMMARY = "summary"
 _OURS = (
     *("PGSQL_", "ARANGO_", "DAGSTER_", "SANDBOX_", "DEFAULT_TENANT_ID", "EMBED", "OPENAI_", "GOOGLE_", "REFERRAL_"),
-    *("CDP_WEB_", "OPT_OUT_", "CHANNELS_", "APOLLO_", "ENRICHMENT_", "PAYMENT_", "ERASURE_", "REDIS_"),
+    *("CDP_WEB_", "CDP_ALERTS_", "CDP_DAGSTER_", "CDP_METRICS_", "CDP_LOG_"),
+    *("OPT_OUT_", "CHANNELS_", "APOLLO_", "ENRICHMENT_", "PAYMENT_", "ERASURE_", "REDIS_"),
     *(
         "PRODUCT_RETENTION",
         "ROUND_RETENTION",

@@ -1,5 +1,7 @@
 """Whether the room's tables are fit to build on: asked by blocking checks, and by all that builds on them."""
 
+from datetime import timedelta
+
 import psycopg
 from psycopg import sql
 
@@ -8,6 +10,10 @@ from cdp_platform.ops.tenants import Tenant
 from cdp_platform.warehouse.connection import tenant_transaction
 from cdp_platform.warehouse.load import Target
 from cdp_platform.warehouse.statements import statement
+
+# After four runs of the 15-minute schedule were missed, and after a day.
+STALE_WARN = timedelta(hours=1)
+STALE_ERROR = timedelta(hours=24)
 
 
 def unsound(connection: psycopg.Connection, tenant: Tenant) -> str:

@@ -138,6 +138,11 @@ def second_worker(tenant_id: str, collection: str) -> Lock:
     return Lock(13, f"second worker {tenant_id} {collection}", busy)
 
 
+def alerts() -> Lock:
+    """Held by the process that sends messages about alerts, so that none is sent by two."""
+    return Lock(14, "alerts", "Another process is telling people of alerts. Try again later.", 1.0)
+
+
 @contextmanager
 def held(connection: psycopg.Connection, lock: Lock, *, wait_seconds: float | None = None) -> Generator[None]:
     """Hold a lock over many transactions.

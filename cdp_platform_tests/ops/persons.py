@@ -11,6 +11,8 @@ IMPERSONAL = {
     "ops.gate_window",
     "ops.gate_allowance",
     "ops.run_lease",
+    "ops.alert",
+    "ops.alert_message",
     "ops.sync_watermark",
     "ops.tenant",
 }

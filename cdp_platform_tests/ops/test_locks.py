@@ -30,6 +30,7 @@ ALL = [
     locks.enrichment("acme"),
     locks.erasure("acme"),
     locks.second_worker("acme", "cdp_profile"),
+    locks.alerts(),
 ]
 
 

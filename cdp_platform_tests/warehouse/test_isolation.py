@@ -30,7 +30,9 @@ def tenant_tables(warehouse: Warehouse) -> list[tuple[str, bool, bool]]:
             WHERE relkind = 'r' AND nspname !~ '^(pg_|information_schema)'
               -- These belong to the platform and say nothing of any tenant.
               AND relname NOT IN ('alembic_version', 'embedding_model', 'person_store', 'run_lease', 'gate',
-                                  'gate_window', 'gate_allowance', 'effect_move', 'account_reading')
+                                  'gate_window', 'gate_allowance', 'effect_move', 'account_reading',
+                                  -- These may name a tenant, because people are told of all tenants in one message.
+                                  'alert', 'alert_message')
             """
         ).fetchall()
 

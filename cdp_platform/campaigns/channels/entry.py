@@ -25,7 +25,7 @@ class Letter:
         subject: in one line; '' for channels without one.
         text: the text in pieces, those that are the same for everybody and those of the person in turn.
         html: the HTML, likewise; empty without.
-        opt_out: the link that opts the address out, by one click too.
+        opt_out: the link that opts the address out, by one click too; '' of messages to people who run the platform.
     """
 
     key: str

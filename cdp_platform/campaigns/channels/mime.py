@@ -42,18 +42,23 @@ def writer(
     # Campaign, event, nothing, and who sends: Gmail shows complaints by each of them.
     feedback = (occasion.campaign_code, occasion.event_id, "", occasion.tenant_id)
     same += _header("Feedback-ID", ":".join(part.replace(":", ".") for part in feedback))
-    same += _header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click") + _header("MIME-Version", "1.0")
+    same += _header("MIME-Version", "1.0")
 
-    def write(letter: Letter) -> bytes:
+    def opt_out(letter: Letter) -> bytes:
+        if not letter.opt_out:
+            return b""
         links = f"<{letter.opt_out}>"
         if unsubscribe_mailto:
             links += f",\r\n <mailto:{unsubscribe_mailto}?subject=unsubscribe%20{letter.key}>"
+        return _header("List-Unsubscribe", links) + _header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+
+    def write(letter: Letter) -> bytes:
         head = (
             _header("Message-ID", f"<{letter.key}@{domain}>")
             + _header("Date", format_datetime(datetime.now(UTC)))
             + _header("To", envelope_address(letter.address) or letter.address)
             + _subject(letter.subject)
-            + _header("List-Unsubscribe", links)
+            + opt_out(letter)
             + same
         )
         if not letter.html:

@@ -20,6 +20,7 @@ from cdp_platform.customers.defs.assets import (
     transaction_lines,
 )
 from cdp_platform.customers.reconcile import last
+from cdp_platform.customers.soundness import STALE_ERROR, STALE_WARN
 from cdp_platform.customers.source import with_database
 from cdp_platform.customers.updated_at import undated_words
 from cdp_platform.ops import rejected, tenants, watermark
@@ -34,10 +35,6 @@ from cdp_platform.warehouse.statements import statement
 
 # Any rejected document is worth a look; one in a hundred means that the mapping or the source is broken.
 REJECTED_SHARE_ERROR = 0.01
-
-# WARN after four runs of the 15-minute schedule were missed, ERROR after a day.
-STALE_WARN = timedelta(hours=1)
-STALE_ERROR = timedelta(hours=24)
 
 
 def _keys_unique(target: Target, connection: psycopg.Connection, tenant: Tenant) -> dg.AssetCheckResult:
