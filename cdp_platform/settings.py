@@ -221,6 +221,15 @@ class AlertSettings(BaseSettings):
         return {match["owner"]: (match["channel"], match["address"]) for match in matches if match}
 
 
+class MetricsSettings(BaseSettings):
+    """Who may read ``/metrics``, and of how many tenants it has figures of their own."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    cdp_metrics_token: Annotated[SecretStr, AfterValidator(_web_keys)] = SecretStr("")
+    cdp_metrics_tenants: int = Field(default=200, ge=0)
+
+
 class EnrichmentSettings(BaseSettings):
     """The account at Apollo.io, its limits, and the payments that start a search.
 
@@ -404,6 +413,12 @@ def alerts() -> AlertSettings:
 
 
 @lru_cache
+def metrics() -> MetricsSettings:
+    """Settings of metrics; raises ConfigurationError naming each variable that is wrong."""
+    return _load(MetricsSettings)
+
+
+@lru_cache
 def enrichment() -> EnrichmentSettings:
     """Settings of the enrichment provider; raises ConfigurationError naming each variable that is wrong."""
     return _load(EnrichmentSettings)
@@ -442,5 +457,5 @@ def platform() -> PlatformSettings:
 def forget() -> None:
     """Read the environment again at the next use, as after `.env` was written or a test changed it."""
     rooms = (arango, collections, embeddings, catalog, referrals, google, channels, enrichment, leo_activation, web)
-    for cached in (postgres, *rooms, redis, alerts, retention, platform):
+    for cached in (postgres, *rooms, redis, alerts, metrics, retention, platform):
         cached.cache_clear()

@@ -17,6 +17,7 @@ from cdp_platform import settings
 
 # They add commands to the groups `campaign` and `enrichment`.
 from cdp_platform.cli import campaign_events, campaign_history, campaign_why, enrichment_runs  # noqa: F401
+from cdp_platform.cli.alerts import alerts
 from cdp_platform.cli.campaigns import campaign
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.consent import consent
@@ -75,6 +76,7 @@ for command in (
     value,
     status,
     health,
+    alerts,
     runs,
     retention,
     serve,

@@ -72,12 +72,13 @@ def _routes(database: "Database") -> list["Route"]:
     from cdp_platform.campaigns import journal, links
     from cdp_platform.campaigns.channels import config
     from cdp_platform.enrichment import preview_links
-    from cdp_platform.web import payments, phones, previews, providers, recipients
+    from cdp_platform.web import metrics, payments, phones, previews, providers, recipients
 
     web, secrets = settings.web(), settings.enrichment().secrets
     channels, opened = config.configured(), journal.configured()
     routes = [*providers.routes(database, channels, opened), *payments.routes(database, secrets)]
     routes += phones.routes(database)
+    routes += metrics.routes(database, settings.metrics(), _dagster(), has_proxy=web.cdp_web_url is not None)
     if secrets and not (web.cdp_web_url and web.keys):
         _warn("CDP_WEB_URL and CDP_WEB_KEYS are not both set: links in messages and to previews lead nowhere.")
         return routes
@@ -86,6 +87,18 @@ def _routes(database: "Database") -> list["Route"]:
     if opened is None:
         _warn("OPT_OUT_JOURNAL is not set: a warehouse that is restored from a backup forgets who opted out since.")
     return routes
+
+
+def _dagster() -> str | None:
+    """How to connect to Dagster's database; None, with a warning, if that is not known here."""
+    from cdp_platform.health import dagster_home
+
+    try:
+        home = dagster_home.read()
+    except ConfigurationError as error:
+        _warn(f"/metrics says nothing of Dagster: {error}")
+        return None
+    return home.conninfo if home else None
 
 
 def _warn(message: str) -> None:

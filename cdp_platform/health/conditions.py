@@ -43,29 +43,28 @@ def found(connection: psycopg.Connection) -> list[Trouble]:
 
 
 def _of_figure(figure: Figure, limits: dict[tuple[str, str], Decimal]) -> Iterator[Trouble]:
-    tenant, subject, value = figure.tenant_id, figure.subject, figure.value
-    about = {"tenant": tenant, "room": figure.room}
+    tenant, room, subject, value = figure.tenant_id, figure.room, figure.subject, figure.value
     if figure.name == "read_age" and figure.room == "customers" and value > STALE_WARN.total_seconds():
         words = (
             f"Not read to its end for {value / 3600:.1f} h. See `cdp status`, `cdp health` and the tenant's last run."
         )
-        yield Trouble("stale", subject, words, **about)
+        yield Trouble("stale", subject, words, tenant=tenant, room=room)
     elif figure.name == "rejected":
         words = f"{value:,.0f} documents wait: `cdp rejected list --tenant {tenant}` says why."
-        yield Trouble("rejected", subject, words, **about, figure=int(value))
+        yield Trouble("rejected", subject, words, tenant=tenant, room=room, figure=int(value))
     elif figure.name == "failed_texts":
         words = f"{value:,.0f} texts are {subject}: `cdp embeddings status --tenant {tenant}` says why."
-        yield Trouble("failed_texts", subject, words, **about, figure=int(value))
+        yield Trouble("failed_texts", subject, words, tenant=tenant, room=room, figure=int(value))
     elif figure.name == "effects" and subject == "unknown":
         words = f"Of {value:,.0f} effects nobody knows whether they happened. {_RESOLVE[figure.room].format(tenant)}"
-        yield Trouble("unknown", figure.room, words, **about, figure=int(value))
+        yield Trouble("unknown", figure.room, words, tenant=tenant, room=room, figure=int(value))
     elif figure.name == "spent":
         limit = limits.get((figure.room, subject))
         if limit is not None and Decimal(value) >= limit * _BUDGET_SHARE:
             words = (
                 f"{value:,.2f} of {limit:,.2f} {subject} are spent or reserved today (UTC). Work waits at the limit."
             )
-            yield Trouble("budget", f"{figure.room} {subject}", words, **about)
+            yield Trouble("budget", f"{figure.room} {subject}", words, tenant=tenant, room=room)
 
 
 _RESOLVE = {

@@ -63,6 +63,29 @@ class _Message:
     content: str
 
 
+@dataclass(frozen=True)
+class Unsettled:
+    """A message that waits, or whose answer was lost.
+
+    Attributes:
+        owner: for whom it is.
+        state: ``reserved``, ``handed_over`` or ``unknown``.
+        reason: why.
+        created_at: when it was written.
+    """
+
+    owner: str
+    state: State
+    reason: str | None
+    created_at: datetime
+
+
+def unsettled(connection: psycopg.Connection) -> list[Unsettled]:
+    """Messages that wait, and those of the last day whose answer was lost, oldest first."""
+    with connection.cursor(row_factory=class_row(Unsettled)) as cursor:
+        return cursor.execute(statement("health", "unsettled_alert_messages")).fetchall()
+
+
 def tell(connection: psycopg.Connection, channels: Channels, routes: Routes, dagster_url: str | None) -> Told:
     """Write messages about alerts that are due, and send what waits.
 

@@ -139,22 +139,12 @@ def _events(
     return noted, json.dumps(after)
 
 
-def _read(instance: dg.DagsterInstance, kind: Event, after: int | None) -> list[dg.EventLogRecord]:
-    if after is None:
-        # A new platform has no past; of one that is upgraded, the latest events say what is wrong now.
-        return list(_records(instance, kind, None, ascending=False))
-    return list(_records(instance, kind, after, ascending=True))
-
-
-def _records(
-    instance: dg.DagsterInstance, kind: Event, after: int | None, *, ascending: bool
-) -> Sequence[dg.EventLogRecord]:
-    if kind is Event.ASSET_CHECK_EVALUATION:
-        wanted = dg.EventRecordsFilter(kind, after_cursor=after)
-        # The instance has no method for it that stays.
-        return instance.event_log_storage.get_event_records(wanted, limit=_AT_MOST, ascending=ascending)
-    status = dg.RunStatusChangeRecordsFilter(kind, after_storage_id=after)
-    return instance.fetch_run_status_changes(status, limit=_AT_MOST, ascending=ascending).records
+def _read(instance: dg.DagsterInstance, kind: Event, after: int | None) -> Sequence[dg.EventLogRecord]:
+    """The next events of a type; at the first tick the latest ones, which say what is wrong now."""
+    # The instance has no method that stays for events of checks.
+    return instance.event_log_storage.get_event_records(
+        dg.EventRecordsFilter(kind, after_cursor=after), limit=_AT_MOST, ascending=after is not None
+    )
 
 
 def _judged(

@@ -23,7 +23,7 @@ from cdp_platform.web import pages
 from cdp_platform.web.database import Database
 
 # The first part of the path of each page, and of those that programs call.
-_FOR_PROGRAMS = {"outcomes", "dsn", "payments", "phones"}
+_FOR_PROGRAMS = {"outcomes", "dsn", "payments", "phones", "metrics"}
 _PAGES = {"u", "p", "c", "previews", "healthz"} | _FOR_PROGRAMS
 
 _log = logging.getLogger(__name__)

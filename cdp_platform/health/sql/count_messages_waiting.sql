@@ -1,0 +1,1 @@
+SELECT count(*) FROM ops.alert_message WHERE settled_at IS NULL

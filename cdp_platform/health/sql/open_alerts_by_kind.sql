@@ -1,0 +1,1 @@
+SELECT tenant, kind, count(*) FROM ops.alert WHERE state = 'open' GROUP BY tenant, kind
