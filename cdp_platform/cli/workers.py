@@ -52,24 +52,30 @@ def runs(*, as_json: bool) -> None:
     """Show runs in progress with their processes, and runs of the last day whose process died."""
     import dagster as dg
 
-    from cdp_platform.orchestration.lost_runs import ACTIVE, LOST
+    from cdp_platform.orchestration.lost_runs import ACTIVE, lost_process
 
     now = datetime.now(UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _SHOWN_FOR)
     with dagster_instance() as instance, connect(settings.postgres()) as connection:
         leases = run_leases.find(connection)
-        active = instance.get_run_records(dg.RunsFilter(statuses=ACTIVE))
-        lost = [record for record in instance.get_run_records(failed) if LOST in record.dagster_run.tags]
+        shown = [
+            (record, str(leases.get(record.dagster_run.run_id, "")))
+            for record in instance.get_run_records(dg.RunsFilter(statuses=ACTIVE))
+        ]
+        shown += [
+            (record, process)
+            for record in instance.get_run_records(failed)
+            if (process := lost_process(instance, record.dagster_run.run_id))
+        ]
     found: list[dict[str, Any]] = [
         {
-            "run": run.run_id,
-            "job": run.job_name,
-            "status": run.status.value,
+            "run": record.dagster_run.run_id,
+            "job": record.dagster_run.job_name,
+            "status": record.dagster_run.status.value,
             "created_at": record.create_timestamp,
-            "process": run.tags.get(LOST) or str(leases.get(run.run_id, "")),
+            "process": process,
         }
-        for record in [*active, *lost]
-        for run in [record.dagster_run]
+        for record, process in shown
     ]
     if as_json:
         show_json(found)

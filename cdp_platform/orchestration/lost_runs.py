@@ -23,12 +23,10 @@ LONGEST_RUN_SECONDS = 7200
 # When no run starts or ends for this long while runs wait, the queue does not move.
 LONGEST_STANDSTILL_SECONDS = 900
 
-# The tag of a run whose process is gone. Its value names the process.
-LOST = "cdp/lost"
-
 ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NAMED = 5
+_GONE, _STAYS = "The process that executed this run is gone: ", ". What it had committed stays."
 # Age at which a lease of a run that this instance does not know is deleted.
 _FORGOTTEN_AFTER_SECONDS = 86_400
 
@@ -49,12 +47,20 @@ def _end(instance: dg.DagsterInstance, connection: psycopg.Connection, lease: Le
         if not run.is_finished:
             # Before its retry can begin.
             run_leases.end_sessions(connection, lease)
-            instance.add_run_tags(run.run_id, {LOST: str(lease)})
-            instance.report_run_failed(
-                run, f"The process that executed this run is gone: {lease}. What it had committed stays."
-            )
+            instance.report_run_failed(run, f"{_GONE}{lease}{_STAYS}")
         instance.event_log_storage.free_concurrency_slots_for_run(lease.run_id)
     return True
+
+
+def lost_process(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """The process of a run that `end_lost` ended; None if the run ended otherwise.
+
+    It is read from the run's events. Tags of a run are those of its retry, too.
+    """
+    ends = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+    messages = [end.event_log_entry.dagster_event.message or "" for end in ends if end.event_log_entry.dagster_event]
+    named = [each.removeprefix(_GONE).removesuffix(_STAYS) for each in messages if each.startswith(_GONE)]
+    return named[0] if named else None
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from cdp_platform.ops import run_leases
 from cdp_platform.ops.run_leases import SILENCE_SECONDS, Process, this_process
 from cdp_platform.orchestration.lost_runs import (
     LONGEST_RUN_SECONDS,
-    LOST,
     end_lost,
     look,
+    lost_process,
     lost_runs,
     moving,
 )
@@ -187,9 +187,19 @@ def test_what_a_lost_run_has_not_committed_is_never_committed(
             with pytest.raises(psycopg.OperationalError):
                 of_the_run.execute("SELECT 1")
             assert of_another.execute("SELECT 1").fetchone() == (1,)
-    run = instance.get_run_by_id(run_id)
+    assert is_failed(instance, run_id)
+
+
+def test_the_process_of_a_lost_run_is_named(app: psycopg.Connection, instance: dg.DagsterInstance):
+    run_id, other = started(instance), started(instance)
+    process = a_dead_process()
+    lease(app, run_id, process)
+    end_lost(instance, app)
+    assert lost_process(instance, run_id) == f"cdp sync (process {process.pid} on {process.host})"
+    run = instance.get_run_by_id(other)
     assert run is not None
-    assert "on" in run.tags[LOST]
+    instance.report_run_failed(run, "Something else.")
+    assert lost_process(instance, other) is None
 
 
 def test_runs_that_are_too_old_are_named(instance: dg.DagsterInstance):
