@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import dagster as dg
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+import cdp_platform
 from cdp_platform.errors import UnavailableError
 from cdp_platform.health.findings import examine
 from cdp_platform.settings import PostgresSettings, forget
 from cdp_platform.warehouse import pooler
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
 from cdp_sandbox.processes import free_port
+
+DAGSTER_YAML = Path(cdp_platform.__file__).parents[1] / "dagster.yaml"
 
 Before = Callable[..., PostgresSettings]
 
@@ -31,7 +36,7 @@ def pooled(warehouse: Warehouse, tmp_path: Path) -> Iterator[Before]:
         port, of = free_port(), warehouse.settings
         folder = tmp_path / mode
         folder.mkdir()
-        (folder / "users").write_text(f'"{of.db_user}" "{PASSWORD}"\n')
+        (folder / "users").write_text("".join(f'"{role}" "{PASSWORD}"\n' for role in (of.db_user, of.owner_user)))
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n* = host={of.db_host} port={of.db_port}\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
@@ -103,3 +108,46 @@ def test_health_says_so(pooled: Before, monkeypatch: pytest.MonkeyPatch):
     found = next(each for each in examine() if each.system == "PostgreSQL (warehouse)")
     assert found.state == "error"
     assert "transaction or statement mode" in found.advice
+
+
+@dg.op
+def one_step(context: dg.OpExecutionContext) -> None:
+    context.log.info("said through the pool")
+
+
+@dg.job
+def small_job() -> None:
+    one_step()
+
+
+def test_dagsters_own_database_may_have_a_pool_by_transactions(
+    pooled: Before, warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    through = pooled("transaction", ignore="options")
+    shutil.copyfile(DAGSTER_YAML, tmp_path / "dagster.yaml")
+    of_dagster = {
+        "DAGSTER_HOME": str(tmp_path),
+        "DAGSTER_PG_HOST": through.db_host,
+        "DAGSTER_PG_PORT": str(through.db_port),
+        "DAGSTER_PG_DB": warehouse.server.new_database(through.owner_user),
+        "DAGSTER_PG_USERNAME": through.owner_user,
+        "DAGSTER_PG_PASSWORD": PASSWORD,
+    }
+    for name, value in of_dagster.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        # Several clients at once, so that their transactions get sessions of each other.
+        others = [psycopg.connect(make_conninfo(**_libpq(of_dagster)), prepare_threshold=None) for _ in range(3)]
+        for each in others:
+            each.execute("SELECT 1")
+        runs = [small_job.execute_in_process(instance=instance) for _ in range(3)]
+        for each in others:
+            each.close()
+        assert [run.success for run in runs] == [True] * 3
+        said = [event.user_message for event in instance.all_logs(runs[0].run_id)]
+        assert said.count("said through the pool") == 1
+
+
+def _libpq(of_dagster: dict[str, str]) -> dict[str, str]:
+    names = {"HOST": "host", "PORT": "port", "DB": "dbname", "USERNAME": "user", "PASSWORD": "password"}
+    return {ours: of_dagster[f"DAGSTER_PG_{name}"] for name, ours in names.items()}
