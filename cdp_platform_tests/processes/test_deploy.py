@@ -18,6 +18,7 @@ import yaml
 
 from cdp_platform_tests.deploy.files import DEPLOY, EVERYWHERE, Command, commands
 from cdp_platform_tests.processes.conftest import PROGRAMS, Checkout, wait_for
+from cdp_platform_tests.redis_server import RedisServer
 from cdp_sandbox.processes import HOST, free_port, is_alive
 
 # Ports of the files; each gets a free one here.
@@ -30,6 +31,7 @@ class Machine:
     def __init__(self, checkout: Checkout) -> None:
         self.checkout = checkout
         self.ports = {port: str(free_port()) for port in (_CODE, _UI, _UI_READ_ONLY, _WEB)}
+        self.variables: dict[str, str] = {}
         self._logs = 0
         self.use(DEPLOY / "one-machine" / "workspace.yaml")
 
@@ -50,7 +52,7 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
-        return {**self.checkout.env, **self.checkout.environment(), "PATH": path, "CDP_WEB_KEYS": "k" * 32}
+        return {**self.checkout.env, **self.checkout.environment(), "PATH": path, **self.variables}
 
     def run(self, command: Command) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -118,11 +120,12 @@ _CODE_SERVERS = of("dagster", "code-server")
 _WEBSERVERS = of("dagster-webserver")
 _DAEMONS = of("dagster-daemon", "run")
 _WEB_APPS = of("cdp", "serve")
+_WORKERS = of("cdp", "worker")
 _HEALTH = [*of("dagster", "api"), *of("dagster-daemon", "liveness-check"), *of("python")]
 
 
 def test_every_command_is_run_below():
-    run = map(form, [*_MIGRATIONS, *_CODE_SERVERS, *_WEBSERVERS, *_DAEMONS, *_WEB_APPS, *_HEALTH])
+    run = map(form, [*_MIGRATIONS, *_CODE_SERVERS, *_WEBSERVERS, *_DAEMONS, *_WEB_APPS, *_WORKERS, *_HEALTH])
     assert {form(each) for each in commands()} - set(run) == set()
 
 
@@ -192,6 +195,21 @@ def test_a_daemon_is_healthy(machine: Machine, command: Command):
     health = one("dagster-daemon", "liveness-check")
     with machine.running(command):
         wait_for(lambda: machine.run(health).returncode == 0, 120, "the daemon")
+
+
+@pytest.mark.parametrize("command", _WORKERS, ids=str)
+def test_a_worker_is_healthy(machine: Machine, command: Command, tmp_path: Path):
+    (health,) = [each for each in of("python") if "slots" in each.words[-1]]
+    redis = RedisServer(tmp_path)
+    redis.start()
+    machine.variables = redis.variables
+    try:
+        with machine.running(command):
+            wait_for(lambda: machine.run(health).returncode == 0, 120, "the worker")
+        assert machine.run(health).returncode != 0
+    finally:
+        redis.stop()
+        machine.variables = {}
 
 
 def test_a_shell_command_runs_both_migrations():
