@@ -19,7 +19,10 @@ def alerts() -> None:
 @click.option("--days", type=click.IntRange(min=0), default=0, help="Also those that ended within so many days.")
 @json_option
 def alerts_list(days: int, *, as_json: bool) -> None:
-    """Show the open alerts, and messages about alerts that wait or whose answer was lost."""
+    """Show the open alerts, and messages that wait.
+
+    Also messages of the last day whose answer was lost.
+    """
     from cdp_platform.health.telling import unsettled
     from cdp_platform.ops.alerts import listed
 
@@ -64,7 +67,10 @@ def alerts_end(number: int, *, as_json: bool) -> None:
 @alerts.command("test")
 @json_option
 def alerts_test(*, as_json: bool) -> None:
-    """Send a test message to everybody whom CDP_ALERTS_TO names. Exit code 1 if a channel does not take one."""
+    """Send a test message to everybody whom CDP_ALERTS_TO names.
+
+    Exit code 1 if a channel does not take one.
+    """
     from cdp_platform.campaigns.channels import config
     from cdp_platform.campaigns.channels.contract import Verdict
     from cdp_platform.health import telling

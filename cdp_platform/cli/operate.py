@@ -102,21 +102,24 @@ def status(*, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--deployed", is_flag=True, help="Look at the platform itself instead, for a watcher outside.")
 @json_option
-def health(*, as_json: bool) -> None:
+def health(*, deployed: bool, as_json: bool) -> None:
     """Look at every outside system: what is wrong, and what to do.
 
     Also looks at Dagster's runs: those that are too old, and a queue that does not move. With workers, also at their
-    number. Exit code 1 if a system does not answer or cannot be used.
+    number. With --deployed it looks at both databases, Dagster's daemons, the code server, the queue and alerts. Exit
+    code 1 if something does not answer or cannot be used.
     """
+    from cdp_platform.cli.deployed import deployed as platform
     from cdp_platform.health.findings import examine
 
-    findings = [*examine(), *_runs(), *_workers()]
+    findings = platform() if deployed else [*examine(), *_runs(), *_workers()]
     if as_json:
         show_json(findings)
     else:
         show(
-            "Outside systems",
+            "The platform" if deployed else "Outside systems",
             ["system", "state", "version", "ms", "what to do"],
             [(f.system, f.state, f.version, f.latency_ms, f.advice) for f in findings],
             empty="",

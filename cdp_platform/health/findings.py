@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TypeVar
@@ -20,7 +20,8 @@ from cdp_platform.enrichment import running
 from cdp_platform.enrichment.budget import SPENT_AT
 from cdp_platform.errors import ConfigurationError, PlatformError, SourceError
 from cdp_platform.health import dagster_home, looks
-from cdp_platform.ops import tenants
+from cdp_platform.health.telling import unsettled
+from cdp_platform.ops import alerts, tenants
 from cdp_platform.ops.spend import Spend
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.referrals.spreadsheets import asked_for
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 # Number of systems that are looked at in parallel: together they take little longer than one that hangs.
 _AT_ONCE = 16
+# How long a message about alerts may wait for its channel.
+_LONGEST_UNTOLD = timedelta(minutes=10)
 # Number of tenants' databases to try, since the user may not have access to each.
 _DATABASES_TO_TRY = 3
 
@@ -88,6 +91,26 @@ def examine() -> list[Finding]:
     with ThreadPoolExecutor(_AT_ONCE, "look") as pool:
         list(pool.map(lambda each: _take(*each), looking))
     return [warehouse, *(finding for finding, _ in looking)]
+
+
+def examine_own() -> list[Finding]:
+    """Look at the warehouse, Dagster's database, and alerts."""
+    found = [Finding("PostgreSQL (warehouse)"), Finding("PostgreSQL (Dagster)"), Finding("Alerts")]
+    for finding, look in zip(found, (_warehouse, _dagster_storage, _alerts), strict=True):
+        _take(finding, look)
+    return found
+
+
+def _alerts(finding: Finding) -> None:
+    """Warn of open alerts; an error if nobody could be told of one for long."""
+    with connect(settings.postgres()) as connection:
+        opened = alerts.listed(connection)
+        waiting = [each for each in unsettled(connection) if each.state != "unknown"]
+    if opened:
+        finding.worsen("warn", f"{len(opened)} are open: `cdp alerts list` shows them.")
+    late = [each for each in waiting if datetime.now(UTC) - each.created_at > _LONGEST_UNTOLD]
+    if late:
+        finding.worsen("error", f"{len(late)} messages about alerts wait: {late[0].reason or 'nobody sent them'}")
 
 
 def _warehouse(finding: Finding) -> list[Tenant]:
