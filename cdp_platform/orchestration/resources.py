@@ -14,7 +14,7 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.ops import run_leases
 from cdp_platform.ops.gate import Gate
-from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database
+from cdp_platform.resources.arango import REQUEST_TIMEOUT_SECONDS, ArangoDatabase, open_database, open_server
 from cdp_platform.resources.sheets import Spreadsheet, open_spreadsheet
 from cdp_platform.warehouse.connection import UNNAMED, act_as, application, connect
 
@@ -58,6 +58,10 @@ class ArangoResource(dg.ConfigurableResource):
     ) -> AbstractContextManager[ArangoDatabase]:
         """A database of the server; see `cdp_platform.resources.arango.open_database`."""
         return self.opener(database, timeout_seconds=timeout_seconds)
+
+    def open_server(self, *, timeout_seconds: float) -> AbstractContextManager[Callable[[str], ArangoDatabase]]:
+        """Databases of the server for one thread; see `cdp_platform.resources.arango.open_server`."""
+        return open_server(settings.arango(), timeout_seconds=timeout_seconds)
 
 
 class SpreadsheetResource(dg.ConfigurableResource):

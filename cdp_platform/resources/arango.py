@@ -7,7 +7,7 @@ server sent, so that each reader decodes only what it needs of them.
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -167,6 +167,15 @@ def open_database(
     server: ArangoSettings, name: str, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> Generator[ArangoDatabase]:
     """A database of the server, ready to query. Each request may take ``timeout_seconds``; none is sent here."""
+    with open_server(server, timeout_seconds=timeout_seconds) as database:
+        yield database(name)
+
+
+@contextmanager
+def open_server(
+    server: ArangoSettings, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+) -> Generator[Callable[[str], ArangoDatabase]]:
+    """Databases of the server by their names, which share a connection. One thread may use them."""
     from arango import ArangoClient  # noqa: PLC0415 (heavy; definitions load without it)
 
     failures: list[Exception] = []
@@ -178,10 +187,15 @@ def open_database(
         deserializer=cast("Any", _parse),
         request_timeout=timeout_seconds,
     )
+
+    def database(name: str) -> ArangoDatabase:
+        opened = client.db(name, username=server.user, password=server.password.get_secret_value())
+        return ArangoDatabase(
+            opened, f"ArangoDB at {shown_address(server.host)}, database {name}", server.user, failures
+        )
+
     try:
-        database = client.db(name, username=server.user, password=server.password.get_secret_value())
-        where = f"ArangoDB at {shown_address(server.host)}, database {name}"
-        yield ArangoDatabase(database, where, server.user, failures)
+        yield database
     finally:
         client.close()
 

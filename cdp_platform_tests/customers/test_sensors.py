@@ -1,5 +1,6 @@
 """What the sensors, the schedule and the automation condition ask for, tick by tick on a real instance."""
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -15,9 +16,11 @@ from cdp_platform.build import build_definitions
 from cdp_platform.customers.defs import sensors
 from cdp_platform.customers.source import SourceState
 from cdp_platform.ops import tenants
-from cdp_platform.orchestration import partitions, watch
+from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.in_process import run_job
 from cdp_platform.orchestration.registry import tenant_registry
+from cdp_platform.orchestration.watch import Watch
+from cdp_platform_tests import crashes
 from cdp_platform_tests.leo import Leo, with_customers
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
@@ -27,19 +30,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::
 def tick(
     instance: dg.DagsterInstance, app: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], dg.SensorResult]:
-    """One tick of the sensor."""
+    """One tick of the sensor; one that is lost ends before Dagster takes its result."""
     # A stand-in that shares a busy machine may be slow, and these tests are not about that.
     monkeypatch.setattr(sensors, "_LOOK_SECONDS", 60.0)
     cursor: list[str | None] = [None]
 
-    def go() -> dg.SensorResult:
+    def go(*, lost: bool = False) -> dg.SensorResult:
         partitions.keep_in_step(instance, tenants.registered(app))
         resources = build_definitions().resources or {}
         used = {name: resources[name] for name in ("warehouse", "arango")}
         with dg.build_sensor_context(instance=instance, cursor=cursor[0], resources=used) as context:
             result = sensors.arango_changes(context)
         assert isinstance(result, dg.SensorResult)
-        cursor[0] = result.cursor
+        cursor[0] = cursor[0] if lost else result.cursor
         return result
 
     return go
@@ -48,7 +51,11 @@ def tick(
 @pytest.fixture
 def look(tick: Callable[[], dg.SensorResult]) -> Callable[[], list[str]]:
     """One tick of the sensor; answers `collection@tenant` for each change that it reports."""
-    return lambda: sorted(f"{event.asset_key.path[-1]}@{event.partition}" for event in tick().asset_events)
+    return lambda: reported(tick())
+
+
+def reported(result: dg.SensorResult) -> list[str]:
+    return sorted(f"{event.asset_key.path[-1]}@{event.partition}" for event in result.asset_events)
 
 
 def asked(result: dg.SensorResult) -> list[dict[str, str]]:
@@ -97,10 +104,65 @@ def test_a_tick_in_which_no_source_answers_fails_and_keeps_its_cursor(leo: Leo, 
 def test_a_tick_out_of_time_goes_on_where_it_stopped(new_leo, look: Callable[[], list[str]], monkeypatch):
     for name in ("a", "b", "c"):
         new_leo(name)
-    clock = iter(range(0, 1000, 15))
-    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
+    turns = Watch.in_turn
+    monkeypatch.setattr(Watch, "in_turn", lambda watch, keys: itertools.islice(turns(watch, keys), 1))
     seen = [{event.partition("@")[2] for event in look()} for _ in range(3)]
     assert seen == [{"a"}, {"b"}, {"c"}]
+
+
+def test_a_change_that_a_lost_tick_reported_is_reported_again(new_leo, tick: Callable[..., dg.SensorResult]):
+    one = new_leo("one")
+    new_leo("other")
+    tick()
+    one.profile("c1")
+    lost = tick(lost=True)
+    again = tick()
+    for result in (lost, again):
+        assert "cdp_profile@one" in reported(result)
+        assert "other" not in str(reported(result))
+        assert asked(result) == [partitions.range_tags(["one"])]
+    nothing = tick()
+    assert (reported(nothing), asked(nothing)) == ([], [])
+
+
+def test_a_tick_that_is_killed_anywhere_loses_no_change(new_leo, instance: dg.DagsterInstance, app: psycopg.Connection):
+    one = new_leo("one")
+    partitions.keep_in_step(instance, tenants.registered(app))
+    keys = itertools.count()
+
+    def sensor(cursor: str | None) -> dg.SensorResult:
+        resources = {name: (build_definitions().resources or {})[name] for name in ("warehouse", "arango")}
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+            result = sensors.arango_changes(context)
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    def fresh() -> str | None:
+        """The cursor of a tick before a change."""
+        cursor = sensor(None).cursor
+        one.profile(f"c{next(keys)}")
+        return cursor
+
+    killed_after_it_stored = False
+    for point, cursor in crashes.after_every_write(sensor, fresh):
+        killed_after_it_stored |= "store_looks" in point.exchange
+        result = sensor(cursor)
+        assert "cdp_profile@one" in reported(result), point
+        assert asked(result) == [partitions.range_tags(["one"])], point
+    assert killed_after_it_stored
+
+
+def test_a_tenant_that_moves_to_another_database_is_read_there(new_leo, app, look: Callable[[], list[str]]):
+    new_leo("one")
+    two = new_leo("two")
+    assert look()
+    tenants.retire(app, "two")
+    assert look() == []
+    tenants.add(app, "one", arango_database=two.tenant.arango_database)
+    assert look() == ["cdp_profile2conversion@one", "cdp_profile@one"]
+    tenants.add(app, "two")
+    assert look() == ["cdp_profile2conversion@two", "cdp_profile@two"]
+    assert look() == []
 
 
 def test_neighbours_that_changed_share_a_run(new_leo, tick: Callable[[], dg.SensorResult]):

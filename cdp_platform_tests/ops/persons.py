@@ -13,6 +13,7 @@ IMPERSONAL = {
     "ops.run_lease",
     "ops.alert",
     "ops.alert_message",
+    "ops.source_look",
     "ops.sync_watermark",
     "ops.tenant",
 }

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from typing import LiteralString
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from cdp_platform.ops import tenants
 from cdp_platform_tests.conftest import PASSWORD, Warehouse
@@ -203,7 +206,15 @@ def planted(warehouse: Warehouse) -> Iterator[psycopg.Connection]:
     ) as attacker:
         for name in PLANTED_TYPES.split():
             attacker.execute(f"CREATE DOMAIN pg_temp.{name} AS public.{name} CHECK (public.trapped(VALUE))")
-        for table in ("tenant", "embedding", "embedding_model", "embedding_job", "text_batch", "passage"):
+        for table in (
+            "tenant",
+            "embedding",
+            "embedding_model",
+            "embedding_job",
+            "text_batch",
+            "passage",
+            "source_look",
+        ):
             attacker.execute(f"CREATE TEMPORARY TABLE {table} (name text, model_id int, dimensions int)")
         attacker.execute("SET search_path = pg_temp, public, pg_catalog")
         yield attacker
@@ -243,8 +254,10 @@ def test_what_is_planted_for_a_function_with_its_owners_rights_is_never_called(
     traps = {(role, what) for what in ("hashtextextended", "cardinality", "make_interval", "format", "||", "type")}
     assert set(caught(warehouse)) == traps
 
-    calls = {
+    calls: dict[str, LiteralString] = {
         "registered_tenants": "SELECT * FROM ops.registered_tenants()",
+        "source_looks": "SELECT * FROM ops.source_looks('a_sensor')",
+        "store_looks": "SELECT ops.store_looks('a_sensor', %s, %s)",
         "waiting": "SELECT * FROM embeddings.waiting() AS e, referrals.waiting() AS r",
         "due": "SELECT * FROM campaigns.due() AS c, enrichment.due() AS e",
         "account_ledger": "SELECT enrichment.account_ledger('key', '-infinity')",
@@ -257,8 +270,10 @@ def test_what_is_planted_for_a_function_with_its_owners_rights_is_never_called(
         "drop_vector_index": "SELECT embeddings.drop_vector_index(embeddings.vector_index('alpha', 'profile', 2) || 1)",
     }
     assert called == set(calls)
-    for call in calls.values():
-        planted.execute(call)
+    look = {"tenant_id": "alpha", "source": "one", "failed_looks": 0, "waits": False}
+    given = {"store_looks": [Jsonb([look]), Jsonb([{"tenant_id": "alpha", "source": "another"}])]}
+    for name, call in calls.items():
+        planted.execute(sql.SQL(call), given.get(name))
     assert set(caught(warehouse)) == traps
     with warehouse.superuser() as connection:
         ((index,),) = connection.execute(

@@ -17,6 +17,7 @@ from cdp_platform.catalog.defs.round_checks import BRAND_REGISTRY, PRODUCT_FEED,
 from cdp_platform.catalog.sources import Validators
 from cdp_platform.errors import PlatformError
 from cdp_platform.ops import tenants
+from cdp_platform.ops.looks import Source
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
@@ -121,22 +122,28 @@ def sensor_of(
     ) -> dg.SensorResult | dg.SkipReason:
         if not ingestors:
             return dg.SkipReason("There are no ingestors: INGESTION_CONFIG_PATH names the file that lists them.")
-        watch = Watch(context.cursor)
         busy = partitions.busy(context.instance, {INGEST}, order)
         with warehouse.connect() as connection:
             active = {tenant.tenant_id for tenant in tenants.registered(connection) if tenant.active}
             served = [name for name in order if by_name[name].tenant in active]
+            sources = {name: Source(by_name[name].tenant, name) for name in served}
+            watch = Watch(connection, feed_changes.name, context.cursor, sources)
             if on_startup and _has_started(watch, context.instance):
                 watch.waiting.update(served)
             # Ingestors that have a run, or get one now, are looked at after it.
             idle = [name for name in served if name not in busy | watch.waiting]
             changed = [name for name in watch.in_turn(idle) if _look(context, connection, feeds, watch, by_name[name])]
-        due = watch.waiting.intersection(served) - busy
-        runs = watch.runs(order, due, at_most=run_limits.left_for(context.instance, feed_changes.name), apart=True)
+            runs = watch.runs(
+                order,
+                watch.waiting - busy,
+                at_most=run_limits.left_for(context.instance, feed_changes.name),
+                apart=True,
+            )
+            cursor = watch.cursor()
         return dg.SensorResult(
             run_requests=[_run_of(keys) for keys in runs],
             asset_events=[dg.AssetMaterialization(PUBLISHED, partition=name) for name in changed],
-            cursor=watch.cursor(order),
+            cursor=cursor,
             skip_reason=None if runs else f"No change at {len(idle)} ingestors ({len(busy)} in a run).",
         )
 
@@ -164,7 +171,6 @@ def _look(
     ingestor: Ingestor,
 ) -> bool:
     """Note whether this ingestor needs a run; returns whether its source has changed since the last look."""
-    misses: dict[str, int] = watch.notes.setdefault("misses", {})
     seen = {path: Validators(*values) for path, values in watch.seen.get(ingestor.name, {}).items()}
     quick = changes.with_short_timeout(ingestor)
     changed = missed_often = False
@@ -173,13 +179,12 @@ def _look(
             found = changes.look(connection, source, quick, seen)
     except PlatformError as error:
         # A source that cannot be read is neither unchanged nor gone.
-        misses[ingestor.name] = misses.get(ingestor.name, 0) + 1
-        missed_often = misses[ingestor.name] == _MISSES
+        missed_often = watch.missed(ingestor.name) == _MISSES
         context.log.warning("%s: %s", ingestor.name, describe(error))
     else:
-        misses.pop(ingestor.name, None)
-        watch.seen[ingestor.name] = {path: astuple(validators) for path, validators in found.seen.items()}
         changed = found.changed
+        now_seen = {path: astuple(validators) for path, validators in found.seen.items()}
+        watch.saw(ingestor.name, now_seen, changed=changed)
     if changed or missed_often or changes.due_again(connection, ingestor):
         watch.waiting.add(ingestor.name)
     return changed

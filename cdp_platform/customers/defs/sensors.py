@@ -1,7 +1,7 @@
 """Sensors and schedules of the room: changes in the source, and schedules as the safety net."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -19,9 +19,11 @@ from cdp_platform.customers.defs.assets import (
     customer_value,
     transaction_lines,
 )
-from cdp_platform.customers.source import SourceState, open_source, with_database
+from cdp_platform.customers.source import SourceState, TenantSource, with_database
 from cdp_platform.errors import SourceError
 from cdp_platform.ops import tenants
+from cdp_platform.ops.looks import Source
+from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import ArangoResource, WarehouseResource
 from cdp_platform.orchestration.schedules import for_all_tenants, net
@@ -111,24 +113,40 @@ staleness_job = dg.define_asset_job(
 def arango_changes(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, arango: ArangoResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look at all tenants in one tick. The cursor is stored last, so a tick that dies is repeated."""
-    watch = Watch(context.cursor)
+    """Look at all tenants in one tick."""
     with warehouse.connect() as connection:
         watched = {tenant.tenant_id: tenant for tenant in with_database(tenants.registered(connection))}
+        watch = Watch(
+            connection,
+            arango_changes.name,
+            context.cursor,
+            {key: Source(key, tenant.arango_database) for key, tenant in watched.items()},
+        )
+        return _look(context, watch, watched, arango)
+
+
+def _look(
+    context: dg.SensorEvaluationContext, watch: Watch, watched: Mapping[str, Tenant], arango: ArangoResource
+) -> dg.SensorResult:
+    @contextmanager
+    def looking() -> Generator[Callable[[str], dict[str, SourceState]]]:
+        with arango.open_server(timeout_seconds=_LOOK_SECONDS) as database:
+            yield lambda key: TenantSource(database(watched[key].arango_database), watched[key]).states()
+
     # In the order of the partitions, so that the tenants of a tick that runs out of time are neighbours and share a
     # run.
     known = partitions.known(context.instance)
     ready = [tenant_id for tenant_id in known if tenant_id in watched]
     events: list[dg.AssetMaterialization] = []
     unreadable: list[str] = []
-    for tenant_id in watch.in_turn(ready):
-        try:
-            with open_source(partial(arango.open, timeout_seconds=_LOOK_SECONDS), watched[tenant_id]) as source:
-                states = source.states()
-        except SourceError as error:
-            unreadable.append(str(error))
-            context.log.warning("%s", error)
+    for tenant_id, states in watch.at_once(ready, looking, seconds=_LOOK_SECONDS):
+        if isinstance(states, SourceError):
+            watch.missed(tenant_id)
+            unreadable.append(str(states))
+            context.log.warning("%s", states)
             continue
+        if isinstance(states, Exception):
+            raise states
         changed = changes(watch.seen.get(tenant_id, {}), states)
         events += [
             dg.AssetMaterialization(
@@ -140,21 +158,18 @@ def arango_changes(
         ]
         if changed:
             watch.waiting.add(tenant_id)
-        watch.seen[tenant_id] = {name: [state.count, state.greatest] for name, state in states.items()}
+        seen = {name: [state.count, state.greatest] for name, state in states.items()}
+        watch.saw(tenant_id, seen, changed=bool(changed))
     if unreadable and len(unreadable) == len(ready):
         raise dg.Failure(f"No tenant's source could be read. {unreadable[0]}")
     # An unfinished run may have read past this change: its tenants wait for its end, and the others do not wait for
     # them.
     busy = partitions.busy(context.instance, {customers_job.name, reconcile_job.name})
-    runs = watch.runs(
-        known,
-        watch.waiting & watched.keys() - busy,
-        at_most=run_limits.left_for(context.instance, arango_changes.name),
-    )
+    runs = watch.runs(known, watch.waiting - busy, at_most=run_limits.left_for(context.instance, arango_changes.name))
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=partitions.range_tags(keys)) for keys in runs],
         asset_events=events,
-        cursor=watch.cursor(watched),
+        cursor=watch.cursor(),
         skip_reason=None
         if events or runs
         else f"No change in {len(ready)} tenants ({len(unreadable)} not readable, {len(watch.waiting)} in a run).",

@@ -1,6 +1,5 @@
 """Sensors and schedules of the room: new events, and the morning of each tenant's time zone."""
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time
@@ -10,10 +9,12 @@ import dagster as dg
 
 from cdp_platform import settings
 from cdp_platform.ops import tenants
+from cdp_platform.ops.looks import Source
 from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.run_limits import MAX_RUNS
+from cdp_platform.orchestration.watch import Watch
 from cdp_platform.referrals.defs import assets
 from cdp_platform.referrals.defs.resources import TrackerResource
 from cdp_platform.referrals.spreadsheets import asked_for
@@ -50,46 +51,49 @@ worksheets_job = dg.define_asset_job(
 def referral_events(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, tracker: TrackerResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look once at all tenants, here and in the tracker's own database if it has one. The cursor is written last."""
-    seen: dict[str, str] = json.loads(context.cursor or "{}")
+    """Look once at all tenants, here and in the tracker's own database if it has one."""
     there: dict[str, str] = {}
     if tracker.is_set:
         with tracker.open() as database:
             there = latest_stamps(database)
-    moved = {tenant_id for tenant_id, stamp in there.items() if seen.get(tenant_id) != stamp}
     with warehouse.connect() as connection:
         active = {tenant.tenant_id: tenant for tenant in tenants.registered(connection) if tenant.active}
         rows = connection.execute("SELECT tenant_id, touched, new_events FROM referrals.waiting()").fetchall()
-    known = partitions.known(context.instance)
-    touched = {
-        tenant_id: months_of(active[tenant_id], quarters)
-        for tenant_id, quarters, _ in rows
-        if tenant_id in known and tenant_id in active
-    }
-    busy = partitions.busy(context.instance, {raw_job.name, worksheets_job.name})
-    exported = with_spreadsheet(active.values())
-    raw = {tenant_id for tenant_id, _, new in rows if new and tenant_id in exported}
-    # The same run reads the tracker's new rows first, also for tenants without a spreadsheet.
-    raw |= moved & active.keys()
-    runs_left = run_limits.left_for(context.instance, referral_events.name)
-    # At least one run is left for the months, which count the events that these runs read.
-    raw_runs = partitions.ranges(known, raw - busy, at_most=max(0, runs_left - bool(touched)))
-    month_runs = month_ranges(known, touched, at_most=runs_left - len(raw_runs))
-    # The next tick looks again at a tenant that is in a run now, or for which no run was asked yet.
-    later = busy | raw.difference(*raw_runs)
+        watched = {tenant_id: Source(tenant_id, "tracker") for tenant_id in there if tenant_id in active}
+        watch = Watch(connection, referral_events.name, context.cursor, watched)
+        moved = {tenant_id for tenant_id in watched if watch.seen.get(tenant_id) != there[tenant_id]}
+        known = partitions.known(context.instance)
+        touched = {
+            tenant_id: months_of(active[tenant_id], quarters)
+            for tenant_id, quarters, _ in rows
+            if tenant_id in known and tenant_id in active
+        }
+        busy = partitions.busy(context.instance, {raw_job.name, worksheets_job.name})
+        exported = with_spreadsheet(active.values())
+        raw = {tenant_id for tenant_id, _, new in rows if new and tenant_id in exported}
+        # The same run reads the tracker's new rows first, also for tenants without a spreadsheet.
+        raw |= moved
+        runs_left = run_limits.left_for(context.instance, referral_events.name)
+        # At least one run is left for the months, which count the events that these runs read.
+        raw_runs = partitions.ranges(known, raw - busy, at_most=max(0, runs_left - bool(touched)))
+        month_runs = month_ranges(known, touched, at_most=runs_left - len(raw_runs))
+        # The next tick looks again at a tenant that is in a run now, or for which no run was asked yet.
+        later = busy | raw.difference(*raw_runs)
+        for tenant_id in watched.keys() - later:
+            watch.saw(tenant_id, there[tenant_id], changed=tenant_id in moved)
+        cursor = watch.cursor()
     requests = [
         *(dg.RunRequest(job_name=raw_job.name, tags=partitions.range_tags(keys)) for keys in raw_runs),
         *(dg.RunRequest(job_name=metrics_job.name, tags=partitions.range_tags(ends)) for ends in month_runs),
     ]
-    cursor = {tenant_id: stamp for tenant_id, stamp in there.items() if tenant_id not in later}
     return dg.SensorResult(
         run_requests=requests,
         asset_events=[
             dg.AssetMaterialization(assets.tracker_database.key, partition=tenant_id)
             for tenant_id in known
-            if tenant_id in moved & active.keys() - later
+            if tenant_id in moved - later
         ],
-        cursor=json.dumps(seen | cursor),
+        cursor=cursor,
         skip_reason=None if requests else f"{len(active)} tenants have no new event, or a run.",
     )
 
