@@ -24,8 +24,10 @@ def says(*arguments: str, code: int = 0) -> str:
 
 
 def answers(*arguments: str) -> Any:
-    """What a command prints with --json."""
-    return json.loads(says(*arguments, "--json"))
+    """What a command prints with --json, beside its lines of progress."""
+    done = invoke(*arguments, "--json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    return json.loads(done.stdout)
 
 
 def refusal(*arguments: str) -> str:

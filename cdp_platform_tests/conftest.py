@@ -21,7 +21,7 @@ from cdp_platform import settings
 from cdp_platform.warehouse.connection import connect
 from cdp_platform.warehouse.migrate import migrate
 from cdp_platform_tests import service_logs
-from cdp_sandbox.postgres import EmbeddedPostgres, temporary_postgres
+from cdp_sandbox.postgres import BINARIES, EmbeddedPostgres, temporary_postgres
 
 # Fixtures for every room.
 pytest_plugins = [
@@ -155,6 +155,9 @@ class Warehouse:
             "PGSQL_DB_PASSWORD": PASSWORD,
             "PGSQL_OWNER_USER": self.settings.owner_user,
             "PGSQL_OWNER_PASSWORD": PASSWORD,
+            "PGSQL_BACKUP_USER": self.settings.backup_user,
+            "PGSQL_BACKUP_PASSWORD": PASSWORD,
+            "PGSQL_BIN": str(BINARIES),
         }
 
 
@@ -168,6 +171,9 @@ def running_server() -> Generator[Server]:
         with running.superuser("template1") as connection:
             connection.execute("CREATE EXTENSION vector")
             connection.execute(f"CREATE ROLE test_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+            connection.execute(
+                f"CREATE ROLE test_backup LOGIN BYPASSRLS PASSWORD '{PASSWORD}' IN ROLE pg_read_all_data"
+            )
         yield running
 
 
@@ -186,6 +192,9 @@ def postgres_settings(server: Server, database: str) -> settings.PostgresSetting
         db_password=PASSWORD,
         owner_user="test_owner",
         owner_password=PASSWORD,
+        backup_user="test_backup",
+        backup_password=PASSWORD,
+        bin=BINARIES,
     )
 
 

@@ -18,6 +18,7 @@ from cdp_platform import settings
 # They add commands to the groups `campaign` and `enrichment`.
 from cdp_platform.cli import campaign_events, campaign_history, campaign_why, enrichment_runs  # noqa: F401
 from cdp_platform.cli.alerts import alerts
+from cdp_platform.cli.backup import backup, restore
 from cdp_platform.cli.campaigns import campaign
 from cdp_platform.cli.catalog import catalog
 from cdp_platform.cli.consent import consent
@@ -79,6 +80,8 @@ for command in (
     alerts,
     runs,
     retention,
+    backup,
+    restore,
     serve,
     worker,
 ):

@@ -17,8 +17,12 @@ ASSET_JOB = "__ASSET_JOB"
 
 
 @contextmanager
-def dagster_instance() -> Generator[Any]:
-    """The instance of DAGSTER_HOME; without that variable, an instance that lives as long as the command."""
+def dagster_instance(*, end_lost: bool = True) -> Generator[Any]:
+    """The instance of DAGSTER_HOME; without that variable, an instance that lives as long as the command.
+
+    Args:
+        end_lost: whether runs of commands that were killed are ended first.
+    """
     home = dagster_home.read()
     if home is not None and home.conninfo is not None:
         # Asked before Dagster is: it takes seconds to import, and tries for minutes to connect.
@@ -50,7 +54,8 @@ def dagster_instance() -> Generator[Any]:
             "the embedded one), and are DAGSTER_HOME, the dagster.yaml in it and the DAGSTER_PG_ variables right?"
         ) from error
     with instance:
-        _end_lost_runs(instance)
+        if end_lost:
+            _end_lost_runs(instance)
         yield instance
 
 

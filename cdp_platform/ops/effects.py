@@ -92,3 +92,24 @@ class Ledger:
             table=sql.Identifier(*self.table.split(".")), key=sql.Identifier(self.key), **parts
         )
         return self.connection.execute(query, parameters)
+
+
+def ledgers(connection: psycopg.Connection) -> dict[str, bool]:
+    """The tables whose rows are effects, with their schemas, and whether the effects are those of tenants."""
+    return dict(connection.execute(statement("ops", "ledgers")).fetchall())
+
+
+def doubt(connection: psycopg.Connection, table: str, tenant_id: str | None) -> int:
+    """Make every open effect of a ledger unknown, as after the restore of a backup; returns their number.
+
+    What was only reserved in the backup may have been done since.
+
+    Args:
+        connection: inside a transaction, of the tenant if there is one.
+        table: with its schema.
+        tenant_id: whose effects; None for a ledger of the platform's own effects.
+    """
+    whose = sql.SQL("true") if tenant_id is None else sql.SQL("tenant_id = {}").format(sql.Literal(tenant_id))
+    parts = {"table": sql.Identifier(*table.split(".")), "whose": whose}
+    connection.execute(statement("ops", "doubt_reserved").format(**parts))
+    return connection.execute(statement("ops", "doubt_handed_over").format(**parts)).rowcount

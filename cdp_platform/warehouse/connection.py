@@ -46,6 +46,8 @@ _SERVER_LIMITS = {
     "client_connection_check_interval": "10s",
 }
 
+_RESTORE_MARK = "restore under way: "
+
 UNNAMED = "cdp_platform"
 _application = UNNAMED
 
@@ -169,12 +171,17 @@ def refusal(error: psycopg.OperationalError) -> str:
 
 
 @contextmanager
-def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
+def connect(settings: PostgresSettings, *, while_restoring: bool = False) -> Generator[psycopg.Connection]:
     """Connect as the platform's own role, which owns no tables and is bound by row-level security.
+
+    Args:
+        settings: of the warehouse.
+        while_restoring: for the restore itself, before anybody else is let in.
 
     Raises:
         UnavailableError: no connection.
-        ConfigurationError: the role has rights that it must not have; names them, and the SQL that takes them away.
+        ConfigurationError: the role has rights that it must not have, and the message has the SQL that takes them away;
+            or a backup is being restored.
         BusyError: a lock was not free in time; says who holds it.
     """
     with (
@@ -184,7 +191,34 @@ def connect(settings: PostgresSettings) -> Generator[psycopg.Connection]:
         limits_explained(connection, settings),
     ):
         _refuse_excess_rights(connection, settings)
+        if not while_restoring:
+            _refuse_half_a_restore(connection)
         yield connection
+
+
+def mark_restore(connection: psycopg.Connection, backup: str | None) -> None:
+    """Refuse the platform in this database from now on, as a backup is restored into it; None: let it in again.
+
+    The mark is the comment of the database, which is there before any table and which its owner may write.
+    """
+    mark = None if backup is None else f"{_RESTORE_MARK}{backup}"
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(mark)))
+
+
+def restore_under_way(connection: psycopg.Connection) -> str | None:
+    """The backup that is being restored into this database; None if none is."""
+    row = connection.execute(statement("warehouse", "database_comment")).fetchone()
+    mark = row[0] if row else None
+    return mark.removeprefix(_RESTORE_MARK) if mark and mark.startswith(_RESTORE_MARK) else None
+
+
+def _refuse_half_a_restore(connection: psycopg.Connection) -> None:
+    if backup := restore_under_way(connection):
+        raise ConfigurationError(
+            f"The backup {backup} is being restored into this database, or its restore was cut off. Wait for `cdp "
+            "restore`; if it does not run any more, make the database anew and restore again."
+        )
 
 
 def _refuse_excess_rights(connection: psycopg.Connection, settings: PostgresSettings) -> None:

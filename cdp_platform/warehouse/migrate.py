@@ -90,7 +90,7 @@ def migrate(settings: PostgresSettings, *, revision: str | None = None) -> Migra
         if lacking := unmet(connection):
             raise ConfigurationError(f"{lacking} Nothing was changed.")
         before = current(connection)
-        _refuse_a_newer_database(before)
+        refuse_a_newer_database(before)
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
         connection.execute("CREATE SCHEMA IF NOT EXISTS ops")
         with _alembic(settings, search_path=resolve_names_safely(connection)) as config:
@@ -108,7 +108,8 @@ def run_sql_beside(revision_file: str) -> None:
     connection.execute(Path(revision_file).with_suffix(".sql").read_text())
 
 
-def _refuse_a_newer_database(revision: str | None) -> None:
+def refuse_a_newer_database(revision: str | None) -> None:
+    """Raise ConfigurationError if this version of the platform does not know the revision; None: an empty database."""
     if revision is None:
         return
     try:
@@ -156,6 +157,14 @@ def _alembic(settings: PostgresSettings, *, search_path: str) -> Generator[Confi
                     raise error.orig or error from None
     finally:
         engine.dispose()
+
+
+def ensure_roles(connection: psycopg.Connection, settings: PostgresSettings) -> None:
+    """Make the roles that a restored warehouse needs; raises ConfigurationError with the SQL if the owner may not."""
+    with _asking_an_administrator(settings):
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'cdp_platform'").fetchone() is None:
+            connection.execute("CREATE ROLE cdp_platform NOLOGIN")
+        _ensure_login_role(connection, settings)
 
 
 def _ensure_login_role(connection: psycopg.Connection, settings: PostgresSettings) -> None:

@@ -44,6 +44,8 @@ ARGUMENTS = {
     "catalog ingest": "--ingestor saigon-shops",
     "catalog cleanup": "",
     "retention": "",
+    "backup": "--to /dev/null/backup",
+    "restore": "--from /dev --no-erasures",
     "export-data": "--tenant saigon --dry-run",
     "campaign apply": "--tenant saigon --file /dev/null",
     "campaign list": "--tenant saigon",

@@ -1,0 +1,1 @@
+UPDATE {table} SET state = 'handed_over' WHERE {whose} AND state = 'reserved'
