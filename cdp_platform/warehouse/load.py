@@ -68,7 +68,9 @@ def held_hashes(
         "SELECT {key}, document_hash FROM {target}"
         " WHERE tenant_id = %s AND {key} = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))"
     ).format(target=target.identifier, key=sql.Identifier(target.key))
-    rows = connection.execute(query, [tenant_id, orjson.dumps(list(keys)).decode()], binary=True).fetchall()
+    # Planned each time: a prepared plan of an empty table would read the whole table for each batch of a first load.
+    parameters = [tenant_id, orjson.dumps(list(keys)).decode()]
+    rows = connection.execute(query, parameters, binary=True, prepare=False).fetchall()
     return dict(rows)
 
 

@@ -47,6 +47,15 @@ def test_members_follow_profiles_that_come_change_close_and_go(leo: Leo):
     assert leo.rows(MEMBERS) == leo.rows(NAMED) == [("b", "mai")]
 
 
+def test_a_member_that_a_restore_brought_without_its_profile_stands_in_no_ones_way(leo: Leo):
+    leo.profile("nam", inSegments=named("a", "b", "b"))
+    leo.profile("mai", inSegments=named("b"))
+    with tenant_transaction(leo.connection, leo.tenant.tenant_id):
+        leo.connection.execute("INSERT INTO customers.segment_member VALUES ('acme', 'b', 'nam')")
+    assert leo.sync().new == 2
+    assert leo.rows(MEMBERS) == leo.rows(NAMED) == [("a", "nam"), ("b", "mai"), ("b", "nam")]
+
+
 def test_an_erased_person_who_is_merged_into_another_leaves_the_segments_of_both(leo: Leo):
     leo.profile("nam", inSegments=named("a"))
     leo.profile("mai", inSegments=named("a"))

@@ -1,5 +1,6 @@
 """Rows of an installation that is older than the platform say what they should after the migration."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -35,9 +36,12 @@ def insert(connection: psycopg.Connection, table: str, **row: Any) -> None:
     connection.execute(statement.encode(), values)
 
 
-def insert_profile(connection: psycopg.Connection, profile_id: str, **fields: Any) -> None:
+def insert_profile(
+    connection: psycopg.Connection, profile_id: str, *, segments: Sequence[str] = (), **fields: Any
+) -> None:
     """With consent as it was stored: 0 as a refusal."""
     named: dict[str, Any] = {name: [] for name, kind in profiles.TARGET.columns if kind == "jsonb"}
+    named["segments"] = [{"id": each} for each in segments]
     named |= {"ext_data": {}, "event_statistics": {}, "last_purchase_event": None, "document": fields}
     consent = {name: fields.get(channel) for name, channel in zip(COLUMNS, CHANNELS, strict=True)}
     stored = {name: None if value is None else value is True or int(value) > 0 for name, value in consent.items()}
@@ -141,3 +145,17 @@ def test_touched_customers_segments_and_counts_come_through_the_migration_to_bat
         assert connection.execute(counted).fetchall() == [("inactive", 2), ("prospective", 1)]
         # The next sync counts.
         assert connection.execute("SELECT held_rows FROM ops.sync_watermark").fetchall() == [(None,)]
+
+
+def test_members_of_segments_come_through_the_migration_that_writes_them_with_less_work(server: Server):
+    settings = postgres_settings(server, server.new_database("test_owner"))
+    migrate(settings, revision="0029")
+    members = "SELECT segment_id, profile_id FROM customers.segment_member ORDER BY 1, 2"
+    with server.superuser(settings.db_name) as connection:
+        insert(connection, "ops.tenant", tenant_id="acme", name="Acme", arango_database="acme")
+        insert_profile(connection, "a", segments=["x", "y", "y"])
+    migrate(settings)
+    with server.superuser(settings.db_name) as connection:
+        assert connection.execute(members).fetchall() == [("x", "a"), ("y", "a")]
+        insert_profile(connection, "b", segments=["y", "y"])
+        assert connection.execute(members).fetchall() == [("x", "a"), ("y", "a"), ("y", "b")]

@@ -60,3 +60,46 @@ BEGIN
     END IF;
 END
 $$;
+
+-- The sync: new profiles have no members yet.
+CREATE OR REPLACE FUNCTION customers.follow_segments() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        BEGIN
+            -- Without ON CONFLICT, which looks for each member once more. And not by segment_ids: a lateral join takes longer,
+            -- and each profile of a first load comes by here.
+            INSERT INTO customers.segment_member (tenant_id, segment_id, profile_id)
+            SELECT DISTINCT tenant_id, segment ->> 'id', profile_id
+            FROM (SELECT tenant_id, profile_id, jsonb_array_elements(segments) AS segment FROM new_rows) AS named
+            WHERE jsonb_typeof(segment -> 'id') = 'string'
+            ORDER BY 1, 2, 3;
+        EXCEPTION WHEN unique_violation THEN
+            -- A restore has brought members without their profiles.
+            INSERT INTO customers.segment_member (tenant_id, segment_id, profile_id)
+            SELECT n.tenant_id, s.segment_id, n.profile_id
+            FROM new_rows AS n, customers.segment_ids(n.segments) AS s (segment_id)
+            ON CONFLICT DO NOTHING;
+        END;
+    ELSIF TG_OP = 'UPDATE' THEN
+        WITH changed AS MATERIALIZED (
+            SELECT tenant_id, profile_id, o.segments AS before, n.segments AS after
+            FROM new_rows AS n JOIN old_rows AS o USING (tenant_id, profile_id)
+            WHERE n.segments <> o.segments
+        ), gone AS (
+            DELETE FROM customers.segment_member AS m
+            USING changed AS c, customers.segment_ids(c.before) AS s (segment_id)
+            WHERE m.tenant_id = c.tenant_id AND m.segment_id = s.segment_id AND m.profile_id = c.profile_id
+              AND s.segment_id NOT IN (SELECT customers.segment_ids(c.after))
+        )
+        INSERT INTO customers.segment_member (tenant_id, segment_id, profile_id)
+        SELECT c.tenant_id, s.segment_id, c.profile_id
+        FROM changed AS c, customers.segment_ids(c.after) AS s (segment_id)
+        ON CONFLICT DO NOTHING;
+    ELSE
+        DELETE FROM customers.segment_member AS m
+        USING old_rows AS o, customers.segment_ids(o.segments) AS s (segment_id)
+        WHERE m.tenant_id = o.tenant_id AND m.segment_id = s.segment_id AND m.profile_id = o.profile_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
