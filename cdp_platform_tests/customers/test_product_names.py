@@ -3,13 +3,11 @@
 import pytest
 
 from cdp_platform.customers import product_names
-from cdp_platform.customers.product_names import NamesResult
+from cdp_platform.customers.product_names import COLLECTION, NamesResult
 from cdp_platform_tests.dagster_runs import Run, figures
 from cdp_platform_tests.leo import STAMP, Leo
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
-
-COLLECTION = "cdp_productitem"
 
 
 @pytest.fixture
@@ -58,13 +56,38 @@ def test_a_timestamp_in_the_future_hides_no_later_change(shop: Leo):
     assert held(shop)["p3"] == ("Wool socks", [])
 
 
-@pytest.mark.parametrize("wrong", [{"title": ["a"]}, {"title": "a\0b"}, {"keywords": "a"}, {"updatedAt": "soon"}])
-def test_what_has_a_wrong_type_is_counted_and_changes_nothing(shop: Leo, wrong: dict[str, object]):
+@pytest.mark.parametrize(
+    ("wrong", "code", "path"),
+    [
+        ({"title": ["a"]}, "not_a_text", "$.title"),
+        ({"title": "a\0b"}, "nul_character", "$.title"),
+        ({"keywords": "a"}, "not_a_list", "$.keywords"),
+        ({"updatedAt": "soon"}, "not_a_timestamp", "$.updatedAt"),
+    ],
+)
+def test_what_has_a_wrong_type_waits_with_its_reason_and_changes_nothing(
+    shop: Leo, wrong: dict[str, object], code: str, path: str
+):
     refresh(shop)
     shop.put(COLLECTION, {"_key": "p1", "updatedAt": STAMP.format(day=1), "title": "Another", **wrong})
     put(shop, "p4", title="Right")
-    assert refresh(shop, full=True) == NamesResult(written=1, unusable=1)
+    assert refresh(shop, full=True) == NamesResult(written=1, rejected=1)
     assert held(shop)["p1"] == ("Waxed rain jacket", ["jacket", "rain"])
+    waiting = [(each.source, each.document_key, each.code, each.path) for each in shop.waiting()]
+    assert waiting == [(COLLECTION, "p1", code, path)]
+    put(shop, "p1", day=3, title="Mended")
+    assert refresh(shop) == NamesResult(written=1)
+    assert shop.waiting() == []
+
+
+def test_a_product_that_is_gone_waits_no_longer(shop: Leo):
+    put(shop, "p3", day=3, title=["a"])
+    assert refresh(shop).rejected == 1
+    shop.delete(COLLECTION, "p3")
+    refresh(shop)
+    assert [each.document_key for each in shop.waiting()] == ["p3"]
+    refresh(shop, full=True)
+    assert shop.waiting() == []
 
 
 def test_a_deleted_product_keeps_its_name(shop: Leo):
@@ -83,7 +106,7 @@ def test_a_run_reads_names_with_the_purchases(shop: Leo, run: Run):
     shop.purchase("line", "buyer")
     outcome = run("acme")
     assert outcome.success
-    assert figures(outcome, "product_names", "product_names_unusable")["transactions", "acme"] == (2, 0)
+    assert figures(outcome, "product_names", "product_names_rejected")["transactions", "acme"] == (2, 0)
     (text,) = shop.rows("SELECT content FROM embeddings.entity_text WHERE kind = 'transaction'")
     assert text == ("transaction; Waxed rain jacket; jacket, rain; 10 USD; 1 January 2026",)
 

@@ -202,7 +202,7 @@ def _materialize(
                 # Before the lines, whose texts say the names.
                 every = config.full or config.reconcile
                 named = product_names.refresh(connection, source, tenant.tenant_id, full=every)
-                figures = {"product_names": named.written, "product_names_unusable": named.unusable}
+                figures = {"product_names": named.written, "product_names_rejected": named.rejected}
             return {
                 **_sync(connection, source, tenant, mapper, config=config, second=second, watch=watch),
                 **figures,
