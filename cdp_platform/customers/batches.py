@@ -20,12 +20,22 @@ class Head(msgspec.Struct, gc=False, frozen=True):
         tenant_id: the tenant that it names; None if it names none.
         updated_at: its ``updatedAt``, of any type.
         touchpoints: its ``topEngagedTouchpointIds``, of any type.
+        root_profile_id: its ``rootProfileId``, of any type.
+        begins_at: its ``_from``, of any type.
+        revision: its ``_rev``, of any type; empty if it has none.
     """
 
     key: str = msgspec.field(name="_key")
     tenant_id: Any = None
     updated_at: Any = msgspec.field(name="updatedAt", default=None)
     touchpoints: Any = msgspec.field(name="topEngagedTouchpointIds", default=None)
+    root_profile_id: Any = msgspec.field(name="rootProfileId", default=None)
+    begins_at: Any = msgspec.field(name="_from", default=None)
+    revision: Any = msgspec.field(name="_rev", default="")
+
+    def of_persons(self) -> Document:
+        """The attributes of the document that say whom it is about, as `Mapper.persons` reads them."""
+        return {"_key": self.key, "rootProfileId": self.root_profile_id, "_from": self.begins_at}
 
 
 _HEAD = msgspec.json.Decoder(Head)
@@ -60,11 +70,6 @@ class Batch:
         """The key of each document."""
         return [head.key for head in self.heads]
 
-    @cached_property
-    def documents(self) -> list[Document]:
-        """Each document, parsed."""
-        return [parsed(source) for source in self.sources]
-
 
 def _head(source: bytes) -> Head:
     try:
@@ -76,4 +81,7 @@ def _head(source: bytes) -> Head:
             document.get("tenant_id"),
             document.get("updatedAt"),
             document.get("topEngagedTouchpointIds"),
+            document.get("rootProfileId"),
+            document.get("_from"),
+            document.get("_rev", ""),
         )

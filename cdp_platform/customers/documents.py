@@ -210,11 +210,6 @@ def key(document: Document) -> str:
     return str(document["_key"])
 
 
-def owner(document: Document) -> Any:
-    """The tenant that the document names; None if it names none."""
-    return document.get("tenant_id")
-
-
 def is_key(value: Any) -> TypeGuard[str]:
     """Whether a value can be the ``_key`` of a document: ArangoDB's are printable ASCII."""
     return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()

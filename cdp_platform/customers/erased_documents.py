@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import psycopg
 
 from cdp_platform.customers import persons, profiles
-from cdp_platform.customers.batches import Batch
-from cdp_platform.customers.documents import Document, key, owner
+from cdp_platform.customers.batches import Batch, Head
+from cdp_platform.customers.documents import Document, key
 from cdp_platform.customers.mappers import Mapper
 from cdp_platform.ops import erasure, locks
 from cdp_platform.ops.tenants import Tenant
+from cdp_platform.resources.arango import parsed
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,17 @@ class ErasedDocuments:
         if not erasure.anybody_erased(connection, tenant.tenant_id):
             return cls(set(), [])
         known = erasure.erased(connection, tenant.tenant_id, mapper.collection, batch.keys)
-        mentioned = [_persons(document, tenant, mapper) for document in batch.documents]
+        mentioned = [_persons(head, tenant, mapper) for head in batch.heads]
         everybody = set().union(*mentioned)
         gone = erasure.erased(connection, tenant.tenant_id, profiles.COLLECTION, everybody).keys()
         found = cls({each for each in batch.keys if each in known}, [])
-        for document, each in zip(batch.documents, mentioned, strict=True):
+        for source, head, each in zip(batch.sources, batch.heads, mentioned, strict=True):
             if gone.isdisjoint(each):
                 continue
-            found.left_out.add(key(document))
-            is_read = known.get(key(document)) == _revision(document) and gone >= set(each)
+            found.left_out.add(head.key)
+            is_read = known.get(head.key) == str(head.revision) and gone >= set(each)
             if mapper.collection == profiles.COLLECTION and not is_read:
-                found.unread.append(document)
+                found.unread.append(parsed(source))
         return found
 
 
@@ -66,12 +67,12 @@ def leave_out_erased(
         # This transaction no longer shares the lock, so it can take it alone.
         locks.take(connection, locks.erasure(tenant.tenant_id))
         erased = ErasedDocuments.of(connection, tenant, mapper, batch)
-    read: set[int] = set()
-    while unread := [document for document in erased.unread if id(document) not in read]:
-        read.update(map(id, unread))
+    read: set[str] = set()
+    while unread := [document for document in erased.unread if key(document) not in read]:
+        read.update(map(key, unread))
         for document in unread:
             family, before, _ = persons.erase_person(
-                connection, tenant.tenant_id, _persons(document, tenant, mapper), mapper.addresses(document)
+                connection, tenant.tenant_id, mapper.persons(document), mapper.addresses(document)
             )
             by_merge |= set(family) - set(before)
         _leave_out(connection, tenant, mapper, batch, erased.left_out)
@@ -84,19 +85,15 @@ def leave_out_erased(
 def _leave_out(connection: psycopg.Connection, tenant: Tenant, mapper: Mapper, batch: Batch, keys: set[str]) -> None:
     if keys:
         documents = [
-            erasure.LeftOut(key(document), _revision(document), _persons(document, tenant, mapper))
-            for document in batch.documents
-            if key(document) in keys
+            erasure.LeftOut(head.key, str(head.revision), _persons(head, tenant, mapper))
+            for head in batch.heads
+            if head.key in keys
         ]
         erasure.leave_out(
             connection, tenant.tenant_id, mapper.collection, documents, profile_source=profiles.COLLECTION
         )
 
 
-def _persons(document: Document, tenant: Tenant, mapper: Mapper) -> list[str]:
+def _persons(head: Head, tenant: Tenant, mapper: Mapper) -> list[str]:
     """The persons that a document is about; none if it belongs to another tenant."""
-    return mapper.persons(document) if owner(document) in (None, tenant.tenant_id) else []
-
-
-def _revision(document: Document) -> str:
-    return str(document.get("_rev", ""))
+    return mapper.persons(head.of_persons()) if head.tenant_id in (None, tenant.tenant_id) else []
