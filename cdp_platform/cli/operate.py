@@ -13,7 +13,7 @@ from cdp_platform.cli.printing import duration, json_option, say, show, show_jso
 from cdp_platform.cli.runs import dagster_instance
 from cdp_platform.cli.workers import workers_module
 from cdp_platform.errors import PlatformError
-from cdp_platform.ops import tenants
+from cdp_platform.ops import alerts, tenants
 from cdp_platform.warehouse.connection import connect
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def status(*, as_json: bool) -> None:
                 say(f"{s.tenant_id}: {words}", label="warn", style="yellow")
         for problem in dict.fromkeys(s.problem for s in found if s.problem):
             say(problem, label="error:", style="red")
+        with connect(settings.postgres()) as connection:
+            count = len(alerts.listed(connection))
+        if count:
+            are = "alert is" if count == 1 else "alerts are"
+            say(f"{count} {are} open: `cdp alerts list` shows what is wrong.", label="warn", style="yellow")
     if any(s.problem for s in found):
         raise click.exceptions.Exit(1)
 

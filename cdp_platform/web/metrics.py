@@ -19,6 +19,8 @@ from cdp_platform.web.database import Database
 KEPT_SECONDS = 15.0
 # A scraper gives up after ten seconds, and has to hear of a warehouse that is away before that.
 _WAIT_SECONDS = 5.0
+# So old may the answer be that is given while a slow reading goes on.
+_OLDEST_SECONDS = 60.0
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
@@ -62,7 +64,7 @@ class _Kept:
 
         Raises:
             UnavailableError, BusyError: the warehouse does not answer.
-            TimeoutError: it takes too long; the reading goes on.
+            TimeoutError: it takes too long, and there is no recent one; the reading goes on.
         """
         if time.monotonic() - self._read_at < KEPT_SECONDS:
             return self._content
@@ -72,6 +74,8 @@ class _Kept:
         # Not wait_for, which would wait for the thread to end.
         done, _ = await asyncio.wait({reading}, timeout=_WAIT_SECONDS)
         if not done:
+            if time.monotonic() - self._read_at < _OLDEST_SECONDS:
+                return self._content
             raise TimeoutError
         return reading.result()
 

@@ -97,6 +97,9 @@ def test_a_warehouse_that_hangs_is_not_waited_for(client: httpx2.Client, monkeyp
     monkeypatch.setattr(metrics, "_WAIT_SECONDS", 5.0)
     assert client.get("/metrics").status_code == 200
     assert len(readings) == 1, "whoever asks meanwhile waits for the same reading"
+    monkeypatch.setattr(metrics, "_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(metrics, "KEPT_SECONDS", 0)
+    assert client.get("/metrics").status_code == 200, "the last answer, while the next reading goes on"
 
 
 def _slowed(slow: Any) -> Any:
