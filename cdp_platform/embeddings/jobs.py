@@ -125,9 +125,10 @@ class Claim:
 
 
 def prepare(connection: psycopg.Connection) -> None:
-    """Let the statements of a connection that claims or ends be planned once: that takes longer than what they do."""
-    connection.execute("SET plan_cache_mode = force_generic_plan")
-    # They are fast index lookups, but the planner's estimate makes PostgreSQL compile them.
+    """Let PostgreSQL compile no statement of a connection that claims or ends.
+
+    They are fast index lookups, but the planner's estimate makes PostgreSQL compile them.
+    """
     connection.execute("SET jit = off")
 
 

@@ -45,7 +45,13 @@ BEGIN
             INSERT INTO embeddings.text_batch (tenant_id, kind, arrival, entity_ids, attempts, not_before, enqueued_at)
             SELECT b.tenant_id, b.kind, b.arrival, b.entity_ids[room + 1 :], vanished, b.not_before, b.enqueued_at
             FROM embeddings.text_batch AS b WHERE b.tenant_id = for_tenant AND b.batch_id = batch.id;
-            UPDATE embeddings.text_batch AS b SET entity_ids = b.entity_ids[: room] WHERE CURRENT OF waiting;
+            UPDATE embeddings.text_batch AS b
+            SET claim = by_claim, lease_until = now() + lease, attempts = vanished, entity_ids = b.entity_ids[: room]
+            WHERE CURRENT OF waiting;
+        ELSE
+            -- Row by row: an update by all keys, planned while the queue was short, would read all of a long one.
+            UPDATE embeddings.text_batch AS b
+            SET claim = by_claim, lease_until = now() + lease, attempts = vanished WHERE CURRENT OF waiting;
         END IF;
         batches := batches || batch.id;
         size := size + least(batch.texts, room);
@@ -53,11 +59,6 @@ BEGIN
         EXIT WHEN room = 0;
     END LOOP;
     CLOSE waiting;
-    IF size > 0 THEN
-        UPDATE embeddings.text_batch AS b
-        SET claim = by_claim, lease_until = now() + lease, attempts = take_batches.attempts
-        WHERE b.tenant_id = for_tenant AND b.batch_id = ANY (batches);
-    END IF;
 END
 $$;
 
