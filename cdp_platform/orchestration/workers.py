@@ -12,6 +12,7 @@ worker was killed, and is unknown after Redis was emptied, when the run is well.
 import os
 import socket
 import time
+import warnings
 from importlib import import_module
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +43,8 @@ RUNS_PER_PROCESS = 50
 _DEFINITIONS = "cdp_platform.definitions"
 _CONNECT_SECONDS = 4
 _ANSWER_SECONDS = 2.0
+# Dagster's launcher registers its task again for each run that it launches.
+warnings.filterwarnings("ignore", message="Task name 'execute_job' is already registered")
 
 
 def app() -> Celery:
