@@ -12,7 +12,7 @@ from cdp_sandbox.processes import HOST, is_alive
 
 _MODULE = "cdp_platform.definitions"
 _LOCATION = "cdp_platform"
-# The sensors that listen keep a thread each for 20 seconds, and the pages of the UI ask beside them.
+# The sensors that listen keep a thread each for 45 seconds, and the pages of the UI ask beside them.
 _THREADS = 16
 
 

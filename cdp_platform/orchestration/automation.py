@@ -6,9 +6,11 @@ that tenants, and assets of different rooms, share runs. Schedules are the safet
 is quick when nothing changed.
 """
 
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -18,7 +20,13 @@ from cdp_platform.orchestration import partitions, run_limits
 # warning on every command would help nobody.
 warnings.filterwarnings("ignore", message=r"Parameter `use_user_code_server`", category=dg.BetaWarning)
 
+if TYPE_CHECKING:
+    from dagster._core.definitions.sensor_definition import SensorExecutionData
+
 NAME = "automation"
+
+# Some changes write no event, such as the deletion of a run: they are seen by the next evaluation.
+_EVALUATE_AT_LEAST_EVERY_SECONDS = 60.0
 
 # Op tags of a check that blocks nothing. A run executes one step at a time, and takes assets that are ready first.
 AFTER_ASSETS = {"dagster/priority": "-1"}
@@ -64,6 +72,9 @@ class Automation(dg.AutomationConditionSensorDefinition):
 
     Dagster's cursor holds what is due and has no run yet. Dagster stores it together with the runs that a tick
     requests: a tick that dies is repeated, or the next tick submits its runs.
+
+    A tick is short while nothing happens: after two evaluations that saw the same events and tenants and requested
+    nothing, the next one is when an event or a tenant is new, or after a minute.
     """
 
     def __init__(self) -> None:
@@ -78,6 +89,23 @@ class Automation(dg.AutomationConditionSensorDefinition):
             emit_backfills=False,
             use_user_code_server=True,
         )
+        # What the latest evaluation saw, and the cursor that it left. Both are None if it requested runs.
+        self._seen: Any = None
+        self._left: str | None = None
+        # Until when what was seen needs no further evaluation.
+        self._settled_until = 0.0
+
+    def evaluate_tick(self, context: dg.SensorEvaluationContext) -> "SensorExecutionData":
+        """As Dagster evaluates it, or the same cursor if nothing has happened."""
+        seen = _events_and_tenants(context.instance)
+        is_same = seen == self._seen and context.cursor == self._left
+        if is_same and time.monotonic() < self._settled_until:
+            return _nothing_happened(context.cursor)
+        answer = super().evaluate_tick(context)
+        requested = bool(answer.run_requests)
+        self._seen, self._left = (None, None) if requested else (seen, answer.cursor)
+        self._settled_until = time.monotonic() + _EVALUATE_AT_LEAST_EVERY_SECONDS if is_same and not requested else 0.0
+        return answer
 
     def resolve_run_requests(
         self,
@@ -92,6 +120,17 @@ class Automation(dg.AutomationConditionSensorDefinition):
         at_most = max(1, run_limits.left_for(instance, self.name))
         joined = in_ranges(run_requests, partitions.known(instance), at_most=at_most)
         return super().resolve_run_requests(joined, context, asset_selection, dynamic_partitions_requests)
+
+
+def _events_and_tenants(instance: dg.DagsterInstance) -> tuple[int | None, list[str]]:
+    """The newest event of all runs and assets, and all tenants."""
+    return instance.event_log_storage.get_maximum_record_id(), partitions.known(instance)
+
+
+def _nothing_happened(cursor: str | None) -> "SensorExecutionData":
+    from dagster._core.definitions.sensor_definition import SensorExecutionData  # noqa: PLC0415 (no public name)
+
+    return SensorExecutionData(skip_message="Nothing has happened since the last evaluation.", cursor=cursor)
 
 
 def in_ranges(requests: Iterable[dg.RunRequest], tenant_ids: Sequence[str], *, at_most: int) -> Sequence[dg.RunRequest]:

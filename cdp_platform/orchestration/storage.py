@@ -32,7 +32,7 @@ _KEPT_CONNECTIONS = 3
 _ABOUT_THE_CATALOGUE = (
     *("has_table", "has_built_index", "has_secondary_index", "has_secondary_index_table"),
     *("has_instigators_table", "_has_instigators_table", "_has_asset_daemon_asset_evaluations_table"),
-    *("has_backfill_id_column", "_has_asset_key_col_on_connection"),
+    *("has_run_stats_index_cols", "has_backfill_id_column", "_has_asset_key_col_on_connection"),
 )
 # What was found, by database, storage, method and what was asked about.
 _present: set[tuple[str, ...]] = set()

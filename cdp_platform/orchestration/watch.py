@@ -26,6 +26,8 @@ from cdp_platform.orchestration import partitions
 
 # Dagster stops a tick after 60 seconds, and its cursor is lost then.
 TICK_BUDGET_SECONDS = 20.0
+# A tick that only listens costs as much as a short one, so it lasts longer.
+LISTEN_SECONDS = 45.0
 # Enough for 1,000 sources a minute with 0.4 s each, and few enough for one server.
 LOOKS_AT_ONCE = 8
 
@@ -46,22 +48,20 @@ def when_due(
         channel: notices on it say that something changed.
         look: returns the tick's answer, and when each thing that is open is due. What is due already cannot go on now.
     """
-    ends_at = time.monotonic() + TICK_BUDGET_SECONDS
+    began = time.monotonic()
     # Before the first look, so that no notice is lost between the two.
     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     while True:
         answer, moments = look()
-        left = ends_at - time.monotonic()
+        now = datetime.now(UTC)
+        until = [(moment - now).total_seconds() for moment in moments]
+        # The end of a run, which what is due may wait for, gives no notice.
+        lasts = TICK_BUDGET_SECONDS if any(seconds <= 0 for seconds in until) else LISTEN_SECONDS
+        left = began + lasts - time.monotonic()
         if isinstance(answer, dg.SensorResult) or left <= 0:
             return answer
-        list(connection.notifies(timeout=min(left, _seconds_until_next(moments)), stop_after=1))
-
-
-def _seconds_until_next(moments: Iterable[datetime]) -> float:
-    """Until the first of these moments that is to come."""
-    now = datetime.now(UTC)
-    left = [(moment - now).total_seconds() for moment in moments]
-    return max(0.1, min((seconds for seconds in left if seconds > 0), default=TICK_BUDGET_SECONDS))
+        until_next = max(0.1, min((seconds for seconds in until if seconds > 0), default=lasts))
+        list(connection.notifies(timeout=min(left, until_next), stop_after=1))
 
 
 class Watch:

@@ -25,6 +25,7 @@ PAY = "SELECT enrichment.move_search(%s, %s, 'preview', 'paid')"
 def look(app: psycopg.Connection, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Look:
     """One tick, which waits for a moment only."""
     monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "LISTEN_SECONDS", 0.2)
 
     def tick() -> dg.SensorResult | dg.SkipReason:
         partitions.keep_in_step(instance, tenants.registered(app))
@@ -64,7 +65,7 @@ def test_neighbours_that_have_something_paid_share_a_run_and_others_have_none(ne
 def test_a_payment_that_comes_while_it_waits_ends_the_tick(room: Room, look: Look, monkeypatch):
     search = room.search(1, status="preview")
     look()
-    monkeypatch.setattr(watch, "TICK_BUDGET_SECONDS", 30)
+    monkeypatch.setattr(watch, "LISTEN_SECONDS", 30)
     looked = threading.Event()
     first = sensors._open
 

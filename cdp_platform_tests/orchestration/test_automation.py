@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.automation_tick_evaluation_context import AutomationTickEvaluationContext
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import execute_run
 
-from cdp_platform.orchestration import partitions, run_limits
+from cdp_platform.orchestration import automation, partitions, run_limits
 from cdp_platform.orchestration.automation import NAME, Automation, follow_upstream, in_ranges
 from cdp_platform.orchestration.partitions import tenant_partitions
 from cdp_platform.orchestration.tenant_runs import Made, for_each_partition
@@ -24,6 +25,7 @@ TENANTS = [f"tenant-{number:03}" for number in range(100)]
 FEW = TENANTS[:12]
 SYNC = "sync"
 WATCHER = "source_changes"
+NOTHING = "Nothing has happened since the last evaluation."
 
 
 def asset_of(
@@ -265,3 +267,49 @@ def test_a_run_over_a_range_makes_what_was_asked_for_any_of_its_tenants():
 def test_what_no_job_makes_is_found_in_the_graph(instance):
     town = Town(instance, rooms=["points", "levels"])
     assert partitions.assets_beside(town.definitions, {SYNC}) == [dg.AssetKey("levels"), dg.AssetKey("points")]
+
+
+def test_while_nothing_happens_conditions_are_evaluated_once_a_minute(instance, monkeypatch):
+    town, evaluated = Town(instance), [0]
+    evaluate = AutomationTickEvaluationContext.evaluate
+
+    def count(self: AutomationTickEvaluationContext):
+        evaluated[0] += 1
+        return evaluate(self)
+
+    monkeypatch.setattr(AutomationTickEvaluationContext, "evaluate", count)
+
+    def evaluations(ticks: int) -> int:
+        before = evaluated[0]
+        for _ in range(ticks):
+            town.tick()
+        return evaluated[0] - before
+
+    assert evaluations(6) <= 2
+    left = town.cursor
+    assert evaluations(3) == 0
+    assert town.cursor == left
+    monkeypatch.setattr(automation, "_EVALUATE_AT_LEAST_EVERY_SECONDS", 0.0)
+    town.update("metrics", FEW[0])
+    assert evaluations(4) == 4
+
+
+@pytest.mark.parametrize("happens", ["a change", "a tenant", "the end of a run"])
+def test_what_happens_is_seen_by_the_next_tick(instance, happens: str):
+    town = Town(instance)
+    sync = town.begin(WATCHER, FEW[:3], "profiles")
+    town.update("profiles", FEW[0])
+    for _ in range(3):
+        assert town.tick() == []
+    assert town.look().skip_message == NOTHING
+    if happens == "a change":
+        town.update("profiles", FEW[4])
+        assert town.tick() == [partitions.range_tags([FEW[4]])]
+        # The request itself changed what is due.
+        assert town.look().skip_message != NOTHING
+    elif happens == "a tenant":
+        instance.add_dynamic_partitions(partitions.TENANTS, ["new-tenant"])
+        assert town.look().skip_message != NOTHING
+    else:
+        instance.report_run_canceled(sync)
+        assert town.tick() == [partitions.range_tags([FEW[0]])]

@@ -61,7 +61,7 @@ class Due:
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run as soon as an event is due or has something to send. One query looks at the events of "
-    "all tenants; a tick waits up to 20 seconds for the next of them.",
+    "all tenants; a tick waits up to 45 seconds for the next of them.",
 )
 def due_events(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, channels: ChannelsResource

@@ -45,7 +45,7 @@ class Due:
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run as soon as a search is paid or can go on. One query looks at the searches of all "
-    "tenants; a tick waits up to 20 seconds for the next payment.",
+    "tenants; a tick waits up to 45 seconds for the next payment.",
 )
 def paid_searches(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
     """Look at what is due; if that is nothing, wait until something is, or until a search moves, and look again."""
