@@ -21,9 +21,9 @@ _SHOWN_FOR = timedelta(days=1)
 @click.command()
 @click.option("--slots", type=click.IntRange(1), default=1, show_default=True, help="Runs to execute at once.")
 def worker(slots: int) -> None:
-    """Execute runs that the Dagster daemon hands to workers, until SIGTERM.
+    """Execute runs that the daemon hands to workers.
 
-    This is for platforms on several machines. SIGTERM lets runs in progress end first; the next version of the platform
+    This is for platforms on several machines. Works until SIGTERM, which lets runs in progress end first; the next version of the platform
     is used only by workers that were started after it was installed.
     """
     settings.redis()
@@ -49,7 +49,10 @@ def workers_module() -> "ModuleType":
 @click.command()
 @json_option
 def runs(*, as_json: bool) -> None:
-    """Show runs in progress with their processes, and runs of the last day whose process died."""
+    """Show runs and the processes that execute them.
+
+    Those in progress, and those of the last day whose process died.
+    """
     import dagster as dg
 
     from cdp_platform.orchestration.lost_runs import ACTIVE, lost_process
