@@ -14,6 +14,7 @@ import psycopg
 from cdp_platform import settings
 from cdp_platform.campaigns.channels.config import configured
 from cdp_platform.campaigns.channels.contract import Channel
+from cdp_platform.customers import looks as source_looks
 from cdp_platform.customers import profiles, transactions
 from cdp_platform.customers.source import WANTED_INDEX, with_database
 from cdp_platform.enrichment import running
@@ -81,6 +82,7 @@ def examine() -> list[Finding]:
     _take(warehouse, lambda finding: registered.extend(_warehouse(finding)))
     looking: list[tuple[Finding, Look]] = [
         *_arango(registered),
+        *_looks_at_sources(registered),
         (Finding("PostgreSQL (Dagster)"), _dagster_storage),
         *_configured("PostgreSQL (referral tracker)", _tracker),
         *_configured("Embeddings", _embeddings),
@@ -167,6 +169,20 @@ def _arango(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
         *_configured("ArangoDB (ARANGO_DB)", partial(_default_database, read_from)),
         *_tenant_databases(read_from),
     ]
+
+
+def _looks_at_sources(registered: list[Tenant]) -> list[tuple[Finding, Look]]:
+    """Check that the sensor looks at every tenant's database often enough."""
+
+    def ask(finding: Finding) -> None:
+        with connect(settings.postgres()) as connection:
+            ages = _timed(finding, lambda: source_looks.ages(connection))
+        if words := source_looks.flaw(ages):
+            finding.worsen("warn", words)
+        if any(each.ever for each in ages):
+            finding.version = f"oldest {ages[0].age_seconds:.0f} s ago"
+
+    return [(Finding("Looks at sources"), ask)] if with_database(registered) else []
 
 
 def _arango_server(read_from: list[Tenant], finding: Finding) -> None:

@@ -1,9 +1,14 @@
 """Each check fails when what it promises does not hold."""
 
 import dagster as dg
+import psycopg
 import pytest
 
 from cdp_platform.build import build_definitions
+from cdp_platform.health.findings import Finding, examine
+from cdp_platform.ops import tenants
+from cdp_platform.ops.looks import Source
+from cdp_platform.orchestration.watch import Watch
 from cdp_platform_tests.conftest import Warehouse
 from cdp_platform_tests.dagster_runs import figures, verdicts
 from cdp_platform_tests.leo import Leo, with_customers
@@ -77,7 +82,7 @@ def test_a_tenant_that_nobody_reads_any_more_is_stale(  # noqa: PLR0917 (fixture
             [hours],
         )
     result = build_definitions().resolve_job_def("customers_staleness").execute_in_process(instance=instance)
-    evaluations = result.get_asset_check_evaluations()
+    evaluations = [each for each in result.get_asset_check_evaluations() if each.check_name == "staleness"]
     assert len(evaluations) == 2
     assert {"passed" if each.passed else each.severity.value for each in evaluations} == {verdict}
     assert all("quiet" in (each.description or "") for each in evaluations if not each.passed)
@@ -86,7 +91,46 @@ def test_a_tenant_that_nobody_reads_any_more_is_stale(  # noqa: PLR0917 (fixture
 def test_a_tenant_that_was_never_read_is_stale(new_leo, instance: dg.DagsterInstance):
     new_leo("fresh")
     result = build_definitions().resolve_job_def("customers_staleness").execute_in_process(instance=instance)
-    assert {each.description for each in result.get_asset_check_evaluations()} == {"fresh: never read"}
+    evaluations = [each for each in result.get_asset_check_evaluations() if each.check_name == "staleness"]
+    assert {each.description for each in evaluations} == {"fresh: never read"}
+
+
+@pytest.mark.parametrize(("seconds", "passed"), [(60, True), (180, False)])
+def test_a_tenant_that_the_sensor_does_not_look_at_any_more_is_told(  # noqa: PLR0917 (fixtures and cases)
+    new_leo, app: psycopg.Connection, warehouse: Warehouse, instance, seconds, passed
+):
+    leos = [new_leo("busy"), new_leo("quiet")]
+
+    def verdict() -> dg.AssetCheckEvaluation:
+        result = build_definitions().resolve_job_def("customers_staleness").execute_in_process(instance=instance)
+        (found,) = (each for each in result.get_asset_check_evaluations() if each.check_name == "looked_at")
+        return found
+
+    def finding() -> Finding:
+        (found,) = (each for each in examine() if each.system == "Looks at sources")
+        return found
+
+    # Where the daemon has never run, nothing is late.
+    assert verdict().passed
+    assert (finding().state, finding().version) == ("ok", "")
+    sources = {leo.tenant.tenant_id: Source(leo.tenant.tenant_id, leo.tenant.arango_database) for leo in leos}
+    watch = Watch(app, "arango_changes", None, sources)
+    for tenant_id in sources:
+        watch.saw(tenant_id, {}, changed=False)
+    watch.cursor()
+    with warehouse.superuser() as connection:
+        connection.execute(
+            "UPDATE ops.source_look SET looked_at = now() - make_interval(secs => %s) WHERE tenant_id = 'quiet'",
+            [seconds],
+        )
+    assert verdict().passed is passed
+    assert finding().state == ("ok" if passed else "warn")
+    for words in (verdict().description or "", finding().advice):
+        assert bool(words) is not passed
+        assert passed or "No look at 1 of 2 tenants for 2 minutes: quiet (3 min)." in words
+    # A tenant whose database is another one was not looked at there, and counts from when it was added.
+    tenants.add(app, "quiet", arango_database="elsewhere")
+    assert verdict().passed
 
 
 def test_metrics_that_are_not_as_computed_are_told(leo: Leo, run, warehouse: Warehouse):

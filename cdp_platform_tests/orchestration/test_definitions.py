@@ -224,6 +224,7 @@ def test_the_checks_are_as_listed(definitions: dg.Definitions):
         "cdp_profiles: in_step_with_source",
         "cdp_profiles: keys_unique",
         "cdp_profiles: rejected_share",
+        "cdp_profiles: looked_at",
         "cdp_profiles: staleness",
         "cdp_segments: documents_dated",
         "cdp_segments: in_step_with_source",

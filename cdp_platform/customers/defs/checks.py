@@ -11,7 +11,7 @@ from functools import partial
 import dagster as dg
 import psycopg
 
-from cdp_platform.customers import metrics, profiles, segments, soundness, transactions
+from cdp_platform.customers import looks, metrics, profiles, segments, soundness, transactions
 from cdp_platform.customers.defs.assets import (
     cdp_profiles,
     cdp_segments,
@@ -195,7 +195,33 @@ def _staleness(asset: dg.AssetsDefinition, collection: str) -> dg.AssetChecksDef
     return staleness
 
 
-STALENESS = [_staleness(cdp_profiles, profiles.COLLECTION), _staleness(transaction_lines, transactions.COLLECTION)]
+@dg.asset_check(
+    op_tags=AFTER_ASSETS,
+    asset=cdp_profiles,
+    name="looked_at",
+    description="The sensor `arango_changes` has looked at every active tenant's database in the last two minutes.",
+)
+def looked_at(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Find the oldest look."""
+    with warehouse.connect() as connection:
+        ages = looks.ages(connection)
+    words = looks.flaw(ages)
+    return dg.AssetCheckResult(
+        passed=not words,
+        asset_key=cdp_profiles.key,
+        check_name="looked_at",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"tenants": len(ages), "oldest_look_seconds": ages[0].age_seconds if ages else 0.0},
+        description=words or None,
+    )
+
+
+# About all tenants at once.
+STALENESS = [
+    _staleness(cdp_profiles, profiles.COLLECTION),
+    _staleness(transaction_lines, transactions.COLLECTION),
+    looked_at,
+]
 
 CHECKS = [
     *_of_collection(cdp_profiles, profiles.TARGET, profiles.COLLECTION),

@@ -99,7 +99,7 @@ segment_job = dg.define_asset_job(
 staleness_job = dg.define_asset_job(
     "customers_staleness",
     selection=dg.AssetSelection.checks(*checks.STALENESS),
-    description="Asks of every active tenant when its sources were last read to their end.",
+    description="Asks of every active tenant when its sources were last read to their end, and looked at.",
 )
 
 
