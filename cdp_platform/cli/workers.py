@@ -23,8 +23,8 @@ _SHOWN_FOR = timedelta(days=1)
 def worker(slots: int) -> None:
     """Execute runs that the daemon hands to workers.
 
-    This is for platforms on several machines. Works until SIGTERM, which lets runs in progress end first; the next version of the platform
-    is used only by workers that were started after it was installed.
+    This is for platforms on several machines. Works until SIGTERM, which lets runs in progress end first. The next
+    version of the platform is used only by workers that were started after it was installed.
     """
     settings.redis()
     settings.postgres()
