@@ -32,8 +32,8 @@ else
 	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered $(DAEMONS)
 endif
 
-bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync incremental metrics value startup embeddings text_queue queue_backlog catalog sheets campaigns enrichment", the default, takes 45 minutes)
-	@for each in $(or $(BENCH),sync incremental metrics value startup embeddings text_queue queue_backlog catalog sheets campaigns enrichment); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}
+bench: $(INSTALLED) ## Measure against the alternatives (BENCH="sync incremental metrics value startup embeddings text_queue queue_backlog catalog sheets campaigns enrichment retention", the default, takes 45 minutes)
+	@for each in $(or $(BENCH),sync incremental metrics value startup embeddings text_queue queue_backlog catalog sheets campaigns enrichment retention); do $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $${failed:-0}
 
 up: $(INSTALLED) ## Serve the Dagster UI with schedules and sensors on, until Ctrl-C
 	@exec $(BIN)/cdp up $(if $(SCALE),--scale $(SCALE))

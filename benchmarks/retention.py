@@ -16,6 +16,8 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from benchmarks.cpu import cpu_seconds
 from benchmarks.database import BenchmarkDatabase, benchmark_database
@@ -43,7 +45,8 @@ def _home(database: BenchmarkDatabase, folder: Path) -> str:
     settings = database.settings
     password = settings.owner_password.get_secret_value()
     with database.superuser("postgres") as connection:
-        connection.execute(f"CREATE DATABASE dagster OWNER {settings.owner_user}")
+        owner = sql.Identifier(settings.owner_user)
+        connection.execute(sql.SQL("CREATE DATABASE dagster OWNER {}").format(owner))
     os.environ |= {
         "DAGSTER_HOME": str(folder),
         "DAGSTER_PG_HOST": settings.db_host,
@@ -52,7 +55,7 @@ def _home(database: BenchmarkDatabase, folder: Path) -> str:
         "DAGSTER_PG_USERNAME": settings.owner_user,
         "DAGSTER_PG_PASSWORD": password,
     }
-    return psycopg.conninfo.make_conninfo(
+    return make_conninfo(
         host=settings.db_host, port=settings.db_port, dbname="dagster", user=settings.owner_user, password=password
     )
 

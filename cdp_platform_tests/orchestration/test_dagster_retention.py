@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
@@ -74,8 +75,8 @@ def clean(
 
 
 def make(instance: dg.DagsterInstance, *names: str, partition: str | None = None, **options: Any) -> str:
-    """A real run of these assets and their checks; returns its id."""
-    chosen: dg.AssetSelection = dg.AssetSelection.assets(*names)
+    """A real run of these assets and their checks, or of the check ``positive`` alone; returns its id."""
+    chosen = dg.AssetSelection.assets(*names) if names else dg.AssetSelection.checks(CHECKS[0])
     job = dg.define_asset_job("__ASSET_JOB_OF_TEST", chosen, executor_def=dg.in_process_executor)
     resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def(job.name)
     return resolved.execute_in_process(
@@ -102,7 +103,9 @@ def status(instance: dg.DagsterInstance) -> dict[str, Any]:
     """What Dagster says of all assets and checks, also without what it remembers of partitions."""
     latest = instance.get_latest_materialization_events(ASSETS)
     executions = instance.event_log_storage.get_latest_asset_check_execution_by_key(CHECKS)
+    freshness = instance.event_log_storage.get_freshness_state_records(ASSETS)
     found: dict[str, Any] = {
+        "freshness": {str(key): each.freshness_state for key, each in freshness.items()},
         "latest": {str(key): event and (event.run_id, event.timestamp) for key, event in latest.items()},
         "checks": {str(key): (each.id, each.status, each.run_id) for key, each in executions.items()},
     }
@@ -152,7 +155,15 @@ def tick(instance: dg.DagsterInstance, cursor: Any = None) -> tuple[set[Any], An
 def history(instance: dg.DagsterInstance, tables: psycopg.Connection) -> dict[str, str]:
     """Runs and events of long ago, by what they hold; all but the ones that begin with `superseded` stay."""
     ranged = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"}
-    for moment in range(3):
+    for moment, fresh in enumerate((FreshnessState.PASS, FreshnessState.WARN, FreshnessState.FAIL)):
+        instance._report_runless_asset_event(
+            FreshnessStateChange(
+                key=dg.AssetKey("total"),
+                new_state=fresh,
+                previous_state=FreshnessState.UNKNOWN,
+                state_change_timestamp=float(moment),
+            )
+        )
         for key in ("a", "b"):
             instance.report_runless_asset_event(
                 dg.AssetMaterialization("feed", partition=key, tags={"dagster/data_version": str(moment)})
@@ -173,6 +184,9 @@ def history(instance: dg.DagsterInstance, tables: psycopg.Connection) -> dict[st
         "report": make(instance, "report", partition="a"),
         "superseded total": make(instance, "total"),
         "total": make(instance, "total"),
+        # From here on, the last check is in another run than the last materialization.
+        "superseded check": make(instance),
+        "check": make(instance),
         "superseded observation": make(instance, "watched"),
         "observation": make(instance, "watched"),
     }
@@ -198,8 +212,9 @@ def test_nothing_that_dagster_says_of_assets_changes(
     assert tick(instance)[0] == first
 
     assert found["runs", "with their events"].deleted == counted["runs", "with their events"] == len(gone)
-    # Two partitions, two older materializations and observations of each; five evaluations before the last.
-    assert found["event_logs", "without a run, superseded"].deleted == 2 * 2 * 2
+    # Two partitions, two older materializations and observations of each, and two older changes of freshness.
+    assert found["event_logs", "without a run, superseded"].deleted == 2 * 2 * 2 + 2
+    # Five evaluations before the last.
     assert found["event_logs", "checks without a run, superseded"].deleted == 5
     assert found["asset_check_executions", "superseded"].deleted >= 5
     assert all(each.due == 0 for each in clean(instance).values())
@@ -228,10 +243,10 @@ def test_a_run_that_stays_keeps_its_assets_steps_and_errors_but_not_its_log(
     assert types("last of the job") == young
 
 
-def _run(instance: dg.DagsterInstance, name: str, status: str = "SUCCESS", **tags: str) -> str:
+def _run(instance: dg.DagsterInstance, name: str, status: str = "SUCCESS", job_name: str = "plain", **tags: str) -> str:
     run_id = f"00000000-0000-0000-0000-{abs(hash(name)) % 10**12:012}"
     named = {f"dagster/{key}": value for key, value in tags.items()}
-    instance.add_run(dg.DagsterRun(job_name="plain", run_id=run_id, status=dg.DagsterRunStatus(status), tags=named))
+    instance.add_run(dg.DagsterRun(job_name=job_name, run_id=run_id, status=dg.DagsterRunStatus(status), tags=named))
     return run_id
 
 
@@ -268,6 +283,7 @@ def plain(instance: dg.DagsterInstance, tables: psycopg.Connection) -> dict[str,
         # Its key counts for one moment of the schedule only.
         "goes: key of a schedule": _run(instance, "slot", run_key="one", schedule_name="s"),
         "named": _run(instance, "named"),
+        "last of a rare job": _run(instance, "rare", job_name="rare"),
     }
     grow_old(tables)
     return {**runs, "young": _run(instance, "young"), "last of the job": _run(instance, "last")}
@@ -276,9 +292,11 @@ def plain(instance: dg.DagsterInstance, tables: psycopg.Connection) -> dict[str,
 def test_a_run_stays_that_something_stands_on(
     instance: dg.DagsterInstance, tables: psycopg.Connection, plain: dict[str, str]
 ):
+    counted = clean(instance, named=(plain["named"],), dry_run=True)["runs", "with their events"].due
     found = clean(instance, named=(plain["named"],))
     gone = {name for name, run_id in plain.items() if instance.get_run_by_id(run_id) is None}
     assert gone == {name for name in plain if name.startswith("goes")}
+    assert counted == len(gone)
     assert found["bulk_actions", "backfills without runs"].deleted == 2
     assert {backfill.backfill_id for backfill in instance.get_backfills()} == {"open"}
     assert tables.execute("SELECT DISTINCT backfill_id FROM backfill_tags").fetchall() == [("open",)]
@@ -313,7 +331,7 @@ def test_a_dry_run_deletes_nothing(instance: dg.DagsterInstance, tables: psycopg
     before = sizes()
     found = clean(instance, dry_run=True)
     assert sizes() == before
-    assert found["runs", "with their events"].due == 5
+    assert found["runs", "with their events"].due == 6
     assert not any(each.deleted for each in found.values())
 
 
@@ -345,7 +363,7 @@ def test_what_is_left_in_the_middle_is_consistent_and_due_the_next_time(
             assert clean(instance, seconds=2)["runs", "with their events"].deleted == 2
     assert status(instance) == before
     left = clean(instance)
-    assert left["runs", "with their events"].deleted == 5 - (3 if killed else 2)
+    assert left["runs", "with their events"].deleted == 6 - (3 if killed else 2)
     # The run was deleted, and the process died before it came to its events.
     assert bool(left["event_logs", "of deleted runs"].deleted) is killed
     assert status(instance) == before
@@ -407,10 +425,10 @@ def test_the_daily_job_counts_and_deletes_only_if_it_is_told_to(
 
     counted = metadata()
     assert counted["rows_deleted"] == 0
-    assert "| runs | with their events | 30 | 4 | 0 |" in str(counted["deleted"])
+    assert "| runs | with their events | 30 | 5 | 0 |" in str(counted["deleted"])
     monkeypatch.setenv("RUN_RETENTION_DELETES", "true")
     settings.forget()
-    assert "| runs | with their events | 30 | 4 | 4 |" in str(metadata()["deleted"])
+    assert "| runs | with their events | 30 | 5 | 5 |" in str(metadata()["deleted"])
     assert instance.get_run_by_id(history["superseded total"]) is not None
 
 
@@ -418,7 +436,7 @@ def test_the_command_counts_unless_it_is_told_to_delete(
     instance: dg.DagsterInstance, history: dict[str, str], warehouse: Warehouse
 ):
     counted = {(each["table"], each["rows"]): each["due"] for each in answers("retention")["dagster"]}
-    assert counted["runs", "with their events"] == 5
+    assert counted["runs", "with their events"] == 6
     shown = says("retention")
     assert "Past their time in Dagster" in shown
     assert "does every day, except in Dagster" in shown
