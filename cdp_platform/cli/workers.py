@@ -20,15 +20,19 @@ _SHOWN_FOR = timedelta(days=1)
 
 @click.command()
 @click.option("--slots", type=click.IntRange(1), default=1, show_default=True, help="Runs to execute at once.")
-def worker(slots: int) -> None:
+@json_option
+def worker(slots: int, *, as_json: bool) -> None:
     """Execute runs that the daemon hands to workers.
 
     This is for platforms on several machines. Works until SIGTERM, which lets runs in progress end first. The next
     version of the platform is used only by workers that were started after it was installed.
     """
-    settings.redis()
+    redis = settings.redis()
     settings.postgres()
-    workers_module().work(slots)
+    workers = workers_module()
+    if as_json:
+        show_json({"slots": slots, "redis": f"{redis.host}:{redis.port}"})
+    workers.work(slots)
 
 
 def workers_module() -> "ModuleType":
@@ -59,7 +63,7 @@ def runs(*, as_json: bool) -> None:
 
     now = datetime.now(UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _SHOWN_FOR)
-    with dagster_instance() as instance, connect(settings.postgres()) as connection:
+    with connect(settings.postgres()) as connection, dagster_instance() as instance:
         leases = run_leases.find(connection)
         shown = [
             (record, str(leases.get(record.dagster_run.run_id, "")))

@@ -1,6 +1,6 @@
 """Schedules are the safety net of sensors: they request the same work for all tenants, in as few runs as possible."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,22 @@ from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.run_limits import MAX_RUNS
+
+# Dagster gives this tag to each run that was requested with a key, and has no public name for it.
+_RUN_KEY = "dagster/run_key"
+
+
+def not_requested_before(instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest]) -> list[dg.RunRequest]:
+    """The requests whose key no run has yet, however that run ended.
+
+    Dagster itself compares the keys of a schedule within one tick only, so a key alone does not keep later ticks from
+    asking for the same work.
+    """
+    return [
+        request
+        for request in requests
+        if not instance.get_runs_count(dg.RunsFilter(tags={_RUN_KEY: str(request.run_key)}))
+    ]
 
 
 def net(

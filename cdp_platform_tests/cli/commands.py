@@ -18,6 +18,8 @@ ARGUMENTS = {
     "up": "",
     "down": "",
     "serve": "",
+    "worker": "",
+    "runs": "",
     "sandbox start": "",
     "sandbox stop": "",
     "sandbox status": "",
@@ -86,7 +88,17 @@ ARGUMENTS = {
     "embeddings model retire": "1",
 }
 # They start or end services, need a person, or need the web app.
-NOT_IN_PROCESS = {"demo", "up", "down", "serve", "sandbox start", "sandbox stop", "sandbox reset", "sandbox pay"}
+NOT_IN_PROCESS = {
+    "demo",
+    "up",
+    "down",
+    "serve",
+    "worker",
+    "sandbox start",
+    "sandbox stop",
+    "sandbox reset",
+    "sandbox pay",
+}
 
 
 def leaves(group: click.Group = cdp, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:

@@ -21,6 +21,7 @@ from cdp_platform.ops.looks import Source
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.failures import IO_RETRIES, describe, of_several
 from cdp_platform.orchestration.resources import WarehouseResource
+from cdp_platform.orchestration.schedules import not_requested_before
 from cdp_platform.orchestration.watch import Watch
 
 INGEST = "catalog_ingest"
@@ -249,9 +250,10 @@ def cleanup_schedule(interval_seconds: int) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"One cleanup every {interval_seconds:,} seconds (CLEANUP_INTERVAL).",
     )
-    def when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        # Dagster starts one run per key, so further ticks in the same interval start none.
-        return dg.RunRequest(run_key=f"cleanup-{int(context.scheduled_execution_time.timestamp() // interval_seconds)}")
+    def when_due(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        interval = int(context.scheduled_execution_time.timestamp() // interval_seconds)
+        asked = not_requested_before(context.instance, [dg.RunRequest(run_key=f"cleanup-{interval}")])
+        return asked or dg.SkipReason("This interval's run was requested before.")
 
     return when_due
 

@@ -14,6 +14,7 @@ from cdp_platform.ops.tenants import Tenant
 from cdp_platform.orchestration import partitions, run_limits
 from cdp_platform.orchestration.resources import WarehouseResource
 from cdp_platform.orchestration.run_limits import MAX_RUNS
+from cdp_platform.orchestration.schedules import not_requested_before
 from cdp_platform.orchestration.watch import Watch
 from cdp_platform.referrals.defs import assets
 from cdp_platform.referrals.defs.resources import TrackerResource
@@ -146,7 +147,7 @@ def with_spreadsheet(everybody: Collection[Tenant]) -> set[str]:
 def referrals_every_morning(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run for all tenants that have the same date. The run key allows one a day, also after a pause."""
+    """One run a day for all tenants that have the same date, also after a pause."""
     with warehouse.connect() as connection:
         active = [tenant for tenant in tenants.registered(connection) if tenant.active]
     exported = with_spreadsheet(active)
@@ -160,7 +161,9 @@ def referrals_every_morning(
         for day, tenant_ids in sorted(mornings.items())
         for keys in partitions.ranges(known, tenant_ids, at_most=MAX_RUNS)
     ]
-    return requests or dg.SkipReason("No tenant has a spreadsheet.")
+    if not requests:
+        return dg.SkipReason("No tenant has a spreadsheet.")
+    return not_requested_before(context.instance, requests) or dg.SkipReason("Today's runs were requested before.")
 
 
 def last_morning(tenant: Tenant, now: datetime) -> date:
