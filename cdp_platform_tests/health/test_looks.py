@@ -283,6 +283,7 @@ def test_health_of_a_platform_whose_every_neighbour_is_mute_takes_no_longer_than
     found = states(findings)
     assert found.pop("PostgreSQL (warehouse)") == "ok"
     assert found.pop("Opt-outs") == "ok"
+    assert found.pop("Looks at sources") == "ok"
     assert len(found) == 17
     assert set(found.values()) == {"error"}
     assert all(finding.advice for finding in findings[1:] if finding.state != "ok")
